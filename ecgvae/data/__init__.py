@@ -1,0 +1,1 @@
+"""Prepared signals on disk, windows of them for training, and token files."""

@@ -1,0 +1,1 @@
+"""Building blocks in plain torch: convolutions and quantizers."""

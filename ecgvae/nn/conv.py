@@ -1,0 +1,114 @@
+"""One-dimensional convolutional encoder and decoder that work at any length and stitch exactly."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class ResidualUnit(nn.Module):
+    """A dilated convolution and a pointwise one beside the identity, which is where it starts."""
+
+    def __init__(self, width: int, dilation: int, kernel: int = 3):
+        super().__init__()
+        self.reach = dilation * (kernel // 2)
+        self.spread = nn.Conv1d(width, width, kernel, dilation=dilation, padding=self.reach)
+        self.mix = nn.Conv1d(width, width, 1)
+        nn.init.zeros_(self.mix.weight)
+        nn.init.zeros_(self.mix.bias)
+
+    def forward(self, x: Float[Tensor, "b d n"]) -> Float[Tensor, "b d n"]:
+        return x + self.mix(F.silu(self.spread(F.silu(x))))
+
+
+class Downsample(nn.Module):
+    """Fold `stride` neighbours into the channels, then mix them with their neighbours on both sides."""
+
+    reach = 1
+
+    def __init__(self, inputs: int, outputs: int, stride: int, carried: int):
+        super().__init__()
+        self.stride = stride
+        self.mix = carrying(nn.Conv1d(inputs * stride, outputs, 3, padding=1), carried)
+
+    def forward(self, x: Float[Tensor, "b d t"]) -> Float[Tensor, "b e n"]:
+        return self.mix(rearrange(x, "b d (n s) -> b (d s) n", s=self.stride))
+
+
+class Upsample(nn.Module):
+    """The mirror of `Downsample`: mix, then unfold the channels into `stride` neighbours."""
+
+    reach = 1
+
+    def __init__(self, inputs: int, outputs: int, stride: int, carried: int):
+        super().__init__()
+        self.stride = stride
+        self.mix = carrying(nn.Conv1d(inputs, outputs * stride, 3, padding=1), carried)
+
+    def forward(self, x: Float[Tensor, "b d n"]) -> Float[Tensor, "b e t"]:
+        return rearrange(self.mix(x), "b (e s) n -> b e (n s)", s=self.stride)
+
+
+@torch.no_grad()
+def carrying(conv: nn.Conv1d, channels: int) -> nn.Conv1d:
+    """Start a convolution so that its first channels pass through unchanged.
+
+    Folded samples so reach the latent, and come back from it, as they are: where the latent is wide enough an
+    untrained autoencoder is the identity, and its quantizer starts on the signal itself.
+    """
+    channels = min(channels, conv.in_channels, conv.out_channels)
+    index = torch.arange(channels)
+    conv.weight[:channels] = 0
+    conv.weight[index, index, conv.kernel_size[0] // 2] = 1
+    conv.bias[:channels] = 0
+    return conv
+
+
+class Encoder(nn.Module):
+    """Signal to latent: at each scale a `Downsample`, then residual units; lengths must be multiples of the hop.
+
+    `dilations` has one tuple a scale, one number a unit. `reach` is how many samples before and after its own
+    `hop` samples a frame depends on.
+    """
+
+    def __init__(self, leads: int, latent: int, widths: tuple[int, ...], strides: tuple[int, ...],
+                 dilations: tuple[tuple[int, ...], ...]):
+        super().__init__()
+        layers, hop, self.reach = [], 1, 0
+        for inputs, width, stride, scale in zip((leads, *widths), widths, strides, dilations):
+            hop *= stride
+            blocks = [Downsample(inputs, width, stride, leads * hop), *(ResidualUnit(width, d) for d in scale)]
+            self.reach += hop * sum(block.reach for block in blocks)
+            layers += blocks
+        self.layers = nn.Sequential(*layers)
+        self.project = carrying(nn.Conv1d(widths[-1], latent, 1), leads * hop)
+
+    def forward(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b d n"]:
+        return self.project(self.layers(x))
+
+
+class Decoder(nn.Module):
+    """Latent to signal: the encoder's mirror, its scales in the same order (finest first).
+
+    `reach` is how many frames before and after its own a sample depends on.
+    """
+
+    def __init__(self, leads: int, latent: int, widths: tuple[int, ...], strides: tuple[int, ...],
+                 dilations: tuple[tuple[int, ...], ...]):
+        super().__init__()
+        hop = whole = math.prod(strides)
+        self.project = carrying(nn.Conv1d(latent, widths[-1], 3, padding=1), leads * hop)
+        layers, reach = [], whole        # in samples
+        for width, outputs, stride, scale in reversed(list(zip(widths, (leads, *widths), strides, dilations))):
+            blocks = [*(ResidualUnit(width, d) for d in scale), Upsample(width, outputs, stride, leads * hop)]
+            reach += hop * sum(block.reach for block in blocks)
+            hop //= stride
+            layers += blocks
+        self.layers = nn.Sequential(*layers)
+        self.reach = math.ceil(reach / whole)
+
+    def forward(self, z: Float[Tensor, "b d n"]) -> Float[Tensor, "b c t"]:
+        return self.layers(self.project(z))

@@ -1,0 +1,178 @@
+"""Records to tokens and back, whatever the model and however long the record."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ecgvae import checkpoint
+from ecgvae.data.tokens import Stream, TokenHeader, Tokens
+from ecgvae.models import Autoencoder
+from ecgvae.signal import Record, RecordFile, conform_stream, resample
+
+PIECE = 1 << 14     # samples a model sees at once of a long record (164 s at 100 Hz), and its overlap besides
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """A model with the records around it: leads, rate, length and any amount of either."""
+
+    model: Autoencoder
+    name: str = "model"
+
+    @classmethod
+    def load(cls, model: str | Path, device: str = "auto") -> "Tokenizer":
+        """A shipped tokenizer by name, or a checkpoint folder; `device` as torch names it, or "auto"."""
+        folder = checkpoint.locate(model)
+        module = checkpoint.load(folder)
+        return cls(module.to(pick_device(device)), folder.resolve().name)
+
+    @cached_property
+    def identity(self) -> str:
+        """What token files know this tokenizer by: a hash of its settings and weights."""
+        return checkpoint.identity(self.model)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def header(self, codebooks: int | None = None) -> TokenHeader:
+        """The facts that tokens of this tokenizer share."""
+        streams = tuple(Stream(hop, size) for hop, size in self.model.streams[:self.checked(codebooks)])
+        return TokenHeader(self.identity, self.name, self.model.signal.rate, self.model.signal.leads, streams)
+
+    def checked(self, codebooks: int | None) -> int:
+        most = len(self.model.streams)
+        if codebooks is not None and not 1 <= codebooks <= most:
+            raise ValueError(f"codebooks is {codebooks}; {self.name} has 1 to {most}")
+        return codebooks or most
+
+    def encode(self, record: Record | RecordFile | np.ndarray, *, rate: float | None = None,
+               leads: Sequence[str] | None = None, codebooks: int | None = None, missing: str = "error") -> Tokens:
+        """Tokens of one record, or of an array (c, t) in mV given with its rate in Hz and lead names.
+
+        A lead that is missing is a ValueError, or zero with missing="zero". Memory does not grow with length.
+        """
+        if isinstance(record, np.ndarray):
+            if rate is None or leads is None:
+                raise ValueError("an array came without rate= or leads=; give both")
+            record = Record(record, rate, tuple(leads))
+        return self.encode_many([record], codebooks, missing)[0]
+
+    def encode_many(self, records: Iterable[Record | RecordFile], codebooks: int | None = None,
+                    missing: str = "error", batch_size: int = 64) -> list[Tokens]:
+        """Tokens of several records; those of equal length go through the model together."""
+        codebooks = self.checked(codebooks)
+        tokens, waiting = [], {}
+        for record in records:
+            source = Source(record, self.model, missing)
+            first = next(source.pieces)
+            tokens.append(source)
+            if first.whole:
+                waiting.setdefault(first.signal.shape[-1], []).append((source, first.signal))
+            else:
+                parts = [self.piece_codes(piece, codebooks) for piece in chain([first], source.pieces)]
+                source.codes = np.concatenate(parts, axis=1)
+        for group in waiting.values():
+            for start in range(0, len(group), batch_size):
+                batch = group[start:start + batch_size]
+                codes = self.codes(np.stack([signal for _, signal in batch]), codebooks)
+                for (source, _), row in zip(batch, codes):
+                    source.codes = row
+        return [source.tokens() for source in tokens]
+
+    def piece_codes(self, piece: "Piece", codebooks: int) -> np.ndarray:
+        hop = self.model.hop
+        codes = self.codes(piece.signal[None], codebooks)[0]
+        return codes[:, piece.start // hop:-(-piece.stop // hop)]
+
+    @torch.inference_mode()
+    def codes(self, signals: np.ndarray, codebooks: int) -> np.ndarray:
+        """(b, c, t) mV to (b, q, n) codes."""
+        return self.model.tokenize(torch.from_numpy(signals).to(self.device), codebooks).cpu().numpy()
+
+    def decode(self, tokens: Tokens, original: bool = True) -> Record:
+        """The record of some tokens, with every lead, at the rate and length of the record they came from.
+
+        With `original=False` it has the model's own rate.
+        """
+        signal = self.decode_coded(tokens.codes, tokens.samples)
+        rate = self.model.signal.rate
+        if original and tokens.source_rate != rate:
+            rate = tokens.source_rate
+            signal = resample(signal, self.model.signal.rate, rate)[:, :tokens.source_samples]
+        every = (self.model.signal.expansion @ signal.astype(np.float64)).astype(np.float32)
+        return Record(every, rate, self.model.signal.leads, tokens.name, tokens.comments)
+
+    @torch.inference_mode()
+    def decode_coded(self, codes: Sequence[np.ndarray], samples: int) -> np.ndarray:
+        """The coded leads (c, t), pieced together where they are long."""
+        hop, halo = self.model.hop, self.model.reach[1]
+        codes = torch.from_numpy(np.stack(codes).astype(np.int64))
+        size = PIECE // hop
+        parts = []
+        for start in range(0, codes.shape[1], size):
+            before, stop = max(0, start - halo), start + size
+            z = codes[None, :, before:stop + halo].to(self.device)
+            parts.append(self.model.detokenize(z)[0, :, (start - before) * hop:(stop - before) * hop].cpu().numpy())
+        return np.concatenate(parts, axis=1)[:, :samples]
+
+
+def pick_device(device: str) -> torch.device:
+    """The device of a name; "auto" is a GPU where there is one. ValueError if torch can't use it."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device {device}: {str(error).splitlines()[0]}") from None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Part of a signal with overlap: the samples from start to stop are its own."""
+
+    signal: np.ndarray
+    start: int
+    stop: int
+    whole: bool      # it is all there is
+
+
+class Source:
+    """A record on its way to tokens: its conformed signal in pieces, and what is noted on the way."""
+
+    def __init__(self, record: Record | RecordFile, model: Autoencoder, missing: str):
+        self.record, self.samples, self.notes = record, 0, ()
+        self.codes: np.ndarray | None = None
+        self.pieces = pieces(self.blocks(model, missing), PIECE // model.hop * model.hop, model.reach[0] * model.hop)
+
+    def blocks(self, model: Autoencoder, missing: str) -> Iterator[np.ndarray]:
+        for block in conform_stream(self.record, model.signal, missing):
+            self.samples += block.signal.shape[1]
+            self.notes = block.notes
+            yield block.signal
+
+    def tokens(self) -> Tokens:
+        record = self.record
+        return Tokens(tuple(self.codes), self.samples, record.name, record.rate, record.samples,
+                      comments=record.comments, notes=self.notes)
+
+
+def pieces(blocks: Iterable[np.ndarray], size: int, halo: int) -> Iterator[Piece]:
+    """Cut a signal that comes in blocks into pieces of `size` samples, with up to `halo` more on either side.
+
+    Only the last one may be shorter, or longer by the halo.
+    """
+    signal, before = None, 0        # what is still needed, and how much of it lies before the next piece
+    for block in blocks:
+        signal = block if signal is None else np.concatenate([signal, block], axis=1)
+        while signal.shape[1] > before + size + halo:
+            yield Piece(signal[:, :before + size + halo], before, before + size, False)
+            cut = max(0, before + size - halo)
+            signal, before = signal[:, cut:], before + size - cut
+    yield Piece(signal, before, signal.shape[1], before == 0)

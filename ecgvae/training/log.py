@@ -1,0 +1,60 @@
+"""The log of a run: two CSV files and the same numbers for TensorBoard."""
+
+import csv
+from pathlib import Path
+
+
+class Log:
+    """Numbers by step; on resume, rows past the step that is resumed are dropped. Silent unless `active`."""
+
+    def __init__(self, run: Path, step: int, active: bool = True):
+        self.active, self.last, self.last_validation = active, {}, {}
+        if active:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.tables = {name: Table(run / f"{name}.csv", step) for name in ("log", "validation")}
+            self.board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
+
+    def training(self, step: int, values: dict, every: int) -> None:
+        if step % every == 0 or step == 1:
+            self.last = {name: float(value) for name, value in values.items()}
+            self.write("log", step, self.last)
+
+    def validation(self, step: int, values: dict[str, float]) -> None:
+        self.last_validation = values
+        self.write("validation", step, values)
+
+    def write(self, table: str, step: int, values: dict[str, float]) -> None:
+        if self.active:
+            self.tables[table].append({"step": step, **values})
+            for name, value in values.items():
+                self.board.add_scalar(f"{table}/{name}", value, step)
+
+    def flush(self) -> None:
+        if self.active:
+            self.board.flush()
+
+    def close(self) -> None:
+        if self.active:
+            self.board.close()
+
+
+class Table:
+    """A CSV file that grows by rows, its columns those of the first row."""
+
+    def __init__(self, path: Path, step: int):
+        self.path = path
+        if path.exists():
+            with path.open(newline="") as file:
+                kept = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+            path.unlink()
+            for row in kept:
+                self.append(row)
+
+    def append(self, row: dict) -> None:
+        new = not self.path.exists()
+        with self.path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, row)
+            if new:
+                writer.writeheader()
+            writer.writerow(row)

@@ -1,0 +1,174 @@
+"""The training loop: every step is decided by the seed and its number, so a resumed run is the unbroken one."""
+
+import copy
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from ecgvae import checkpoint
+from ecgvae.data.dataset import Windows
+from ecgvae.data.store import Store
+from ecgvae.models import Autoencoder, build
+from ecgvae.training.augment import augment
+from ecgvae.training.log import Log
+from ecgvae.training.objectives import reconstruction_losses
+from ecgvae.training.recipe import Recipe, Training
+from ecgvae.training.validation import Validation
+
+Progress = Callable[[int, dict[str, float]], None]      # called with the step and what was logged last
+
+
+@dataclass
+class State:
+    """All that a run carries from one step to the next."""
+
+    model: Autoencoder
+    average: Autoencoder        # exponential moving average of the model: the one validated and kept
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+
+    def save(self, path: Path) -> None:
+        partial = path.with_name(path.name + ".partial")
+        torch.save({"model": self.model.state_dict(), "average": self.average.state_dict(),
+                    "optimizer": self.optimizer.state_dict(), "step": self.step}, partial)
+        os.replace(partial, path)
+
+    def load(self, path: Path) -> None:
+        saved = torch.load(path, weights_only=True, map_location="cpu")
+        self.model.load_state_dict(saved["model"])
+        self.average.load_state_dict(saved["average"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.step = saved["step"]
+
+
+def train(recipe: Recipe, store: Store, out: str | Path, resume: bool = False, progress: Progress | None = None) -> Path:
+    """Train a model on a store's training split; the folder of the finished model is OUT/model.
+
+    OUT also gets recipe.json, log.csv, validation.csv, tensorboard/, pictures/ and state.pt, from which `resume`
+    goes on. Stopped and resumed any number of times, the result is that of one run, bit for bit on the CPU.
+    """
+    settings = recipe.training
+    accelerator = Accelerator(mixed_precision=precision(settings.precision))
+    run = Path(out)
+    if accelerator.is_main_process:
+        claim(run, recipe, store, resume)
+    accelerator.wait_for_everyone()
+    state = begin(recipe, accelerator.device)
+    if resume and (run / "state.pt").exists():
+        state.load(run / "state.pt")
+    network = torch.compile(state.model) if settings.compile else state.model
+    network, optimizer = accelerator.prepare(network, state.optimizer)
+    samples = round(settings.window * store.rate)
+    windows = Windows(store, store.split("train"), samples, recipe.model.signal.coded).to(accelerator.device)
+    log = Log(run, state.step, accelerator.is_main_process)
+    validation = Validation(store, recipe.model.signal, run)
+    try:
+        while state.step < settings.steps:
+            state.step += 1
+            values = one_step(state, network, optimizer, windows, recipe, accelerator)
+            log.training(state.step, values, every=settings.log_every)
+            if progress and accelerator.is_main_process:
+                progress(state.step, log.last)
+            if due(state.step, settings.validate_every, settings.steps) and accelerator.is_main_process:
+                log.validation(state.step, validation(state.average, state.step))
+            if due(state.step, settings.save_every, settings.steps) and accelerator.is_main_process:
+                log.flush()
+                state.save(run / "state.pt")
+    finally:
+        log.close()
+    if accelerator.is_main_process:
+        facts = {"store": store.manifest["source"], "fingerprint": store.fingerprint, "records": len(windows),
+                 **recipe.model_dump(mode="json", exclude={"model"})}
+        checkpoint.save(state.average, run / "model", facts, log.last_validation)
+    accelerator.wait_for_everyone()
+    return run / "model"
+
+
+def begin(recipe: Recipe, device: torch.device) -> State:
+    torch.manual_seed(recipe.training.seed)
+    model = build(recipe.model).to(device).train()
+    average = copy.deepcopy(model).eval().requires_grad_(False)
+    settings = recipe.training
+    optimizer = torch.optim.AdamW(model.parameters(), settings.learning_rate, settings.betas,
+                                  weight_decay=settings.weight_decay)
+    return State(model, average, optimizer)
+
+
+def one_step(state: State, network: nn.Module, optimizer, windows: Windows, recipe: Recipe,
+             accelerator: Accelerator) -> dict[str, torch.Tensor]:
+    """One optimizer step on one batch; every random number follows from seed, step and process."""
+    settings = recipe.training
+    generator = seeded(settings.seed, state.step, accelerator.process_index)
+    x, _ = windows.batch(settings.batch_size, generator)
+    x = augment(x, recipe.augment, generator)
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(state.step, settings)
+    with accelerator.autocast():
+        result = network(x)
+    weights = recipe.loss.model_dump()
+    every_lead = state.model.all_leads(x), state.model.all_leads(result.signal)
+    losses = reconstruction_losses(*every_lead, weights, result.groups) | result.losses
+    total = sum(weights[name] * loss for name, loss in losses.items())
+    optimizer.zero_grad()
+    accelerator.backward(total)
+    norm = accelerator.clip_grad_norm_(state.model.parameters(), settings.clip)
+    optimizer.step()
+    follow(state.average, state.model, min(settings.average, state.step / (state.step + 20)))
+    values = {"loss": total, **losses, **result.stats, "gradient": norm}
+    return {name: value.detach() for name, value in values.items()}
+
+
+@torch.no_grad()
+def follow(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """Move the averaged weights (and books) towards the model's."""
+    for old, new in zip(average.state_dict().values(), model.state_dict().values()):
+        if new.is_floating_point():
+            old.lerp_(new, 1 - decay)
+        else:
+            old.copy_(new)
+
+
+def seeded(seed: int, step: int, process: int) -> torch.Generator:
+    """A generator of its own for every step and process; the global one, which quantizers use, is seeded too."""
+    number = ((seed * 1_000_003 + step) * 1_009 + process) & (2**62 - 1)
+    torch.manual_seed(number - process)     # revival draws alike in every process
+    return torch.Generator().manual_seed(number)
+
+
+def learning_rate(step: int, settings: Training) -> float:
+    """Linear warm-up, then half a cosine down to a hundredth."""
+    warm = min(1.0, step / max(1, settings.warmup))
+    return settings.learning_rate * warm * (0.505 + 0.495 * math.cos(math.pi * step / settings.steps))
+
+
+def due(step: int, every: int, last: int) -> bool:
+    return step % every == 0 or step == last
+
+
+def precision(wanted: str) -> str:
+    """bf16 where a GPU has it, if the recipe leaves it open; a CPU computes in float32 unless told."""
+    if wanted == "auto":
+        return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "no"
+    return wanted
+
+
+def claim(run: Path, recipe: Recipe, store: Store, resume: bool) -> None:
+    """Make the run's folder its own: refuse one that is in use, or a recipe or store that is not the run's."""
+    path = run / "recipe.json"
+    text = recipe.model_dump_json(indent=2) + "\n"
+    if store.rate != recipe.model.signal.rate:
+        raise ValueError(f"{store.path} has a rate of {store.rate:g} Hz; the recipe wants {recipe.model.signal.rate:g}")
+    if path.exists() and not resume:
+        raise FileExistsError(f"{run} holds a run; use --resume to go on with it or another --out")
+    if path.exists() and path.read_text() != text:
+        raise ValueError(f"{path} differs from the recipe given; a run is resumed with its own recipe")
+    if resume and not path.exists():
+        raise FileNotFoundError(f"{run} holds no run to resume")
+    run.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)

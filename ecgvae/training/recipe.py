@@ -1,0 +1,104 @@
+"""A recipe: everything that decides a training, read from YAML and checked before anything runs."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator
+
+from ecgvae.models import Settings, settings_of
+
+
+class Block(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Weights(Block):
+    """Weight of every loss term, under the name it has in the log; a weight of 0 leaves the term out."""
+
+    prdn: float = Field(1.0, ge=0)
+    derivative: float = Field(0.0, ge=0)
+    spectral: float = Field(0.0, ge=0)
+    commitment: float = Field(0.25, ge=0)
+    codebook: float = Field(1.0, ge=0)
+
+
+class Augmentation(Block):
+    """How training signals are varied; see `ecgvae.training.augment`."""
+
+    gain: float = Field(0.0, ge=0)
+    mixing: float = Field(0.0, ge=0)
+    stretch: float = Field(0.0, ge=0, lt=0.5)
+
+
+class Training(Block):
+    """Length of a training and its optimizer (AdamW with warm-up and cosine decay, averaged weights)."""
+
+    steps: int = Field(10_000, ge=1)
+    batch_size: int = Field(32, ge=1)           # on each device
+    window: float = Field(10.0, gt=0)           # seconds
+    learning_rate: float = Field(2e-3, gt=0)
+    warmup: int = Field(200, ge=0)              # steps
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = Field(1e-4, ge=0)
+    clip: float = Field(1.0, gt=0)              # norm of the gradient
+    average: float = Field(0.999, ge=0, lt=1)   # decay of the averaged weights, which are the ones kept
+    precision: Literal["no", "bf16", "auto"] = "auto"
+    compile: bool = False
+    seed: int = 0
+    log_every: int = Field(50, ge=1)
+    validate_every: int = Field(1000, ge=1)
+    save_every: int = Field(500, ge=1)
+
+
+class Recipe(Block):
+    model: SerializeAsAny[Settings]
+    loss: Weights = Weights()
+    augment: Augmentation = Augmentation()
+    training: Training = Training()
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def by_family(cls, value: Any) -> Any:
+        return settings_of(value) if isinstance(value, dict) else value
+
+
+def read_recipe(path: str | Path, changes: tuple[str, ...] = ()) -> Recipe:
+    """Read a YAML recipe; changes are `key.path=value`, the value in YAML. ValueError names file and key."""
+    try:
+        values = yaml.safe_load(Path(path).read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} holds {type(values).__name__}; it must hold blocks: model, loss, augment, training")
+    for change in changes:
+        apply(values, change)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise ValueError(f"{path}: {complaint(error)}") from None
+
+
+def apply(values: dict, change: str) -> None:
+    """Set one `key.path=value` in nested blocks."""
+    key, equals, text = change.partition("=")
+    *blocks, name = key.strip().split(".")
+    if not equals or not name:
+        raise ValueError(f"--set {change}; it must be key.path=value")
+    for block in blocks:
+        values = values.setdefault(block, {})
+        if not isinstance(values, dict):
+            raise ValueError(f"--set {change}; {block} is a value, not a block")
+    try:
+        values[name] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ValueError(f"--set {change}; {text!r} is not YAML") from None
+
+
+def complaint(error: ValidationError) -> str:
+    """The first thing wrong, in one line."""
+    first = error.errors()[0]
+    message = first["msg"].removeprefix("Value error, ")
+    place = ".".join(str(part) for part in first["loc"])
+    got = "" if isinstance(first["input"], dict) else f" (got {first['input']!r})"
+    return f"{place}: {message}{got}" if place else message
