@@ -6,15 +6,13 @@ import os
 import shutil
 from pathlib import Path
 
-from pydantic import ValidationError
-
 FORMAT = 1
 PRETRAINED = Path(__file__).parent / "pretrained"
 
 
 def pretrained() -> list[str]:
     """Names of the models that come with the package."""
-    return sorted(folder.name for folder in PRETRAINED.iterdir() if (folder / "config.json").is_file())
+    return sorted(path.parent.name for path in PRETRAINED.glob("*/config.json"))
 
 
 def locate(model: str | Path) -> Path:
@@ -27,13 +25,16 @@ def locate(model: str | Path) -> Path:
 
 
 def save(model, folder: str | Path, training: dict | None = None, metrics: dict | None = None) -> Path:
-    """Write a model; an older one in the folder is replaced whole or not at all."""
+    """Write a model; an older one in the folder is replaced whole or not at all, anything else is left alone."""
     import torch
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     from ecgvae import __version__
 
     folder = Path(folder)
+    if folder.exists() and not (folder / "config.json").is_file():
+        raise FileExistsError(f"{folder} exists and is no model; wanted a new name")
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -45,11 +46,28 @@ def save(model, folder: str | Path, training: dict | None = None, metrics: dict 
         "versions": {"ecgvae": __version__, "torch": torch.__version__.split("+")[0]},
     }
     (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, partial / "model.safetensors")
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.replace(partial, folder)
+    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+    try:
+        save_file(weights, partial / "model.safetensors")
+    except SafetensorError as error:    # a full disk, say
+        raise OSError(f"{partial / 'model.safetensors'} can't be written: {error}") from None
+    put(partial, folder)
     return folder
+
+
+def put(partial: Path, folder: Path) -> None:
+    """Rename a finished folder into place, with an older one put aside until it is there."""
+    aside = folder.with_name(folder.name + ".replaced")
+    shutil.rmtree(aside, ignore_errors=True)
+    if folder.exists():
+        os.replace(folder, aside)
+    try:
+        os.replace(partial, folder)
+    except OSError:
+        if aside.exists():
+            os.replace(aside, folder)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def config(model: str | Path) -> dict:
@@ -60,7 +78,7 @@ def config(model: str | Path) -> dict:
         version, _ = values["format"], values["model"]
     except FileNotFoundError:
         raise ValueError(f"{folder} is not an ecgvae model: it has no config.json") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise ValueError(f"{folder / 'config.json'} is damaged; wanted JSON with format and model") from None
     if version != FORMAT:
         raise ValueError(f"{folder} has model format {version}; this version reads format {FORMAT}")
@@ -68,29 +86,41 @@ def config(model: str | Path) -> dict:
 
 
 def load(model: str | Path):
-    """The module of a shipped name or a folder, in evaluation mode on the CPU; every weight must be there and fit."""
+    """The module of a shipped name or a folder, in evaluation mode on the CPU; every weight must be there and fit.
+
+    Memory is taken for the weights in the file alone, whatever its config.json claims.
+    """
+    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from ecgvae.models import build, settings_of
 
     folder = locate(model)
+    path, values = folder / "model.safetensors", config(folder)["model"]
     try:
-        module = build(settings_of(config(folder)["model"]))
-        module.load_state_dict(load_file(folder / "model.safetensors"))
+        settings = settings_of(values)
+    except ValueError as error:
+        raise ValueError(f"{folder / 'config.json'} is no model this version knows: {error}") from None
+    try:
+        with torch.device("meta"):
+            module = build(settings)
+        types = {name: value.dtype for name, value in module.state_dict().items()}
+        module.load_state_dict(load_file(path), assign=True)
     except FileNotFoundError:
         raise ValueError(f"{folder} has no model.safetensors") from None
-    except ValidationError as error:
-        raise ValueError(f"{folder / 'config.json'} is no model this version knows: {error.errors()[0]['msg']}") from None
     except (SafetensorError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"{folder / 'model.safetensors'} does not fit its config.json: {reason}") from None
+        raise ValueError(f"{path} does not fit its config.json: {' '.join(str(error).split())[:200]}") from None
+    for name, value in module.state_dict().items():
+        if value.dtype != types[name]:
+            raise ValueError(f"{path} has {name} in {value.dtype}; wanted {types[name]}")
     return module.eval()
 
 
 def identity(module) -> str:
     """A short hash of a model's settings and weights, by which tokens know their tokenizer."""
-    digest = hashlib.sha256(module.settings.model_dump_json().encode())
+    settings = module.settings      # without defaults, so that a setting of a later version changes no hash
+    digest = hashlib.sha256(f"{settings.family} {settings.model_dump_json(exclude_defaults=True)}".encode())
     for name, value in sorted(module.state_dict().items()):
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())

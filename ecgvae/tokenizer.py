@@ -1,6 +1,6 @@
 """Records to tokens and back, whatever the model and however long the record."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -65,19 +65,29 @@ class Tokenizer:
         return self.encode_many([record], codebooks, missing)[0]
 
     def encode_many(self, records: Iterable[Record | RecordFile], codebooks: int | None = None,
-                    missing: str = "error", batch_size: int = 64) -> list[Tokens]:
-        """Tokens of several records; those of equal length go through the model together."""
+                    missing: str = "error", batch_size: int = 64,
+                    unusable: Callable[[int, Exception], object] | None = None) -> list[Tokens]:
+        """Tokens of several records; those of equal length go through the model together.
+
+        A record that can't be used is an error, or is left out after `unusable` was told its place and why.
+        """
         codebooks = self.checked(codebooks)
         tokens, waiting = [], {}
-        for record in records:
+        for place, record in enumerate(records):
             source = Source(record, self.model, missing)
-            first = next(source.pieces)
+            try:
+                first = next(source.pieces)
+                if not first.whole:
+                    parts = [self.piece_codes(piece, codebooks) for piece in chain([first], source.pieces)]
+                    source.codes = np.concatenate(parts, axis=1)
+            except (ValueError, OSError) as error:
+                if unusable is None:
+                    raise
+                unusable(place, error)
+                continue
             tokens.append(source)
             if first.whole:
                 waiting.setdefault(first.signal.shape[-1], []).append((source, first.signal))
-            else:
-                parts = [self.piece_codes(piece, codebooks) for piece in chain([first], source.pieces)]
-                source.codes = np.concatenate(parts, axis=1)
         for group in waiting.values():
             for start in range(0, len(group), batch_size):
                 batch = group[start:start + batch_size]

@@ -46,6 +46,8 @@ def test_leads_are_selected_by_name():
     record = Record([[1, 1], [2, 2], [3, 3]], 2, ("avr", "MLII", "II"))
     np.testing.assert_array_equal(record.select(("II", "aVR")).signal, [[3, 3], [1, 1]])
     assert record.select(["AVR"]).leads == ("AVR",)
+    first, second = Record([[1], [2]], 2, ("MLII", "DII")), Record([[1], [2]], 2, ("DII", "MLII"))
+    assert first.select(["II"]).signal == second.select(["II"]).signal == [[1]]
     assert (record.samples, record.duration) == (2, 1.0)
     with pytest.raises(ValueError, match="record has leads avr, MLII, II; wanted V1"):
         record.select(("V1",))
@@ -220,7 +222,7 @@ gap = st.tuples(
 
 @settings(deadline=None, max_examples=60)
 @given(
-    st.sampled_from([(360, 100), (500, 100), (100, 100), (100, 250), (62.5, 100)]),
+    st.sampled_from([(360, 100), (500, 100), (100, 100), (100, 250), (62.5, 100), (360, 20)]),
     st.integers(1, 3001),
     st.sampled_from([0.1, 0.5, 1.0, 3.3]),
     st.lists(gap, max_size=6),

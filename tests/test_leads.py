@@ -102,6 +102,12 @@ def test_fit_is_least_squares(seed):
     np.testing.assert_allclose(weights @ noisy, best, atol=1e-9)
 
 
+def test_undetermined_leads_have_no_weights():
+    weights, lost = fit(("III", "V1"), ("I", "II", "V1"))
+    assert lost == ("I", "II")
+    np.testing.assert_array_equal(weights, [[0, 0], [0, 0], [0, 1]])
+
+
 def test_kept_leads_are_themselves_and_chest_leads_never_derived():
     weights, lost = fit(LEADS_12[:7], LEADS_12[:8], keep=True)
     assert lost == ("V2",)

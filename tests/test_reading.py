@@ -24,8 +24,10 @@ def by_wfdb(path):
 
 
 channel = st.tuples(
-    st.sampled_from(["", "0", "200", "1000", "1000.0", "7247", "1.052e+04", "3.7", "-50", "0.001", "1e-42"]),
-    st.sampled_from(["", "(0)", "(-7)", "(32768)", "(5000000)"]),
+    st.sampled_from(
+        ["", "0", "200", "1000", "1000.0", "7247", "1.052e+04", "3.7", "-50", "0.001", "1e-42", "16777217"]
+    ),
+    st.sampled_from(["", "(0)", "(-7)", "(32768)", "(33554433)"]),
     st.sampled_from(["", "/mV", "/uV", "/V", "/mv"]),
     st.sampled_from(
         ["", " 16", " 16 0", " 16 -20", " 16 1024 5 -3 0", " 16 0 5 -3 0 lead", " 12 0 -1 2 0 a  b"]
@@ -70,6 +72,15 @@ def test_format_16_is_read_as_wfdb_reads_it(
     ]
     start, stop = sorted(np.random.default_rng(seed).integers(0, samples + 1, 2).tolist())
     np.testing.assert_array_equal(opened.read(start, stop).signal, expected[:, start:stop])
+
+
+@pytest.mark.parametrize(
+    "scale",
+    ["200", "1000(0)", "7247(-5000000)", "10000(33554433)", "16777217(-3)", "1.052e+04(12)", "3.7(1)/V"],
+)
+def test_every_stored_value_is_read_as_wfdb_reads_it(write, tmp_path, scale):
+    path = write(tmp_path, "r", f"r 1 100 65536\nr.dat 16 {scale}\n", np.arange(-32768, 32768))
+    np.testing.assert_array_equal(read_record(path).signal, by_wfdb(path)[0])
 
 
 def test_the_plain_reader_is_used_for_plain_records_only(write, tmp_path, monkeypatch):

@@ -81,6 +81,22 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["record.dat", "record.hea"]
 
 
+def test_an_old_header_never_describes_new_samples(tmp_path, monkeypatch):
+    path = write_record(record_of(np.ones((1, 3))), tmp_path)
+    rename = type(path).replace
+
+    def fail_for_headers(draft, target):
+        if target.suffix == ".hea":
+            raise OSError("interrupted")
+        rename(draft, target)
+
+    monkeypatch.setattr(type(path), "replace", fail_for_headers)
+    with pytest.raises(OSError, match="interrupted"):
+        write_record(record_of(np.zeros((2, 5))), tmp_path, overwrite=True)
+    with pytest.raises(FileNotFoundError):
+        read_record(path)
+
+
 @pytest.mark.parametrize(
     "name", ["/abs", "../up", "a/../../up", "", ".", "a b", "a.b", "naïve", "new\nline", "zero\0"]
 )

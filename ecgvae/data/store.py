@@ -12,99 +12,96 @@ from ecgvae.signal import Record
 
 FORMAT = 1
 MICROVOLTS = 1000  # store units in a millivolt
-SPLITS = {"train": range(1, 9), "validation": range(9, 10), "test": range(10, 11)}
+SPLITS = {"train": range(1, 9), "validation": range(9, 10), "test": range(10, 11)}  # folds, as in PTB-XL
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Store:
-    """Prepared signals with a common rate and common leads; one row of `records` is one record or window."""
+    """Prepared signals with common leads and rate; a row of `records` is a record, or a window of one."""
 
     path: Path
+    leads: tuple[str, ...]
+    rate: float
+    fingerprint: str
     manifest: dict
 
     @classmethod
     def open(cls, path: str | Path) -> "Store":
+        """A store on disk; ValueError if it is none or is damaged."""
         path = Path(path)
         if not path.exists():
-            raise FileNotFoundError(f"{path} does not exist; wanted a store")
+            raise FileNotFoundError(f"{path} is not there; wanted a store")
         try:
             manifest = json.loads((path / "manifest.json").read_text())
-            version = manifest["format"]
+            version, fingerprint = manifest["format"], manifest["fingerprint"]
+            leads, rate, samples = tuple(manifest["leads"]), float(manifest["rate"]), int(manifest["samples"])
         except (OSError, ValueError, KeyError, TypeError):
-            raise ValueError(f"{path} is not an ecgvae store: it has no readable manifest.json") from None
+            raise ValueError(f"{path} is not an ecgvae store: it has no valid manifest.json") from None
         if version != FORMAT:
             raise ValueError(f"{path} has store format {version}; this version reads format {FORMAT}")
-        return cls(path, manifest)._checked()
+        store = cls(path, leads, rate, fingerprint, manifest)
+        found, wanted = store.signals, (samples, len(leads))
+        if found.shape != wanted or found.dtype != np.int16:
+            shape = f"signals.npy is {found.dtype} {found.shape}"
+            raise ValueError(f"{path} is damaged: {shape}; wanted int16 {wanted}")
+        return store
 
-    def _checked(self) -> "Store":
-        wanted = (self.manifest["samples"], len(self.leads))
-        if self.signals.shape != wanted or self.signals.dtype != np.int16:
-            raise ValueError(f"{self.path / 'signals.npy'} has shape {self.signals.shape} of "
-                             f"{self.signals.dtype}; the manifest wants {wanted} of int16")
-        return self
-
-    @property
-    def leads(self) -> tuple[str, ...]:
-        return tuple(self.manifest["leads"])
-
-    @property
-    def rate(self) -> float:
-        return self.manifest["rate"]
-
-    @property
-    def fingerprint(self) -> str:
-        return self.manifest["fingerprint"]
+    def __len__(self) -> int:
+        return len(self.spans)
 
     @cached_property
     def signals(self) -> np.ndarray:
-        """All records end to end, (total samples, leads) int16 microvolts, mapped from disk."""
-        path = self.path / "signals.npy"
+        """All rows end to end, (total samples, leads) int16 microvolts, mapped from disk."""
         try:
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        except ValueError as error:
-            raise ValueError(f"{path} is damaged: {error}") from None
+            return np.load(self.path / "signals.npy", mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError, OSError) as error:
+            raise ValueError(f"{self.path} is damaged: signals.npy: {first_line(error)}") from None
 
     @cached_property
     def records(self):
         """The table of records, a pandas DataFrame."""
         import pandas
 
-        path = self.path / "records.parquet"
         try:
-            return pandas.read_parquet(path)
+            table = pandas.read_parquet(self.path / "records.parquet")
+            if missing := sorted({"name", "offset", "length"} - set(table.columns)):
+                raise ValueError(f"no columns {', '.join(missing)}")
+            return table
         except (ValueError, OSError) as error:
-            raise ValueError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
+            raise ValueError(f"{self.path} is damaged: records.parquet: {first_line(error)}") from None
 
     @cached_property
     def spans(self) -> np.ndarray:
-        """(rows, 2): where each row's signal begins in `signals`, and its length."""
-        return self.records[["offset", "length"]].to_numpy(np.int64)
+        """(rows, 2): where the signal of each row begins in `signals`, and its length."""
+        spans = self.records[["offset", "length"]].to_numpy(np.int64)
+        if (spans < 0).any() or (spans.sum(axis=1) > len(self.signals)).any():
+            raise ValueError(f"{self.path} is damaged: records.parquet reaches beyond signals.npy")
+        return spans
 
-    def __len__(self) -> int:
-        return self.manifest["records"]
-
-    def signal(self, index: int) -> np.ndarray:
+    def signal(self, row: int) -> np.ndarray:
         """(c, t) float32 mV."""
-        offset, length = self.spans[index]
-        return np.ascontiguousarray(self.signals[offset:offset + length].T, np.float32) / np.float32(MICROVOLTS)
+        offset, length = self.spans[row]
+        microvolts = self.signals[offset:offset + length].T
+        return np.ascontiguousarray(microvolts, np.float32) / np.float32(MICROVOLTS)
 
-    def record(self, index: int) -> Record:
-        row = self.records.iloc[index]
-        return Record(self.signal(index), self.rate, self.leads, row["name"], tuple(row["comments"]))
+    def record(self, row: int) -> Record:
+        facts = self.records.iloc[row]
+        return Record(self.signal(row), self.rate, self.leads, facts["name"], tuple(facts["comments"]))
 
     def split(self, name: str) -> np.ndarray:
-        """Rows of "train", "validation", "test" or "all": by fold (1-8, 9, 10), else 80/10/10 by patient or name."""
+        """Rows of train, validation and test (folds 1-8, 9, 10, or 80, 10, 10 % of patients), or of all."""
         if name == "all":
             return np.arange(len(self))
         if name not in SPLITS:
-            raise ValueError(f"no split {name!r}; wanted {', '.join(SPLITS)} or all")
+            raise ValueError(f"split {name}; wanted {', '.join(SPLITS)} or all")
         return np.flatnonzero(np.isin(self._folds, SPLITS[name]))
 
     @cached_property
     def _folds(self) -> np.ndarray:
         if "fold" in self.records:
             return self.records["fold"].fillna(0).to_numpy(int)
-        return np.array([1 + int(hashlib.sha256(group.encode()).hexdigest(), 16) % 10 for group in self._groups])
+        hashes = [hashlib.sha256(group.encode()).digest() for group in self._groups]
+        return np.array([1 + int.from_bytes(digest) % 10 for digest in hashes], int)
 
     @property
     def _groups(self) -> list[str]:
@@ -113,3 +110,7 @@ class Store:
         if "patient" in self.records:
             return self.records["patient"].astype("string").fillna(names).tolist()
         return names.tolist()
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

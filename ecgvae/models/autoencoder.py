@@ -44,7 +44,7 @@ class Autoencoder(nn.Module, ABC):
         super().__init__()
         self.settings = settings
         self.signal = settings.signal
-        expansion = torch.tensor(settings.signal.expansion, dtype=torch.float32)
+        expansion = torch.tensor(settings.signal.expansion, dtype=torch.float32, device="cpu")
         self.register_buffer("expansion", expansion, persistent=False)
 
     @abstractmethod

@@ -1,7 +1,7 @@
 """VQ-VAE: an autoencoder whose latent is looked up in one codebook, or in several that refine each other."""
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -13,13 +13,19 @@ from ecgvae.nn.conv import Decoder, Encoder
 from ecgvae.nn.quantize import ResidualVectorQuantizer
 
 
+LARGEST_HOP = 4096
+Stride = Annotated[int, Field(ge=1, le=64)]
+Width = Annotated[int, Field(ge=1, le=1 << 14)]
+Dilations = Annotated[tuple[Annotated[int, Field(ge=1, le=1024)], ...], Field(max_length=16)]
+
+
 class ConvSettings(BaseModel):
     """A convolutional half: channels and the dilations of the residual units at each scale, finest first."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    widths: tuple[int, ...] = (128, 192)
-    dilations: tuple[tuple[int, ...], ...] = ((1, 3), (1, 3, 9))
+    widths: tuple[Width, ...] = Field((128, 192), min_length=1, max_length=8)
+    dilations: tuple[Dilations, ...] = Field(((1, 3), (1, 3, 9)), min_length=1, max_length=8)
 
 
 class QuantizerSettings(BaseModel):
@@ -27,7 +33,7 @@ class QuantizerSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    code_dim: int | None = None
+    code_dim: Width | None = None
     normalize: bool = False
     decay: float | None = Field(0.99, gt=0, lt=1)
     revive: float = Field(0.05, ge=0, lt=1)
@@ -39,16 +45,18 @@ class VQVAESettings(Settings):
 
     family: Literal["vqvae"] = "vqvae"
     backbone: Literal["conv"] = "conv"
-    latent: int = Field(64, ge=1)
+    latent: Width = 64
     codebooks: int = Field(8, ge=1, le=64)
     codebook_size: int = Field(1024, ge=2, le=1 << 20)
-    strides: tuple[int, ...] = (4, 2)
+    strides: tuple[Stride, ...] = Field((4, 2), min_length=1, max_length=8)
     encoder: ConvSettings = ConvSettings()
     decoder: ConvSettings = ConvSettings()
     quantizer: QuantizerSettings = QuantizerSettings()
 
     @model_validator(mode="after")
     def one_entry_a_scale(self):
+        if math.prod(self.strides) > LARGEST_HOP:
+            raise ValueError(f"strides multiply to a hop of {math.prod(self.strides)}; wanted at most {LARGEST_HOP}")
         for name in ("encoder", "decoder"):
             half = getattr(self, name)
             if not len(self.strides) == len(half.widths) == len(half.dilations):

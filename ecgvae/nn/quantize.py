@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 BLOCK = 1 << 20     # distances held at once: 4 MiB of float32, small enough to stay in a core's cache
+COLUMNS = 32        # a row of distances is searched as a table of so many columns
 
 
 @dataclass(frozen=True)
@@ -25,16 +26,24 @@ class Quantized:
 def nearest(rows: Float[Tensor, "r d"], codebook: Float[Tensor, "k d"]) -> Int[Tensor, "r"]:
     """Index of the nearest code (Euclidean) of each row; at most `BLOCK` distances exist at a time."""
     rows, codebook = rows.detach().float(), codebook.detach().float()
-    offset = codebook.square().sum(1)       # |x|^2 is the same for every code and is left out
-    transposed = -2 * codebook.T
-    step = max(1, BLOCK // len(codebook))
-    distances = rows.new_empty(min(step, len(rows)), len(codebook))
+    spare = -len(codebook) % COLUMNS
+    offset = F.pad(codebook.square().sum(1), (0, spare), value=torch.inf)   # |x|^2 is the same for every code
+    transposed = F.pad(-2 * codebook, (0, 0, 0, spare)).T
+    step = max(1, BLOCK // len(offset))
+    distances = rows.new_empty(min(step, len(rows)), len(offset))
     codes = torch.empty(len(rows), dtype=torch.long, device=rows.device)
     for start in range(0, len(rows), step):
         block = rows[start:start + step]
-        out = torch.addmm(offset, block, transposed, out=distances[:len(block)])
-        codes[start:start + step] = out.min(1).indices
+        codes[start:start + step] = lowest(torch.addmm(offset, block, transposed, out=distances[:len(block)]))
     return codes
+
+
+def lowest(distances: Float[Tensor, "r k"]) -> Int[Tensor, "r"]:
+    """argmin(1) in two steps, as a minimum without its index takes a tenth of the time of one with it."""
+    table = distances.unflatten(1, (-1, COLUMNS))
+    column = table.amin(1).min(1).indices
+    line = table.gather(2, column[:, None, None].expand(-1, table.shape[1], 1)).squeeze(2).min(1).indices
+    return line * COLUMNS + column
 
 
 def straight_through(z: Tensor, quantized: Tensor) -> Tensor:
@@ -47,8 +56,9 @@ def rotate(z: Float[Tensor, "r d"], quantized: Float[Tensor, "r d"]) -> Float[Te
     source, target = F.normalize(z, dim=-1).detach(), F.normalize(quantized, dim=-1).detach()
     scale = (quantized.norm(dim=-1, keepdim=True) / z.norm(dim=-1, keepdim=True).clamp_min(1e-6)).detach()
     middle = F.normalize(source + target, dim=-1)
-    reflected = z - 2 * (z * middle).sum(-1, keepdim=True) * middle + 2 * (z * source).sum(-1, keepdim=True) * target
-    return scale * reflected
+    rotated = z - 2 * (z * middle).sum(-1, keepdim=True) * middle + 2 * (z * source).sum(-1, keepdim=True) * target
+    rotated = scale * rotated
+    return quantized.detach() + (rotated - rotated.detach())    # exact even where z is 0 and has no direction
 
 
 GRADIENTS = {"straight-through": straight_through, "rotation": rotate}

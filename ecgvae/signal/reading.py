@@ -101,10 +101,15 @@ def _open_segments(path: str, header: Header) -> tuple[Segment, int, Pieces]:
     if not opened:
         raise ValueError(f"{path}.hea has no samples")
     whole = next(iter(opened.values())) if layout is None else Segment(path, layout, 0)
+    for segment in opened.values():
+        _check_leads(path, segment, whole, layout is None)
     pieces, samples = [], 0
     for name, length in parts:
         if name != "~":
-            _check_part(path, length, opened[name], whole, layout is None)
+            if length > opened[name].samples:
+                raise ValueError(
+                    f"{path}.hea claims {length} samples of {name}, which has {opened[name].samples}"
+                )
             pieces.append((samples, samples + length, opened[name]))
         samples += length
     held = sum(segment.samples * len(segment.leads) for segment in opened.values())
@@ -125,9 +130,7 @@ def _part_header(path: str, header: Header, name: str) -> Header:
     return part
 
 
-def _check_part(path: str, length: int, segment: Segment, whole: Segment, fixed: bool) -> None:
-    if length > segment.samples:
-        raise ValueError(f"{path}.hea claims {length} samples of {segment.path}, which has {segment.samples}")
+def _check_leads(path: str, segment: Segment, whole: Segment, fixed: bool) -> None:
     if (segment.leads != whole.leads) if fixed else not set(segment.leads) <= set(whole.leads):
         leads, wanted = ", ".join(segment.leads), ", ".join(whole.leads)
         raise ValueError(f"{segment.path}.hea has leads {leads}; {path}.hea wants {wanted}")

@@ -10,9 +10,10 @@ import numpy as np
 from ecgvae.signal.headers import Channel, Header, file_size
 
 MILLIVOLTS = {"mv": 1.0, "uv": 1e-3, "v": 1e3}
-# (samples, bytes they take) of each format; FLAC takes as many as it needs
+FLAC = ("508", "516", "524")
+# (samples, bytes they take) of the other formats
 FORMATS = {"8": (1, 1), "16": (1, 2), "24": (1, 3), "32": (1, 4), "61": (1, 2), "80": (1, 1), "160": (1, 2)}
-FORMATS |= {"212": (2, 3), "310": (3, 4), "311": (3, 4), "508": (1, 0), "516": (1, 0), "524": (1, 0)}
+FORMATS |= {"212": (2, 3), "310": (3, 4), "311": (3, 4)}
 SMALLEST_FLAC_FRAME = 10  # bytes
 MISSING = -32768
 
@@ -67,6 +68,8 @@ def open_segment(path: str, header: Header) -> Segment:
     for channel in header.channels:
         files.setdefault(channel.file, []).append(channel)
     held = {file: _held(folder, file, channels) for file, channels in files.items()}
+    if header.samples is None and header.channels[0].format in FLAC:
+        raise ValueError(f"{path}.hea doesn't say how many samples its FLAC file has; wanted their number")
     samples = next(iter(held.values())) if header.samples is None else header.samples
     for file, available in held.items():
         if available < samples:
@@ -84,11 +87,11 @@ def _held(folder: str, file: str, channels: list[Channel]) -> int:
     size = file_size(path)
     if any((channel.format, channel.offset) != (form, offset) for channel in channels):
         raise ValueError(f"{path} is described in several formats or offsets; wanted one")
-    if form not in FORMATS:
-        raise ValueError(f"{path} has format {form[:10]}; WFDB has {', '.join(FORMATS)}")
-    count, taken = FORMATS[form]
-    if not taken:
+    if form in FLAC:
         return max(_flac_samples(path, size, len(channels)) - offset, 0) // channels[0].frame
+    if form not in FORMATS:
+        raise ValueError(f"{path} has format {form[:10]}; WFDB has {', '.join((*FORMATS, *FLAC))}")
+    count, taken = FORMATS[form]
     return max(size - offset, 0) * count // (taken * sum(channel.frame for channel in channels))
 
 

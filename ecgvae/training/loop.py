@@ -2,7 +2,6 @@
 
 import copy
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
@@ -13,11 +12,13 @@ from torch import nn
 
 from ecgvae import checkpoint
 from ecgvae.data.dataset import Windows
+from ecgvae.data.jobs import replace
 from ecgvae.data.store import Store
 from ecgvae.models import Autoencoder, build
 from ecgvae.training.augment import augment
 from ecgvae.training.log import Log
 from ecgvae.training.objectives import reconstruction_losses
+from ecgvae.training.optimizer import Muon
 from ecgvae.training.recipe import Recipe, Training
 from ecgvae.training.validation import Validation
 
@@ -34,10 +35,12 @@ class State:
     step: int = 0
 
     def save(self, path: Path) -> None:
-        partial = path.with_name(path.name + ".partial")
-        torch.save({"model": self.model.state_dict(), "average": self.average.state_dict(),
-                    "optimizer": self.optimizer.state_dict(), "step": self.step}, partial)
-        os.replace(partial, path)
+        values = {"model": self.model.state_dict(), "average": self.average.state_dict(),
+                  "optimizer": self.optimizer.state_dict(), "step": self.step}
+        try:
+            replace(path, lambda partial: torch.save(values, partial))
+        except RuntimeError as error:   # how torch tells of a full disk
+            raise OSError(f"{path} can't be written; is the disk full? ({str(error).splitlines()[0]})") from error
 
     def load(self, path: Path) -> None:
         saved = torch.load(path, weights_only=True, map_location="cpu")
@@ -62,19 +65,23 @@ def train(recipe: Recipe, store: Store, out: str | Path, resume: bool = False, p
     state = begin(recipe, accelerator.device)
     if resume and (run / "state.pt").exists():
         state.load(run / "state.pt")
+    if state.step == settings.steps and (run / "model").exists():
+        return run / "model"
     network = torch.compile(state.model) if settings.compile else state.model
     network, optimizer = accelerator.prepare(network, state.optimizer)
     samples = round(settings.window * store.rate)
     windows = Windows(store, store.split("train"), samples, recipe.model.signal.coded).to(accelerator.device)
     log = Log(run, state.step, accelerator.is_main_process)
     validation = Validation(store, recipe.model.signal, run)
+    if progress and accelerator.is_main_process:
+        progress(state.step, {})
     try:
         while state.step < settings.steps:
             state.step += 1
             values = one_step(state, network, optimizer, windows, recipe, accelerator)
             log.training(state.step, values, every=settings.log_every)
             if progress and accelerator.is_main_process:
-                progress(state.step, log.last)
+                progress(state.step, log.last | log.last_validation)
             if due(state.step, settings.validate_every, settings.steps) and accelerator.is_main_process:
                 log.validation(state.step, validation(state.average, state.step))
             if due(state.step, settings.save_every, settings.steps) and accelerator.is_main_process:
@@ -95,8 +102,7 @@ def begin(recipe: Recipe, device: torch.device) -> State:
     model = build(recipe.model).to(device).train()
     average = copy.deepcopy(model).eval().requires_grad_(False)
     settings = recipe.training
-    optimizer = torch.optim.AdamW(model.parameters(), settings.learning_rate, settings.betas,
-                                  weight_decay=settings.weight_decay)
+    optimizer = Muon(model, settings.learning_rate, settings.betas, settings.momentum, settings.weight_decay)
     return State(model, average, optimizer)
 
 
@@ -164,11 +170,11 @@ def claim(run: Path, recipe: Recipe, store: Store, resume: bool) -> None:
     text = recipe.model_dump_json(indent=2) + "\n"
     if store.rate != recipe.model.signal.rate:
         raise ValueError(f"{store.path} has a rate of {store.rate:g} Hz; the recipe wants {recipe.model.signal.rate:g}")
-    if path.exists() and not resume:
+    if (run / "log.csv").exists() and not resume:
         raise FileExistsError(f"{run} holds a run; use --resume to go on with it or another --out")
-    if path.exists() and path.read_text() != text:
-        raise ValueError(f"{path} differs from the recipe given; a run is resumed with its own recipe")
     if resume and not path.exists():
         raise FileNotFoundError(f"{run} holds no run to resume")
+    if resume and path.read_text() != text:
+        raise ValueError(f"{path} differs from the recipe given; a run is resumed with its own recipe")
     run.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    replace(path, lambda partial: partial.write_text(text))

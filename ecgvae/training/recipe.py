@@ -32,14 +32,15 @@ class Augmentation(Block):
 
 
 class Training(Block):
-    """Length of a training and its optimizer (AdamW with warm-up and cosine decay, averaged weights)."""
+    """Length of a training and its optimizer (Muon with warm-up and cosine decay, averaged weights)."""
 
     steps: int = Field(10_000, ge=1)
     batch_size: int = Field(32, ge=1)           # on each device
     window: float = Field(10.0, gt=0)           # seconds
-    learning_rate: float = Field(2e-3, gt=0)
+    learning_rate: float = Field(4e-3, gt=0)
     warmup: int = Field(200, ge=0)              # steps
     betas: tuple[float, float] = (0.9, 0.98)
+    momentum: float = Field(0.95, ge=0, lt=1)
     weight_decay: float = Field(1e-4, ge=0)
     clip: float = Field(1.0, gt=0)              # norm of the gradient
     average: float = Field(0.999, ge=0, lt=1)   # decay of the averaged weights, which are the ones kept

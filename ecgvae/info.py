@@ -1,0 +1,99 @@
+"""What a model, a token file, a store or a record is, in a few facts."""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from ecgvae import checkpoint, metrics
+from ecgvae.data.store import Store
+from ecgvae.data.tokens import Stream, open_tokens
+from ecgvae.signal import open_record
+
+
+def describe(thing: str | Path) -> dict:
+    """The facts of whatever a path or a shipped name stands for; `kind` says which it is."""
+    path = Path(thing)
+    if path.is_dir() and (path / "config.json").is_file():
+        return describe_model(path)
+    if path.is_dir() and (path / "manifest.json").is_file():
+        return describe_store(path)
+    if is_parquet(path):
+        return describe_tokens(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, but neither a model (config.json) nor a store (manifest.json)")
+    if str(thing) in checkpoint.pretrained():
+        return describe_model(thing)
+    try:
+        return describe_record(path)
+    except FileNotFoundError as error:
+        if path.exists() or Path(f"{thing}.hea").exists():
+            raise
+        shipped = ", ".join(checkpoint.pretrained()) or "none"
+        raise FileNotFoundError(f"no {thing}; wanted a model, token file, store or record "
+                                f"(models that come with ecgvae: {shipped})") from error
+
+
+def is_parquet(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(4) == b"PAR1"
+
+
+def streams_in_words(streams: Iterable[Stream], rate: float) -> dict:
+    return {
+        "streams": [f"{count} of {stream.size} codes, one every {1000 * stream.hop / rate:g} ms"
+                    for stream, count in Counter(streams).items()],
+        "bits_per_second": metrics.bits_per_second(streams, rate),
+    }
+
+
+def describe_model(model: str | Path) -> dict:
+    from ecgvae.tokenizer import Tokenizer
+
+    tokenizer, config = Tokenizer.load(model, "cpu"), checkpoint.config(model)
+    header, module = tokenizer.header(), tokenizer.model
+    training = config.get("training", {})
+    return {
+        "kind": "model", "name": tokenizer.name, "identity": tokenizer.identity, "family": module.settings.family,
+        "parameters": sum(parameter.numel() for parameter in module.parameters()),
+        "megabytes": (checkpoint.locate(model) / "model.safetensors").stat().st_size / 1e6,
+        "rate": header.rate, "leads": list(header.leads), "coded_leads": list(module.signal.coded),
+        **streams_in_words(header.streams, header.rate),
+        "trained_on": {key: training[key] for key in ("store", "fingerprint", "records") if key in training},
+        "validation": config.get("metrics", {}), "versions": config.get("versions", {}),
+    }
+
+
+def describe_tokens(path: Path) -> dict:
+    file = open_tokens(path)
+    header = file.header
+    samples = [sum(table["samples"].to_pylist()) for table in file.tables()]
+    return {
+        "kind": "tokens", "path": str(path), "model": header.model, "identity": header.tokenizer,
+        "records": len(file), "seconds": sum(samples) / header.rate, "rate": header.rate, "leads": list(header.leads),
+        **streams_in_words(header.streams, header.rate),
+    }
+
+
+def describe_store(path: Path) -> dict:
+    store = Store.open(path)
+    table = store.records
+    labels = [column for column in table if column not in ("name", "start", "offset", "length", "rate", "samples",
+                                                            "notes", "comments")]
+    return {
+        "kind": "store", "path": str(path), "source": store.manifest["source"], "records": len(store),
+        "skipped": store.manifest["skipped"], "seconds": float(table["length"].sum() / store.rate), "rate": store.rate,
+        "window": store.manifest["window"], "leads": list(store.leads), "labels": labels,
+        "splits": {name: len(store.split(name)) for name in ("train", "validation", "test")},
+        "fingerprint": store.fingerprint,
+    }
+
+
+def describe_record(path: Path) -> dict:
+    record = open_record(path)
+    return {
+        "kind": "record", "path": str(record.path), "leads": list(record.leads), "rate": record.rate,
+        "samples": record.samples, "seconds": record.duration, "left_out": list(record.left_out),
+        "comments": list(record.comments),
+    }

@@ -1,0 +1,430 @@
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+from pyarrow import parquet
+from scipy.signal import resample_poly
+
+from ecgvae.data import prepare
+from ecgvae.data.jobs import Parts, replace, run
+from ecgvae.data.prepare import build_store
+from ecgvae.data.store import Store
+from ecgvae.signal import LEADS_12
+
+
+def write_wfdb(path, microvolts, leads=LEADS_12, rate=100, gain=1000):
+    """A format 16 record with these stored values (t, c); at 1000 a millivolt they are microvolts."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_suffix(".dat").write_bytes(microvolts.astype("<i2").tobytes())
+    lines = [f"{path.name} {len(leads)} {rate} {len(microvolts)}"]
+    lines += [f"{path.name}.dat 16 {gain}/mV 16 0 0 0 0 {lead}" for lead in leads]
+    path.with_suffix(".hea").write_text("\n".join([*lines, f"# about {path.name}"]) + "\n")
+    return microvolts
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Five records of different lengths in two folders."""
+    random = np.random.default_rng(0)
+    for index, length in enumerate((300, 250, 400, 120, 1000)):
+        path = tmp_path / "source" / "ab"[index % 2] / f"r{index}"
+        write_wfdb(path, random.integers(-2000, 2000, (length, 12)))
+    return tmp_path / "source"
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def reasons(store):
+    return dict(pandas.read_csv(store.path / "skipped.csv").to_numpy())
+
+
+def test_store_holds_the_microvolts_of_the_files(source, tmp_path):
+    stored = np.fromfile(source / "a" / "r2.dat", "<i2").reshape(-1, 12)
+    store = build_store(source, tmp_path / "out", workers=1)
+    assert store.records["name"].tolist() == ["a/r0", "a/r2", "a/r4", "b/r1", "b/r3"]
+    assert store.records["length"].tolist() == [300, 400, 1000, 250, 120]
+    np.testing.assert_array_equal(np.rint(store.signal(1) * 1000), stored.T)
+    record = store.record(1)
+    assert (record.name, record.rate, record.leads, record.comments) == ("a/r2", 100, LEADS_12, ("about r2",))
+    assert store.signals.dtype == np.int16 and len(store) == 5 and not reasons(store)
+    assert not (tmp_path / "out.partial").exists()
+
+
+def test_leads_are_matched_by_name_and_derived_where_einthoven_gives_them(tmp_path):
+    microvolts = np.random.default_rng(1).integers(-1000, 1000, (200, 3)) * 2
+    write_wfdb(tmp_path / "in" / "r", microvolts, ("v1", "MLII", "lead i"))
+    store = build_store(tmp_path / "in", tmp_path / "out", leads=("I", "aVR", "V1"), workers=1)
+    v1, ii, i = microvolts.T
+    np.testing.assert_array_equal(np.rint(store.signal(0) * 1000), [i, -(i + ii) // 2, v1])
+    assert store.records["notes"][0].tolist() == ["aVR is missing, derived from others"]
+
+
+def test_rates_are_converted_like_scipy(source, tmp_path):
+    store = build_store(source, tmp_path / "out", rate=40, workers=1)
+    x = np.fromfile(source / "a" / "r4.dat", "<i2").reshape(-1, 12) / 1000
+    expected = resample_poly(x, 2, 5, axis=0, window=("kaiser", 5.0), padtype="edge").T
+    row = store.records.query("name == 'a/r4'").iloc[0]
+    np.testing.assert_allclose(store.signal(row.name), expected, atol=6e-4)
+    assert (row["rate"], row["samples"], row["length"]) == (100, 1000, 400)
+
+
+def test_windows_are_consecutive_and_what_is_left_out_is_noted(source, tmp_path):
+    whole = build_store(source, tmp_path / "whole", workers=1)
+    store = build_store(source, tmp_path / "out", window=1.5, workers=1)
+    rows = store.records[store.records["name"] == "a/r2"]
+    assert rows["start"].tolist() == [0, 150] and rows["length"].tolist() == [150, 150]
+    np.testing.assert_array_equal(np.hstack([store.signal(i) for i in rows.index]), whole.signal(1)[:, :300])
+    assert rows["notes"].map(list).tolist() == [["last 1.00 s left out, shorter than a window"], []]
+    short = store.records[store.records["name"] == "b/r3"]
+    assert short["length"].tolist() == [120] and not len(short["notes"].iloc[0])
+    assert store.manifest["samples"] == len(store.signals) == store.records["length"].sum()
+
+
+def test_gaps_and_clipping_are_noted(tmp_path):
+    stored = np.zeros((100, 12), int) + np.arange(12)
+    stored[10:13, 6] = -32768
+    stored[:, 1] = 20000
+    write_wfdb(tmp_path / "in" / "r", stored, gain=500)
+    store = build_store(tmp_path / "in", tmp_path / "out", workers=1)
+    notes = store.records["notes"][0].tolist()
+    assert "V1: 0.03 s missing from 0.10 s, bridged" in notes
+    assert "II: 100 samples clipped at 32.767 mV" in notes
+    assert store.signals[:, 1].min() == 32767 and (store.signals[:, 6] == 12).all()
+
+
+def test_unusable_records_are_listed_and_the_rest_is_done(source, tmp_path):
+    write_wfdb(source / "two", np.zeros((50, 2)), ("MLII", "V5"))
+    write_wfdb(source / "short", np.zeros((50, 12)))
+    (source / "short.dat").write_bytes(b"\0" * 100)
+    (source / "garbage.hea").write_bytes(os.urandom(3000))
+    (source / "empty.hea").write_bytes(b"")
+    (source / "folder.hea").mkdir()
+    write_wfdb(source / "outside", np.zeros((50, 12)))
+    header = (source / "outside.hea").read_text()
+    (source / "outside.hea").write_text(header.replace("outside.dat", "../outside.dat"))
+    (source / "nodata.hea").write_text(header.replace("outside", "nodata"))
+    store = build_store(source, tmp_path / "out", workers=1)
+    assert len(store) == 5
+    found = reasons(store)
+    assert set(found) >= {f"{name}.hea" for name in ("two", "short", "garbage", "empty", "outside", "nodata")}
+    assert "MLII, V5" in found["two.hea"]
+    assert store.manifest["skipped"] == len(found)
+    assert build_store(source, tmp_path / "zero", missing="zero", workers=1).records["name"].isin(["two"]).any()
+
+
+def test_names_that_print_badly_do_no_harm(source, tmp_path):
+    bad = os.fsdecode(b"b\xffd")
+    shutil.copy(source / "a" / "r0.hea", source / f"{bad}.hea")
+    (source / "new\nline.hea").write_text("x")
+    store = build_store(source, tmp_path / "out", workers=1)
+    assert len(store) == 5 and len(reasons(store)) == 2
+
+
+def test_an_error_that_nobody_foresaw_skips_one_record(source, tmp_path, monkeypatch):
+    opened = prepare.open_record
+    monkeypatch.setattr(prepare, "open_record", lambda path: {}[path] if path.name == "r4" else opened(path))
+    store = build_store(source, tmp_path / "out", workers=1)
+    assert len(store) == 4 and reasons(store)["a/r4.hea"].startswith("KeyError: ")
+
+
+def test_a_record_that_fails_half_way_leaves_nothing_behind(source, tmp_path, monkeypatch):
+    stream = prepare.conform_stream
+
+    def breaks(record, *arguments, **options):
+        yield from stream(record, *arguments, **options)
+        if record.name == "r2":
+            raise OSError("disk went away")
+
+    monkeypatch.setattr(prepare, "conform_stream", breaks)
+    store = build_store(source, tmp_path / "out", workers=1)
+    assert reasons(store) == {"a/r2.hea": "disk went away"}
+    stored = np.fromfile(source / "a" / "r4.dat", "<i2").reshape(-1, 12)
+    np.testing.assert_array_equal(np.rint(store.signal(1) * 1000), stored.T)
+
+
+def test_doubled_names_are_listed(source, tmp_path):
+    path = source / "a" / "r0"
+    store = build_store(source, tmp_path / "out", records=[path, path, source / "gone"], workers=1)
+    assert store.records["name"].tolist() == ["a/r0"]
+    assert "the name a/r0 is taken" in reasons(store)[f"{path}.hea"] and "gone.hea" in reasons(store)
+
+
+def test_nothing_usable_leaves_nothing(tmp_path):
+    write_wfdb(tmp_path / "in" / "r", np.zeros((50, 2)), ("MLII", "V5"))
+    with pytest.raises(ValueError, match="^none of 1 records .* r has leads MLII, V5; .*$"):
+        build_store(tmp_path / "in", tmp_path / "out", workers=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_what_exists_is_kept_unless_it_is_a_store_to_overwrite(source, tmp_path):
+    out = tmp_path / "out"
+    build_store(source, out, workers=1)
+    before = content(out)
+    with pytest.raises(FileExistsError, match="exists; use --overwrite"):
+        build_store(source, out, rate=50, workers=1)
+    assert content(out) == before
+    assert build_store(source, out, rate=50, workers=1, overwrite=True).rate == 50
+    (tmp_path / "other" / "mine").mkdir(parents=True)
+    with pytest.raises(FileExistsError, match="not a store"):
+        build_store(source, tmp_path / "other", workers=1, overwrite=True)
+    (tmp_path / "third.partial").mkdir()
+    (tmp_path / "third.partial" / "mine").write_text("precious")
+    with pytest.raises(ValueError, match="in the way"):
+        build_store(source, tmp_path / "third", workers=1, overwrite=True)
+    assert (tmp_path / "third.partial" / "mine").exists()
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"rate": 0}, "0.0 Hz"), ({"rate": float("nan")}, "nan Hz"), ({"leads": ()}, "one or more"),
+    ({"leads": ("I", "i")}, "each once"), ({"missing": "guess"}, "error or zero"), ({"window": 0}, "window"),
+])
+def test_senseless_options_are_refused_in_one_line(source, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        build_store(source, tmp_path / "out", workers=1, **options)
+    assert "\n" not in str(caught.value) and not (tmp_path / "out.partial").exists()
+
+
+def test_labels_join_by_name(source, tmp_path):
+    labels = pandas.DataFrame(
+        {"fold": [3, 9], "age": [50, None], "superclass": [["MI", "CD"], []]}, index=["a/r0", "b/r1"]
+    )
+    store = build_store(source, tmp_path / "out", labels=labels, workers=1)
+    records = store.records.set_index("name")
+    assert records.loc["a/r0", "superclass"].tolist() == ["MI", "CD"]
+    assert records["fold"].dropna().to_dict() == {"a/r0": 3, "b/r1": 9} and records["age"].count() == 1
+    assert records["fold"].dtype == "Int64"
+    assert str(parquet.read_schema(store.path / "records.parquet").field("notes").type.value_type) == "string"
+    assert store.split("train").tolist() == [0] and store.split("validation").tolist() == [3]
+    assert not len(store.split("test")) and len(store.split("all")) == 5
+    with pytest.raises(ValueError, match="several rows for a/r0"):
+        build_store(source, tmp_path / "b", labels=labels.set_axis(["a/r0", "a/r0"]), workers=1)
+    with pytest.raises(ValueError, match="columns rate"):
+        build_store(source, tmp_path / "b", labels=labels.rename(columns={"age": "rate"}), workers=1)
+
+
+def test_without_folds_patients_are_split_whole(tmp_path):
+    for index in range(150):
+        write_wfdb(tmp_path / "in" / f"r{index:03d}", np.zeros((3, 1)), ("II",))
+    names = [f"r{index:03d}" for index in range(150)]
+    labels = pandas.DataFrame({"patient": [index // 3 for index in range(120)]}, index=names[:120])
+    store = build_store(tmp_path / "in", tmp_path / "out", leads=("II",), labels=labels, workers=1)
+    parts = {name: store.split(name) for name in ("train", "validation", "test")}
+    assert sorted(np.concatenate(list(parts.values()))) == list(range(150))
+    train = {row // 3 for row in parts["train"] if row < 120}
+    assert not train & {row // 3 for row in (*parts["test"], *parts["validation"])}
+    assert 15 < sum(parts["train"] >= 120) < 30  # those of no patient go one by one
+    assert 100 < len(parts["train"]) < 140 and len(parts["test"]) and len(parts["validation"])
+    with pytest.raises(ValueError, match="wanted train, validation, test or all"):
+        store.split("dev")
+
+
+def test_interrupted_it_goes_on_and_gives_the_same_bytes(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(prepare, "BATCH_RECORDS", 1)
+    unbroken = build_store(source, tmp_path / "a", workers=2)
+    done = []
+
+    def interrupt(count, total):
+        done.append(count)
+        if len(done) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_store(source, tmp_path / "b", workers=1, progress=interrupt)
+    assert not (tmp_path / "b").exists() and done == [0, 1, 2]
+    resumed = build_store(source, tmp_path / "b", workers=1, progress=lambda count, total: done.append(count))
+    assert done == [0, 1, 2, 2, 3, 4, 5]
+    assert content(resumed.path) == content(unbroken.path)
+
+
+def test_interrupted_while_joining_it_goes_on(source, tmp_path, monkeypatch):
+    unbroken = build_store(source, tmp_path / "a", workers=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("ecgvae.data.merge.write_table", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            build_store(source, tmp_path / "b", workers=1)
+    assert content(build_store(source, tmp_path / "b", workers=1).path) == content(unbroken.path)
+
+
+SCRIPT = """
+import os, signal, sys, time
+from pathlib import Path
+from ecgvae.data import prepare
+prepare.BATCH_RECORDS = 1
+def stop(done, total):
+    if done == 2:
+        print(*[line.split()[0] for line in os.popen(f"ps -o pid= --ppid {os.getpid()}")], flush=True)
+        os.killpg(0, signal.SIGINT) if sys.argv[3] == "INT" else os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(5)
+if __name__ == "__main__":
+    try:
+        prepare.build_store(sys.argv[1], sys.argv[2], workers=2, progress=stop)
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize("name, code", [("INT", 130), ("KILL", -signal.SIGKILL)])
+def test_stopped_from_outside_no_worker_stays_or_complains(source, tmp_path, monkeypatch, name, code):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, script, source, tmp_path / "out", name], start_new_session=True, capture_output=True,
+        text=True, timeout=60, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+    )
+    assert done.returncode == code and "Traceback" not in done.stderr
+    assert name == "KILL" or done.stderr == ""  # of a killed process Python itself says something
+    workers = done.stdout.split()
+    assert len(workers) >= 2 and not any(alive(worker) for worker in workers)
+    assert not (tmp_path / "out").exists() and len(list((tmp_path / "out.partial").glob("part-*"))) >= 2
+    monkeypatch.setattr(prepare, "BATCH_RECORDS", 1)
+    resumed = build_store(source, tmp_path / "out", workers=1)
+    assert content(resumed.path) == content(build_store(source, tmp_path / "unbroken", workers=1).path)
+
+
+def alive(process):
+    """Whether a process is still at work a moment later."""
+    for _ in range(50):
+        try:
+            state = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        except FileNotFoundError:
+            return False
+        if state == "Z":
+            return False
+        signal.sigtimedwait([], 0.1)
+    return True
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_full_disk_is_one_error_and_can_be_gone_on_from(source, tmp_path, monkeypatch, workers):
+    monkeypatch.setattr(prepare, "BATCH_RECORDS", 2)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large: '.*out.partial/part-") as caught:
+            build_store(source, tmp_path / "out", workers=workers)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "\n" not in str(caught.value) and not (tmp_path / "out").exists()
+    assert not list(tmp_path.glob("**/*.tmp"))
+    assert len(build_store(source, tmp_path / "out", workers=1)) == 5
+
+
+def test_other_settings_or_another_run_are_refused(source, tmp_path):
+    folder = tmp_path / "job"
+    parts = Parts(folder, {"rate": 100, "leads": ("I", "II")})
+    with pytest.raises(OSError, match="in use"):
+        Parts(folder, {"rate": 100, "leads": ("I", "II")})
+    parts.save(1, lambda path: path.write_text("one"))
+    (folder / "part-000002.tmp").write_text("half")
+    with parts:
+        pass
+    with Parts(folder, {"rate": 100, "leads": ("I", "II")}) as again:
+        assert again.pending(3) == [0, 2] and [path.read_text() for path in again.paths()] == ["one"]
+    with pytest.raises(ValueError, match=r"other settings \(rate\)"):
+        Parts(folder, {"rate": 50, "leads": ("I", "II")})
+    with Parts(folder, {"rate": 50, "leads": ("I", "II")}, overwrite=True) as other:
+        assert other.pending(3) == [0, 1, 2]
+    (folder / "job.json").write_text("{")
+    with pytest.raises(ValueError, match="damaged"):
+        Parts(folder, {"rate": 50})
+
+
+def test_a_removal_that_is_interrupted_can_be_repeated(tmp_path, monkeypatch):
+    with Parts(tmp_path / "job", {"rate": 100}) as parts:
+        parts.save(0, lambda path: path.mkdir())
+        monkeypatch.setattr("shutil.rmtree", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            parts.remove()
+    monkeypatch.undo()
+    with Parts(tmp_path / "job", {"rate": 100}) as parts:
+        parts.remove()
+    assert not list(tmp_path.iterdir())
+
+
+def test_replace_leaves_the_old_file_where_writing_fails(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError):
+        replace(path, lambda temporary: temporary.write_text(str(1 / 0)))
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+FACTS = """(lambda os, sys, signal, prepare: (
+    os.getpid(), os.environ["OMP_NUM_THREADS"], "torch" in sys.modules,
+    signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+))(*map(__import__, ("os", "sys", "signal", "ecgvae.data.prepare")))"""
+
+
+def test_workers_are_processes_without_torch_with_one_thread_and_deaf_to_ctrl_c(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    found = list(run(eval, [(FACTS,)] * 3, workers=2))
+    assert [facts[1:] for facts in found] == [("1", False, True)] * 3
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    assert os.getpid() not in {facts[0] for facts in found} and os.environ["OMP_NUM_THREADS"] == "3"
+
+
+def test_workers_are_stopped_when_nobody_waits_for_them():
+    begin = time.monotonic()
+    results = run(time.sleep, [(0,), (60,), (60,), (60,)], workers=2)
+    next(results)
+    results.close()
+    assert time.monotonic() - begin < 30
+
+
+def test_a_worker_that_dies_is_an_error():
+    with pytest.raises(OSError, match="worker process ended"):
+        list(run(os._exit, [(3,), (3,)], workers=2))
+
+
+def spoil_manifest(out):
+    manifest = json.loads((out / "manifest.json").read_text())
+    (out / "manifest.json").write_text(json.dumps({**manifest, "format": 99}))
+
+
+def spoil_records(out, columns):
+    pandas.DataFrame(columns).to_parquet(out / "records.parquet")
+
+
+@pytest.mark.parametrize("damage, message", [
+    (lambda out: (out / "manifest.json").write_text("[]"), "not an ecgvae store"),
+    (lambda out: (out / "manifest.json").write_bytes(b"\xff\0"), "not an ecgvae store"),
+    (lambda out: (out / "manifest.json").unlink(), "not an ecgvae store"),
+    (spoil_manifest, "store format 99"),
+    (lambda out: os.truncate(out / "signals.npy", 1000), "damaged: signals.npy"),
+    (lambda out: os.truncate(out / "signals.npy", 0), "damaged: signals.npy"),
+    (lambda out: (out / "signals.npy").unlink(), "damaged: signals.npy"),
+    (lambda out: np.save(out / "signals.npy", np.zeros((2070, 12), np.int32)), "int32"),
+    (lambda out: os.truncate(out / "records.parquet", 500), "damaged: records.parquet"),
+    (lambda out: (out / "records.parquet").unlink(), "damaged: records.parquet"),
+    (lambda out: spoil_records(out, {"name": "r", "offset": [2000], "length": 100}), "beyond"),
+    (lambda out: spoil_records(out, {"offset": [2000]}), "damaged: records.parquet: no columns length, name"),
+])
+def test_a_damaged_store_is_refused_in_one_line(source, tmp_path, damage, message):
+    out = tmp_path / "out"
+    build_store(source, out, workers=1)
+    damage(out)
+    with pytest.raises(ValueError, match=message) as caught:
+        Store.open(out).signal(0)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_store_that_is_not_there():
+    with pytest.raises(FileNotFoundError, match="nowhere is not there"):
+        Store.open("nowhere")
+
+
+def test_every_odd_form_is_stored_or_listed(data, tmp_path):
+    store = build_store(data / "wfdb-odd", tmp_path / "out", leads=("II", "V5"), missing="zero", workers=1)
+    assert len(store) + store.manifest["skipped"] > 15 and len(store) > 10
+    assert all("\n" not in reason for reason in reasons(store).values())
