@@ -13,6 +13,7 @@ class Log:
             from torch.utils.tensorboard import SummaryWriter
 
             self.tables = {name: Table(run / f"{name}.csv", step) for name in ("log", "validation")}
+            self.last_validation = self.tables["validation"].last
             self.board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
 
     def training(self, step: int, values: dict, every: int) -> None:
@@ -43,7 +44,7 @@ class Table:
     """A CSV file that grows by rows, its columns those of the first row."""
 
     def __init__(self, path: Path, step: int):
-        self.path = path
+        self.path, self.last = path, {}     # the last row's values, without its step
         if path.exists():
             with path.open(newline="") as file:
                 kept = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
@@ -58,3 +59,4 @@ class Table:
             if new:
                 writer.writeheader()
             writer.writerow(row)
+        self.last = {name: float(value) for name, value in row.items() if name != "step"}

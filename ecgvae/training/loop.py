@@ -90,7 +90,7 @@ def train(recipe: Recipe, store: Store, out: str | Path, resume: bool = False, p
     finally:
         log.close()
     if accelerator.is_main_process:
-        facts = {"store": store.manifest["source"], "fingerprint": store.fingerprint, "records": len(windows),
+        facts = {"store": Path(store.manifest["source"]).name, "fingerprint": store.fingerprint, "records": len(windows),
                  **recipe.model_dump(mode="json", exclude={"model"})}
         checkpoint.save(state.average, run / "model", facts, log.last_validation)
     accelerator.wait_for_everyone()

@@ -11,7 +11,7 @@ from ecgvae.models import Autoencoder
 from ecgvae.plot import plot_comparison
 from ecgvae.signal import Record, SignalSpec
 
-RECORDS, PICTURES, SECONDS = 256, 3, 10
+RECORDS, PICTURES, SECONDS = 128, 3, 10
 
 
 class Validation:
