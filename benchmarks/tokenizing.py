@@ -26,23 +26,17 @@ OURS = "ecgvae to Parquet"
 
 
 def ours(folder: Path, names: list[str], model: str, codebooks: int | None, batch: int) -> Callable[[], int]:
-    """From WFDB files to a Parquet file, by the functions behind `ecgvae tokenize`."""
-    from ecgvae.data.tokens import open_tokens, write_tokens
-    from ecgvae.signal import read_record
+    """From WFDB files to a Parquet file, by the function behind `ecgvae tokenize`."""
+    from ecgvae.batch import tokenize_files
     from ecgvae.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.load(model, device="cpu")
+    records = [folder / name for name in names]
 
     def tokenize() -> int:
-        def tokens():
-            for start in range(0, len(names), batch):
-                records = [read_record(folder / name) for name in names[start : start + batch]]
-                yield from tokenizer.encode_many(records, batch_size=batch, codebooks=codebooks)
-
         with tempfile.TemporaryDirectory() as out:
             path = Path(out) / "tokens.parquet"
-            write_tokens(path, tokenizer.header(codebooks), tokens())
-            return len(open_tokens(path))
+            return tokenize_files(records, path, tokenizer, codebooks=codebooks, batch_size=batch).records
 
     return tokenize
 

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -46,9 +47,10 @@ def processes():
     """The processes of `accelerate launch` or torchrun, this one among them; None where it is alone."""
     if os.environ.get("WORLD_SIZE", "1") == "1":
         return None
+    import torch
     from accelerate import PartialState
 
-    return PartialState()
+    return PartialState(cpu=not torch.accelerator.is_available())
 
 
 def tokenize_files(sources: Iterable[str | Path], out: str | Path, tokenizer: Tokenizer, *,
@@ -64,26 +66,25 @@ def tokenize_files(sources: Iterable[str | Path], out: str | Path, tokenizer: To
     work = Tokenizing(Collection(sources), tokenizer, tokenizer.checked(codebooks), missing, batch_size)
     batches = list(work.collection.batches(PART_RECORDS, PART_SAMPLES))
     group = processes()
-    parts = pending = None
-    if group is None or group.is_main_process:
-        parts = Parts(out, work.facts, overwrite)
-        pending = [(index, parts.path(index)) for index in parts.pending(len(batches))]
-    if group is not None:
-        pending = broadcast(pending)[group.process_index::group.num_processes]
-    total = len(work.collection)
-    done = total - sum(len(batches[index]) for index, _ in pending)
-    progress(done, total)
-    for index, path in pending:
-        jobs.replace(path, lambda folder, batch=batches[index]: work.write(folder, batch))
-        done += len(batches[index])
-        progress(done, total)
-    if group is not None:
-        group.wait_for_everyone()
-    return None if parts is None else join(parts, out, overwrite)
+    first = group is None or group.is_main_process
+    with begin(out, work.facts, overwrite) if first else nullcontext() as parts:
+        pending = [(index, parts.path(index)) for index in parts.pending(len(batches))] if first else None
+        if group is not None:
+            pending = broadcast(pending)[group.process_index::group.num_processes]
+        done = total = len(work.collection)
+        done -= sum(len(batches[index]) for index, _ in pending)
+        for index, path in pending:
+            if first:
+                progress(done, total)
+            jobs.replace(path, lambda folder, batch=batches[index]: work.write(folder, batch))
+            done += len(batches[index])
+        if group is not None:
+            group.wait_for_everyone()
+        return join(parts, out, overwrite) if first else None
 
 
-def Parts(out: Path, facts: dict, overwrite: bool) -> jobs.Parts:
-    """The parts of an output, in a folder beside it."""
+def begin(out: Path, facts: dict, overwrite: bool) -> jobs.Parts:
+    """The parts of an output, in a folder beside it; those of an interrupted run are still there."""
     return jobs.Parts(out.with_name(out.name + ".partial"), facts, overwrite)
 
 
@@ -145,8 +146,9 @@ class Tokenizing:
 def join(parts: jobs.Parts, out: Path, overwrite: bool) -> Summary:
     """Make one token file of all parts."""
     facts = [json.loads((path / "facts.json").read_text()) for path in parts.paths()]
-    skipped, noted = (tuple(map(tuple, sum((part[key] for part in facts), []))) for key in ("skipped", "noted"))
     records, seconds = (sum(part[key] for part in facts) for key in ("records", "seconds"))
+    skipped, noted = (tuple({tuple(item): None for part in facts for item in part[key]})
+                      for key in ("skipped", "noted"))
     if not records:
         parts.remove()
         raise NothingDone(skipped)
@@ -187,23 +189,22 @@ def detokenize_files(path: str | Path, out: str | Path, model: str | Path | None
     tokenizer = load_tokenizer(file, model, device)
     status = file.path.stat()
     facts = {"tokens": [status.st_size, status.st_mtime_ns], "tokenizer": tokenizer.identity, "original": original}
-    parts = Parts(out, facts, overwrite)
-    folder = parts.folder / "records"
     seconds, skipped = 0.0, []
-    progress(0, len(file))
-    for done, (name, tokens) in enumerate(zip(names(file), file, strict=True), start=1):
-        try:
-            if not (folder / f"{name}.hea").exists():
-                write_record(tokenizer.decode(tokens, original), folder, name)
-            seconds += tokens.samples / file.header.rate
-        except ValueError as error:
-            skipped.append((name, one_line(error)))
-        progress(done, len(file))
-    if len(skipped) == len(file):
+    with begin(out, facts, overwrite) as parts:
+        folder = parts.folder / "records"
+        for done, (name, tokens) in enumerate(zip(names(file), file, strict=True)):
+            progress(done, len(file))
+            try:
+                if not (folder / f"{name}.hea").exists():
+                    write_record(tokenizer.decode(tokens, original), folder, name)
+                seconds += tokens.samples / file.header.rate
+            except ValueError as error:
+                skipped.append((name, one_line(error)))
+        if len(skipped) < len(file):
+            move(folder, out)
         parts.remove()
+    if len(skipped) == len(file):
         raise NothingDone(tuple(skipped))
-    move(folder, out)
-    parts.remove()
     return Summary(out, len(file) - len(skipped), seconds, tuple(skipped))
 
 

@@ -27,8 +27,7 @@ def locate(model: str | Path) -> Path:
 def save(model, folder: str | Path, training: dict | None = None, metrics: dict | None = None) -> Path:
     """Write a model; an older one in the folder is replaced whole or not at all, anything else is left alone."""
     import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save as to_bytes
 
     from ecgvae import __version__
 
@@ -47,10 +46,7 @@ def save(model, folder: str | Path, training: dict | None = None, metrics: dict 
     }
     (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     weights = {name: value.contiguous() for name, value in model.state_dict().items()}
-    try:
-        save_file(weights, partial / "model.safetensors")
-    except SafetensorError as error:    # a full disk, say
-        raise OSError(f"{partial / 'model.safetensors'} can't be written: {error}") from None
+    (partial / "model.safetensors").write_bytes(to_bytes(weights))      # save_file keeps it from other users
     put(partial, folder)
     return folder
 

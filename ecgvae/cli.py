@@ -1,15 +1,15 @@
 """The command line: one function a verb, which parses, calls and prints."""
 
 import csv
+import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from typer import Argument, Option
 
-from ecgvae.terminal import (
-    Progress, Verbs, list_remarks, say, show_facts, show_json, show_table, to_json,
-)
+from ecgvae.terminal import Progress, Verbs, count, list_remarks, say, show_facts, show_json, show_table, to_json
 
 SHIPPED = "ptbxl-vqvae-conv"
 
@@ -28,8 +28,9 @@ def examples(*lines: str) -> str:
     return "\n".join(["Examples:", *(f"  {line}" for line in lines)])
 
 
-@app.callback(invoke_without_command=True, epilog=examples(
-    "ecgvae demo", "ecgvae tokenize RECORDS --out tokens.parquet", "ecgvae detokenize tokens.parquet --out decoded"))
+@app.callback(invoke_without_command=True, epilog=examples("ecgvae demo",
+                                                           "ecgvae tokenize recordings --out tokens.parquet",
+                                                           "ecgvae detokenize tokens.parquet --out decoded"))
 def ecgvae(version: Annotated[bool, Option("--version", help="Print the version.")] = False) -> None:
     """ECG to tokens and back: prepare, train, tokenize, measure and draw."""
     if version:
@@ -42,8 +43,8 @@ def ecgvae(version: Annotated[bool, Option("--version", help="Print the version.
 @app.command(epilog=examples("ecgvae prepare ptb-xl/records100 store",
                              "ecgvae prepare recordings store --rate 250 --leads I,II,V1 --window 10"))
 def prepare(
-    source: Annotated[Path, Argument(help="Folder of WFDB records, searched with all below it.")],
-    out: Annotated[Path, Argument(help="Folder of the store to make.")],
+    source: Annotated[Path, Argument(metavar="SOURCE", help="Folder of WFDB records, searched with all below it.")],
+    out: Annotated[Path, Argument(metavar="OUT", help="Folder of the store to make.")],
     rate: Annotated[float, Option(help="Sampling rate of the store, Hz.")] = 100,
     leads: Annotated[str, Option(help="standard-12, or names like I,II,V1.")] = "standard-12",
     window: Annotated[float | None, Option(help="Cut records into windows of so many seconds.")] = None,
@@ -51,7 +52,10 @@ def prepare(
     workers: Annotated[int | None, Option(min=1, help="Processes; one a processor if not given.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make a store of WFDB records: signals to train on and to evaluate with, of one rate and with the same leads."""
+    """Make a store of WFDB records.
+
+    A store is what training and evaluation read: signals of one rate and with the same leads.
+    """
     from ecgvae.data.prepare import build_store
     from ecgvae.signal import parse_leads
 
@@ -60,28 +64,42 @@ def prepare(
                             missing=missing_leads, overwrite=overwrite, progress=progress)
     with open(out / "skipped.csv", newline="") as file:
         _, *skipped = csv.reader(file)
-    list_remarks(f"{len(skipped)} records were left out (all in {out / 'skipped.csv'})", skipped)
-    what = "records" if window is None else f"windows of {window:g} s"
-    print(f"{len(store):,} {what} with {len(store.leads)} leads at {store.rate:g} Hz in {out}")
+    list_left_out(skipped)
+    what = count(len(store), "record" if window is None else "window")
+    print(f"{what} with {count(len(store.leads), 'lead')} at {store.rate:g} Hz in {out}")
+
+
+def list_left_out(remarks: Sequence[tuple[str, str]], path: Path | None = None) -> None:
+    """Tell which records were left out and why, in a CSV file too where there is a path."""
+    if path:
+        from ecgvae.data.merge import write_skipped
+
+        write_skipped(remarks, path)
+    list_remarks("left out", remarks)
+    if any("the model wants" in reason for _, reason in remarks):
+        say("  (with --missing-leads zero, leads that a record lacks are taken as 0 mV)")
 
 
 @app.command(epilog=examples("ecgvae train recipes/ptbxl/vqvae-conv.yaml --data store --out run",
                              "ecgvae train recipe.yaml --data store --out run --set model.codebook_size=512",
                              "ecgvae train recipe.yaml --data store --out run --resume"))
 def train(
-    recipe: Annotated[Path, Argument(help="YAML file of the model and its training.")],
+    recipe: Annotated[Path, Argument(metavar="RECIPE", help="YAML file of the model and its training.")],
     data: Annotated[Path, Option(help="Store to train on, as made by prepare.")],
     out: Annotated[Path, Option(help="Folder of the run; the model will be in its folder model.")],
-    set: Annotated[list[str], Option(help="key.path=value instead of what the recipe says; any number of times.")] = [],
+    set: Annotated[list[str] | None, Option(help="key.path=value in place of what the recipe has; repeatable.")] = None,
     resume: Annotated[bool, Option("--resume", help="Go on with a run that was stopped.")] = False,
 ) -> None:
-    """Train a tokenizer on a store. Under `accelerate launch -m ecgvae train ...` on several GPUs."""
+    """Train a tokenizer on a store.
+
+    On several GPUs: accelerate launch -m ecgvae train ...
+    """
     from ecgvae.batch import processes
     from ecgvae.data.store import Store
     from ecgvae.training.loop import train as run
     from ecgvae.training.recipe import read_recipe
 
-    group, plan, store = processes(), read_recipe(recipe, tuple(set)), Store.open(data)
+    group, plan, store = processes(), read_recipe(recipe, tuple(set or ())), Store.open(data)
     with Progress("steps") as progress:
         def show(step: int, logged: dict[str, float]) -> None:
             progress(step, plan.training.steps, learnt(logged))
@@ -102,9 +120,9 @@ def learnt(logged: dict[str, float]) -> str:
                              "ecgvae tokenize a/100 b store --out tokens.parquet --codebooks 4",
                              "ecgvae tokenize recordings --out tokens.parquet --missing-leads zero"))
 def tokenize(
-    sources: Annotated[list[Path], Argument(help="WFDB records, folders of them and stores, in any mix.")],
+    sources: Annotated[list[Path], Argument(metavar="SOURCE", help="Records, folders of them and stores.")],
     out: Annotated[Path, Option(help="Token file to write (Parquet).")],
-    model: Annotated[str, Option(help="Tokenizer: a name that comes with ecgvae, or a folder.")] = SHIPPED,
+    model: Annotated[str, Option(help="Tokenizer: a shipped name, or a folder.")] = SHIPPED,
     codebooks: Annotated[int | None, Option(help="Use only the first so many codebooks: fewer bits.")] = None,
     missing_leads: Missing = "error",
     device: Device = "auto",
@@ -112,32 +130,30 @@ def tokenize(
     skipped: Annotated[Path | None, Option(help="Also write the list of records left out to this CSV file.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Turn ECG records into tokens: a Parquet file with a row a record and a column of codes a codebook."""
-    from ecgvae.batch import NothingDone, processes, tokenize_files
-    from ecgvae.data.merge import write_skipped
+    """Turn ECG records into tokens.
+
+    The Parquet file has a row for each record, and in it a list of codes for each codebook. On several GPUs:
+    accelerate launch -m ecgvae tokenize ...
+    """
+    from ecgvae.batch import NothingDone, processes, refuse, tokenize_files
     from ecgvae.tokenizer import Tokenizer
 
+    if skipped:
+        refuse(skipped, overwrite)
     group = processes()
     tokenizer = Tokenizer.load(model, str(group.device) if group and device == "auto" else device)
     try:
         with Progress("records") as progress:
             summary = tokenize_files(sources, out, tokenizer, codebooks=codebooks, missing=missing_leads,
                                      batch_size=batch_size, overwrite=overwrite, progress=progress)
-        if summary is None:     # another process tells
-            return
-        left_out = summary.skipped
     except NothingDone as error:
-        summary, left_out = error, error.skipped
-    if skipped:
-        write_skipped(left_out, skipped)
-    list_remarks(f"{len(left_out)} records were left out", left_out)
-    if any("the model wants" in reason for _, reason in left_out):
-        say("  (with --missing-leads zero, leads that a record lacks are taken as 0 mV)")
-    if isinstance(summary, NothingDone):
-        raise ValueError(f"none of {len(left_out)} records can be used")
-    list_remarks(f"notes on {len(summary.noted)} records (all in {out})", summary.noted, 5)
-    rate = bits(tokenizer.header(codebooks))
-    print(f"{summary.records:,} records, {summary.seconds:,.0f} s of ECG at {rate:g} bit/s, in {out}")
+        list_left_out(error.skipped, skipped)
+        raise
+    if summary:     # else another process has it
+        list_left_out(summary.skipped, skipped)
+        list_remarks("notes", summary.noted, most=5)
+        rate = bits(tokenizer.header(codebooks))
+        print(f"{count(summary.records, 'record')}, {summary.seconds:,.0f} s of ECG at {rate:g} bit/s, in {out}")
 
 
 def bits(header) -> float:
@@ -149,28 +165,31 @@ def bits(header) -> float:
 @app.command(epilog=examples("ecgvae detokenize tokens.parquet --out decoded",
                              "ecgvae detokenize tokens.parquet --out decoded --model run/model --rate model"))
 def detokenize(
-    tokens: Annotated[Path, Argument(help="Token file, as made by tokenize.")],
+    tokens: Annotated[Path, Argument(metavar="TOKENS", help="Token file, as made by tokenize.")],
     out: Annotated[Path, Option(help="Folder for the WFDB records.")],
     model: Annotated[str | None, Option(help="Tokenizer that made them; by default the one named in the file.")] = None,
-    rate: Annotated[Literal["source", "model"], Option(help="Sampling rate of the records: as they had, or the model's.")] = "source",
+    rate: Annotated[Literal["source", "model"], Option(help="The records' own rate, or the model's.")] = "source",
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
-    """Turn tokens back into WFDB records, with the names and folders that they came from."""
+    """Turn tokens back into WFDB records.
+
+    They have the names that the records had, and lie in the same folders below OUT.
+    """
     from ecgvae.batch import detokenize_files
 
     with Progress("records") as progress:
         summary = detokenize_files(tokens, out, model, original=rate == "source", device=device,
                                    overwrite=overwrite, progress=progress)
-    list_remarks(f"{len(summary.skipped)} records were left out", summary.skipped)
-    print(f"{summary.records:,} records, {summary.seconds:,.0f} s of ECG, in {out}")
+    list_left_out(summary.skipped)
+    print(f"{count(summary.records, 'record')}, {summary.seconds:,.0f} s of ECG, in {out}")
 
 
 @app.command(epilog=examples("ecgvae evaluate ptbxl-vqvae-conv store",
                              "ecgvae evaluate run/model store --split validation --out report.json"))
 def evaluate(
-    model: Annotated[str, Argument(help="Tokenizer: a name that comes with ecgvae, or a folder.")],
-    store: Annotated[Path, Argument(help="Store, as made by prepare.")],
+    model: Annotated[str, Argument(metavar="MODEL", help="Tokenizer: a shipped name, or a folder.")],
+    store: Annotated[Path, Argument(metavar="STORE", help="Store, as made by prepare.")],
     split: Annotated[str, Option(help="train, validation, test or all of the store.")] = "test",
     out: Annotated[Path | None, Option(help="Also write the report to this JSON file.")] = None,
     device: Device = "auto",
@@ -178,7 +197,10 @@ def evaluate(
     as_json: Json = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Measure how well ECG comes back from tokens, at every number of codebooks."""
+    """Measure how well ECG comes back.
+
+    For every number of codebooks: errors of each lead of each record, bit rates, and how well the codes are used.
+    """
     from ecgvae.batch import refuse
     from ecgvae.data.jobs import replace
     from ecgvae.data.store import Store
@@ -186,6 +208,7 @@ def evaluate(
 
     if out:
         refuse(out, overwrite)
+        out.parent.mkdir(parents=True, exist_ok=True)
     with Progress("records") as progress:
         report = measure(model, Store.open(store), split, device, batch_size, progress)
     show_json(report) if as_json else show_report(report)
@@ -203,16 +226,17 @@ def show_report(report: dict) -> None:
         rows.append([str(row["codebooks"]), f"{row['bits_per_second']:.0f}", f"{row['entropy_bits_per_second']:.0f}",
                      *errors, f"{row['snr_db']['mean']:.2f}", f"{row['correlation']['mean']:.4f}",
                      f"{100 * row['usage']:.1f}", f"{stream['perplexity']:.0f}"])
-    show_table(columns, rows, f"{report['model']} on {report['records']} records ({report['split']}) of {report['store']}")
+    print(f"{report['model']} on {report['records']:,} records ({report['split']}) of {report['store']}")
+    show_table(columns, rows)
 
 
 @app.command(epilog=examples("ecgvae info ptbxl-vqvae-conv", "ecgvae info tokens.parquet --json"))
 def info(
-    thing: Annotated[str, Argument(metavar="MODEL|TOKENS|STORE|RECORD", help="A name that comes with ecgvae, or a path.")],
+    thing: Annotated[str, Argument(metavar="MODEL|TOKENS|STORE|RECORD", help="A shipped name or a path.")],
     as_json: Json = False,
 ) -> None:
     """Tell what a model, token file, store or record is."""
-    from ecgvae.info import describe
+    from ecgvae.inspection import describe
 
     facts = describe(thing)
     show_json(facts) if as_json else show_facts(facts)
@@ -224,16 +248,16 @@ def info(
 def plot(
     thing: Annotated[Path, Argument(metavar="RECORD|TOKENS", help="WFDB record or token file.")],
     out: Annotated[Path, Option(help="Figure to write: .png, .pdf or .svg.")],
-    model: Annotated[str | None, Option(help="Tokenizer: draws the reconstruction of a record over it.")] = None,
+    model: Annotated[str | None, Option(help="Tokenizer; draws its reconstruction over a record.")] = None,
     record: Annotated[str | None, Option(help="Which record of a token file; by default the first.")] = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw a record on ECG paper, or the decoded record of a token file with its tokens."""
-    from ecgvae.info import is_parquet
+    """Draw a record on ECG paper, or tokens under the ECG they decode to."""
+    from ecgvae.inspection import draw_record, draw_tokens, is_parquet
 
     if is_parquet(thing):
-        draw_tokens(thing, out, model, record, device, overwrite)
+        draw_tokens(thing, out, record, model, device, overwrite)
     elif record:
         raise ValueError(f"--record {record}: {thing} is no token file")
     else:
@@ -241,43 +265,15 @@ def plot(
     print(out)
 
 
-def draw_record(path: Path, out: Path, model: str | None, device: str, overwrite: bool) -> None:
-    from ecgvae.paper import SHOWN
-    from ecgvae.plot import plot_record
-    from ecgvae.signal import open_record
-
-    record, overlay = open_record(path), None
-    if model:
-        from ecgvae.tokenizer import Tokenizer
-
-        tokenizer = Tokenizer.load(model, device)
-        overlay = tokenizer.decode(tokenizer.encode(record.read(0, round(SHOWN * record.rate))))
-    plot_record(record, out, overlay, overwrite=overwrite)
-
-
-def draw_tokens(path: Path, out: Path, model: str | None, record: str | None, device: str, overwrite: bool) -> None:
-    from ecgvae.batch import load_tokenizer
-    from ecgvae.data.tokens import open_tokens
-    from ecgvae.plot import plot_tokens
-
-    file = open_tokens(path)
-    tokens = next((tokens for tokens in file if record in (None, tokens.name)), None)
-    if tokens is None:
-        raise ValueError(f"{path} has no record {record or 'at all'}")
-    made = load_tokenizer(file, model, device).decode(tokens, original=False)
-    hops = [stream.hop for stream in file.header.streams]
-    plot_tokens(made, tokens.codes, hops, file.header.rate, out, overwrite=overwrite)
-
-
 @app.command(epilog=examples("ecgvae demo", "ecgvae demo tour --model run/model"))
 def demo(
-    out: Annotated[Path, Argument(help="Folder to fill.")] = Path("demo"),
-    model: Annotated[str, Option(help="Tokenizer: a name that comes with ecgvae, or a folder.")] = SHIPPED,
+    out: Annotated[Path, Argument(metavar="OUT", help="Folder to fill.")] = Path("demo"),
+    model: Annotated[str, Option(help="Tokenizer: a shipped name, or a folder.")] = SHIPPED,
     device: Device = "auto",
     as_json: Json = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Simulate a dozen ECGs, turn them into tokens and back, and show what was lost."""
+    """Simulate a dozen ECGs, turn them into tokens and back, show what was lost."""
     from ecgvae.demo import run_demo
 
     rows = run_demo(out, model, device, overwrite)
@@ -288,3 +284,9 @@ def demo(
               f"{100 * row['codes_used']:.1f}"] for row in rows]
     show_table(["record", "PRDN %", "RMSE µV", "bit/s", "codes used %"], table)
     say(f"records, tokens.parquet, decoded and comparison.png are in {out}")
+
+
+def main() -> None:
+    """The command `ecgvae`."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    app(prog_name="ecgvae")

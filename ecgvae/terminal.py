@@ -14,7 +14,8 @@ PERIOD = 30         # seconds between lines of progress where there is no bar
 WIDTH = 140         # characters of a table that nobody looks at yet
 
 GO_ON = "run the same command again to go on"
-ON_STOP = {"prepare": GO_ON, "tokenize": GO_ON, "detokenize": GO_ON, "train": "--resume goes on with a run that had begun"}
+ON_STOP = {"prepare": GO_ON, "tokenize": GO_ON, "detokenize": GO_ON,
+           "train": "--resume goes on with a run that had begun"}
 
 
 class Verbs(TyperGroup):
@@ -57,6 +58,10 @@ def in_one_line(error: Exception) -> str | None:
     return None if isinstance(error, RuntimeError) else text
 
 
+def count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -64,7 +69,7 @@ def say(text: str) -> None:
 def list_remarks(title: str, remarks: Sequence[tuple[str, str]], most: int = 20) -> None:
     """Tell what there is to say about some records; of many, only the first."""
     if remarks:
-        say(f"{title}:")
+        say(f"{title} ({len(remarks):,}):")
     for name, remark in remarks[:most]:
         say(f"  {name}: {remark}")
     if len(remarks) > most:
@@ -88,12 +93,12 @@ def finite(values):
     return None if isinstance(values, float) and not math.isfinite(values) else values
 
 
-def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table; all but its first column are numbers, to the right."""
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for index, column in enumerate(columns):
         table.add_column(column, justify="right" if index else "left", overflow="fold")
     for row in rows:
@@ -130,7 +135,7 @@ def console():
 
 
 class Progress:
-    """How far a job is: a bar on a terminal, else a line now and then."""
+    """How far a job is: a bar on a terminal from the first call on, else a line now and then."""
 
     def __init__(self, unit: str):
         self.unit, self.bar = unit, None
@@ -138,15 +143,6 @@ class Progress:
         self.spoken = time.monotonic()
 
     def __enter__(self) -> "Progress":
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, TextColumn
-            from rich.progress import Progress as Bar
-
-            columns = BarColumn(), TextColumn("{task.description}", markup=False)
-            self.bar = Bar(*columns, console=Console(stderr=True), transient=True)
-            self.bar.start()
-            self.task = self.bar.add_task("", total=None)
         return self
 
     def __exit__(self, *_) -> None:
@@ -155,8 +151,9 @@ class Progress:
 
     def __call__(self, done: int, total: int, remark: str = "") -> None:
         text = self.text(done, total, remark)
-        if self.bar:
-            self.bar.update(self.task, completed=done, total=total, description=text)
+        if sys.stderr.isatty():
+            self.bar = self.bar or started_bar()
+            self.bar.update(self.bar.task_ids[0], completed=done, total=total, description=text)
         elif time.monotonic() - self.spoken > PERIOD:
             self.spoken = time.monotonic()
             say(text)
@@ -169,6 +166,17 @@ class Progress:
         if since > 0 and seconds > 0:
             parts += [f"{since / seconds:.3g} a second", f"{duration((total - done) * seconds / since)} left"]
         return ", ".join([*parts, remark] if remark else parts)
+
+
+def started_bar():
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = BarColumn(), TextColumn("{task.description}", markup=False)
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    bar.add_task("", total=None)
+    bar.start()
+    return bar
 
 
 def duration(seconds: float) -> str:

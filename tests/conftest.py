@@ -27,3 +27,76 @@ def write() -> Callable[..., Path]:
         return folder / name
 
     return write
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Callable:
+    """Makes the settings of a small model (two scales, a hop of 6), with changes.
+
+    Widths are multiples of 32: elsewhere torch rounds SiLU at the end of a tensor otherwise than in its middle.
+    """
+    from ecgvae.models import settings_of
+
+    def settings(**changes):
+        half = {"widths": (32, 32), "dilations": ((1,), (2, 1))}
+        small = {"family": "vqvae", "latent": 8, "codebooks": 3, "codebook_size": 32, "strides": (3, 2),
+                 "encoder": half, "decoder": half}
+        return settings_of({**small, **changes})
+
+    return settings
+
+
+@pytest.fixture(scope="session")
+def learned() -> Callable:
+    """Makes a model of random weights everywhere, as training leaves it, with books that lie among its latents."""
+    import torch
+
+    from ecgvae.models import build
+
+    def model(settings, seed: int = 0):
+        torch.manual_seed(seed)
+        model = build(settings).train()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.normal_(0, 0.1 if parameter.ndim == 1 else (2 / parameter[0].numel()) ** 0.5)
+            model(torch.randn(16, len(settings.signal.coded), 40 * model.hop) / 2)
+        return model.eval()
+
+    return model
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory, tiny, learned) -> Path:
+    """The folder of a small model."""
+    from ecgvae import checkpoint
+
+    return checkpoint.save(learned(tiny()), tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def records(tmp_path_factory) -> Path:
+    """A folder of three records of 4.01 s at 200 Hz: a, b and ward/c."""
+    from ecgvae.signal import write_record
+    from ecgvae.synthetic import simulate
+
+    folder = tmp_path_factory.mktemp("data") / "records"
+    for name, condition in (("a", "normal"), ("b", "ventricular pacing"), ("ward/c", "atrial fibrillation")):
+        write_record(simulate(condition, seconds=4.01, rate=200), folder, name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory, records) -> Path:
+    """The store of these records at 100 Hz."""
+    from ecgvae.data.prepare import build_store
+
+    return build_store(records, tmp_path_factory.mktemp("stores") / "store", workers=1).path
+
+
+@pytest.fixture(scope="session")
+def tokens(tmp_path_factory, records, model) -> Path:
+    """The token file of these records and this model."""
+    from ecgvae.batch import tokenize_files
+    from ecgvae.tokenizer import Tokenizer
+
+    return tokenize_files([records], tmp_path_factory.mktemp("tokens") / "tokens.parquet", Tokenizer.load(model)).out

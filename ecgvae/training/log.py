@@ -3,6 +3,8 @@
 import csv
 from pathlib import Path
 
+from ecgvae.data.jobs import replace
+
 
 class Log:
     """Numbers by step; on resume, rows past the step that is resumed are dropped. Silent unless `active`."""
@@ -45,18 +47,18 @@ class Table:
 
     def __init__(self, path: Path, step: int):
         self.path, self.last = path, {}     # the last row's values, without its step
-        if path.exists():
-            with path.open(newline="") as file:
-                kept = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
-            path.unlink()
-            for row in kept:
-                self.append(row)
+        if not path.exists():
+            return
+        header, *rows = path.read_text().split("\n")[:-1] or [""]      # what follows the last line's end is torn
+        kept = [row for row in rows if int(row.split(",")[0]) <= step]
+        replace(path, lambda partial: partial.write_text("".join(f"{line}\n" for line in (header, *kept) if line)))
+        if kept:
+            self.last = dict(zip(header.split(",")[1:], map(float, kept[-1].split(",")[1:])))
 
     def append(self, row: dict) -> None:
-        new = not self.path.exists()
         with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row)
-            if new:
+            writer = csv.DictWriter(file, row, lineterminator="\n")
+            if not file.tell():
                 writer.writeheader()
             writer.writerow(row)
         self.last = {name: float(value) for name, value in row.items() if name != "step"}

@@ -4,6 +4,7 @@ import copy
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Callable
 
 import torch
@@ -23,6 +24,7 @@ from ecgvae.training.recipe import Recipe, Training
 from ecgvae.training.validation import Validation
 
 Progress = Callable[[int, dict[str, float]], None]      # called with the step and what was logged last
+SHORTEST = 64       # samples of a window: the spectral term's longest
 
 
 @dataclass
@@ -32,22 +34,28 @@ class State:
     model: Autoencoder
     average: Autoencoder        # exponential moving average of the model: the one validated and kept
     optimizer: torch.optim.Optimizer
+    store: str                  # the fingerprint of what it learns from
     step: int = 0
 
     def save(self, path: Path) -> None:
         values = {"model": self.model.state_dict(), "average": self.average.state_dict(),
-                  "optimizer": self.optimizer.state_dict(), "step": self.step}
+                  "optimizer": self.optimizer.state_dict(), "store": self.store, "step": self.step}
         try:
             replace(path, lambda partial: torch.save(values, partial))
         except RuntimeError as error:   # how torch tells of a full disk
             raise OSError(f"{path} can't be written; is the disk full? ({str(error).splitlines()[0]})") from error
 
     def load(self, path: Path) -> None:
-        saved = torch.load(path, weights_only=True, map_location="cpu")
-        self.model.load_state_dict(saved["model"])
-        self.average.load_state_dict(saved["average"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.step = saved["step"]
+        try:
+            saved = torch.load(path, weights_only=True, map_location="cpu")
+            self.model.load_state_dict(saved["model"])
+            self.average.load_state_dict(saved["average"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            store, self.step = saved["store"], saved["step"]
+        except (RuntimeError, UnpicklingError, EOFError, ValueError, TypeError, KeyError):
+            raise ValueError(f"{path} is damaged, or not of this recipe; wanted the state of this run") from None
+        if store != self.store:
+            raise ValueError(f"{path} is of another store; a run is resumed with its own")
 
 
 def train(recipe: Recipe, store: Store, out: str | Path, resume: bool = False, progress: Progress | None = None) -> Path:
@@ -62,7 +70,7 @@ def train(recipe: Recipe, store: Store, out: str | Path, resume: bool = False, p
     if accelerator.is_main_process:
         claim(run, recipe, store, resume)
     accelerator.wait_for_everyone()
-    state = begin(recipe, accelerator.device)
+    state = begin(recipe, store, accelerator.device)
     if resume and (run / "state.pt").exists():
         state.load(run / "state.pt")
     if state.step == settings.steps and (run / "model").exists():
@@ -97,13 +105,13 @@ def train(recipe: Recipe, store: Store, out: str | Path, resume: bool = False, p
     return run / "model"
 
 
-def begin(recipe: Recipe, device: torch.device) -> State:
+def begin(recipe: Recipe, store: Store, device: torch.device) -> State:
     torch.manual_seed(recipe.training.seed)
     model = build(recipe.model).to(device).train()
     average = copy.deepcopy(model).eval().requires_grad_(False)
     settings = recipe.training
     optimizer = Muon(model, settings.learning_rate, settings.betas, settings.momentum, settings.weight_decay)
-    return State(model, average, optimizer)
+    return State(model, average, optimizer, store.fingerprint)
 
 
 def one_step(state: State, network: nn.Module, optimizer, windows: Windows, recipe: Recipe,
@@ -158,10 +166,10 @@ def due(step: int, every: int, last: int) -> bool:
 
 
 def precision(wanted: str) -> str:
-    """bf16 where a GPU has it, if the recipe leaves it open; a CPU computes in float32 unless told."""
+    """Accelerate's name of a precision; "auto" is bf16 where a GPU has it, and float32 on a CPU."""
     if wanted == "auto":
-        return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "no"
-    return wanted
+        wanted = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
+    return {"fp32": "no", "bf16": "bf16"}[wanted]
 
 
 def claim(run: Path, recipe: Recipe, store: Store, resume: bool) -> None:
@@ -170,6 +178,9 @@ def claim(run: Path, recipe: Recipe, store: Store, resume: bool) -> None:
     text = recipe.model_dump_json(indent=2) + "\n"
     if store.rate != recipe.model.signal.rate:
         raise ValueError(f"{store.path} has a rate of {store.rate:g} Hz; the recipe wants {recipe.model.signal.rate:g}")
+    if recipe.training.window * store.rate < SHORTEST:
+        raise ValueError(f"training.window is {recipe.training.window:g} s; wanted {SHORTEST} samples or more, "
+                         f"{SHORTEST / store.rate:g} s")
     if (run / "log.csv").exists() and not resume:
         raise FileExistsError(f"{run} holds a run; use --resume to go on with it or another --out")
     if resume and not path.exists():

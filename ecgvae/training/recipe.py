@@ -1,16 +1,19 @@
 """A recipe: everything that decides a training, read from YAML and checked before anything runs."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator
 
-from ecgvae.models import Settings, settings_of
+from ecgvae.models import Settings, complaint, settings_of
+
+UNREADABLE = (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError)     # what PyYAML raises
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Block(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Weights(Block):
@@ -28,7 +31,7 @@ class Augmentation(Block):
 
     gain: float = Field(0.0, ge=0)
     mixing: float = Field(0.0, ge=0)
-    stretch: float = Field(0.0, ge=0, lt=0.5)
+    stretch: float = Field(0.0, ge=0, le=0.4)
 
 
 class Training(Block):
@@ -39,12 +42,12 @@ class Training(Block):
     window: float = Field(10.0, gt=0)           # seconds
     learning_rate: float = Field(4e-3, gt=0)
     warmup: int = Field(200, ge=0)              # steps
-    betas: tuple[float, float] = (0.9, 0.98)
-    momentum: float = Field(0.95, ge=0, lt=1)
+    betas: tuple[Decay, Decay] = (0.9, 0.98)
+    momentum: Decay = 0.95
     weight_decay: float = Field(1e-4, ge=0)
     clip: float = Field(1.0, gt=0)              # norm of the gradient
-    average: float = Field(0.999, ge=0, lt=1)   # decay of the averaged weights, which are the ones kept
-    precision: Literal["no", "bf16", "auto"] = "auto"
+    average: Decay = 0.999                      # decay of the averaged weights, which are the ones kept
+    precision: Literal["fp32", "bf16", "auto"] = "auto"
     compile: bool = False
     seed: int = 0
     log_every: int = Field(50, ge=1)
@@ -68,7 +71,7 @@ def read_recipe(path: str | Path, changes: tuple[str, ...] = ()) -> Recipe:
     """Read a YAML recipe; changes are `key.path=value`, the value in YAML. ValueError names file and key."""
     try:
         values = yaml.safe_load(Path(path).read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise ValueError(f"{path} holds {type(values).__name__}; it must hold blocks: model, loss, augment, training")
@@ -83,23 +86,15 @@ def read_recipe(path: str | Path, changes: tuple[str, ...] = ()) -> Recipe:
 def apply(values: dict, change: str) -> None:
     """Set one `key.path=value` in nested blocks."""
     key, equals, text = change.partition("=")
-    *blocks, name = key.strip().split(".")
-    if not equals or not name:
-        raise ValueError(f"--set {change}; it must be key.path=value")
-    for block in blocks:
+    path = key.strip().split(".")
+    shown = " ".join(change.split())
+    if not equals or not all(path):
+        raise ValueError(f"--set {shown}; it must be key.path=value")
+    for block in path[:-1]:
         values = values.setdefault(block, {})
         if not isinstance(values, dict):
-            raise ValueError(f"--set {change}; {block} is a value, not a block")
+            raise ValueError(f"--set {shown}; {block} is a value, not a block")
     try:
-        values[name] = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ValueError(f"--set {change}; {text!r} is not YAML") from None
-
-
-def complaint(error: ValidationError) -> str:
-    """The first thing wrong, in one line."""
-    first = error.errors()[0]
-    message = first["msg"].removeprefix("Value error, ")
-    place = ".".join(str(part) for part in first["loc"])
-    got = "" if isinstance(first["input"], dict) else f" (got {first['input']!r})"
-    return f"{place}: {message}{got}" if place else message
+        values[path[-1]] = yaml.safe_load(text)
+    except UNREADABLE:
+        raise ValueError(f"--set {shown}; the value is not YAML") from None

@@ -1,4 +1,4 @@
-"""What a model, a token file, a store or a record is, in a few facts."""
+"""What a model, a token file, a store or a record is, in a few facts and in a picture."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -7,6 +7,8 @@ from pathlib import Path
 from ecgvae import checkpoint, metrics
 from ecgvae.data.store import Store
 from ecgvae.data.tokens import Stream, open_tokens
+from ecgvae.paper import SHOWN
+from ecgvae.plot import plot_record, plot_tokens
 from ecgvae.signal import open_record
 
 
@@ -97,3 +99,28 @@ def describe_record(path: Path) -> dict:
         "samples": record.samples, "seconds": record.duration, "left_out": list(record.left_out),
         "comments": list(record.comments),
     }
+
+
+def draw_record(path: Path, out: Path, model: str | None = None, device: str = "auto", overwrite: bool = False) -> None:
+    """Draw a record on ECG paper, and over it what comes back from a model."""
+    record, overlay = open_record(path), None
+    if model:
+        from ecgvae.tokenizer import Tokenizer
+
+        tokenizer = Tokenizer.load(model, device)
+        overlay = tokenizer.decode(tokenizer.encode(record.read(0, round(SHOWN * record.rate))))
+    plot_record(record, out, overlay, overwrite=overwrite)
+
+
+def draw_tokens(path: Path, out: Path, name: str | None = None, model: str | None = None, device: str = "auto",
+                overwrite: bool = False) -> None:
+    """Draw the tokens of a record of a file, by default its first, under the ECG that they decode to."""
+    from ecgvae.batch import load_tokenizer
+
+    file = open_tokens(path)
+    tokens = next((tokens for tokens in file if name in (None, tokens.name)), None)
+    if tokens is None:
+        raise ValueError(f"{path} has no record {name or 'at all'}")
+    decoded = load_tokenizer(file, model, device).decode(tokens, original=False)
+    hops = [stream.hop for stream in file.header.streams]
+    plot_tokens(decoded, tokens.codes, hops, file.header.rate, out, overwrite=overwrite)

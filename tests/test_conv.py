@@ -1,0 +1,86 @@
+"""The convolutions: identity at the start, reach, and the same bits whatever lies beside a signal."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from ecgvae.nn.conv import Conv, Decoder, Encoder
+
+SHAPES = [      # strides, dilations
+    ((4, 2), ((1,), (1, 3))),
+    ((2,), ((1, 2),)),
+    ((3, 5), ((), (2,))),
+    ((2, 3, 2), ((1, 3), (1,), (2, 5))),
+]
+
+
+def pair(strides, dilations, leads=2, width=16, latent=8):
+    torch.manual_seed(0)
+    widths = (width,) * len(strides)
+    return Encoder(leads, latent, widths, strides, dilations), Decoder(leads, latent, widths, strides, dilations)
+
+
+def scrambled(module):
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.normal_()
+    return module.double()
+
+
+@pytest.mark.parametrize(("strides", "dilations"), SHAPES)
+def test_an_untrained_pair_with_room_is_the_identity(strides, dilations):
+    room = 2 * math.prod(strides)
+    encoder, decoder = pair(strides, dilations, width=room + 3, latent=room)
+    x = torch.randn(2, 2, 4 * math.prod(strides))
+    assert encoder(x).shape == (2, room, 4)
+    torch.testing.assert_close(decoder(encoder(x)), x)
+
+
+@pytest.mark.parametrize(("strides", "dilations"), SHAPES)
+def test_a_frame_depends_on_its_samples_and_reach_to_either_side(strides, dilations):
+    hop = math.prod(strides)
+    encoder = scrambled(pair(strides, dilations)[0])
+    frames = 2 * math.ceil(encoder.reach / hop) + 5
+    frame = frames // 2
+    x = torch.randn(1, 2, frames * hop, dtype=torch.double, requires_grad=True)
+    encoder(x)[..., frame].sum().backward()
+    touched = x.grad.abs().sum((0, 1)).nonzero().squeeze(1)
+    assert touched[0] == frame * hop - encoder.reach
+    assert touched[-1] == (frame + 1) * hop - 1 + encoder.reach
+
+
+@pytest.mark.parametrize(("strides", "dilations"), SHAPES)
+def test_a_frame_of_samples_depends_on_reach_frames_to_either_side(strides, dilations):
+    hop = math.prod(strides)
+    decoder = scrambled(pair(strides, dilations)[1])
+    frames = 2 * decoder.reach + 5
+    frame = frames // 2
+    z = torch.randn(1, 8, frames, dtype=torch.double, requires_grad=True)
+    decoder(z)[..., frame * hop:(frame + 1) * hop].sum().backward()
+    touched = z.grad.abs().sum((0, 1)).nonzero().squeeze(1)
+    assert (touched[0], touched[-1]) == (frame - decoder.reach, frame + decoder.reach)
+
+
+@pytest.mark.parametrize(("kernel", "dilation"), [(1, 1), (3, 1), (3, 4), (5, 2)])
+def test_without_gradients_a_convolution_is_torchs(kernel, dilation):
+    torch.manual_seed(0)
+    conv = Conv(6, 7, kernel, dilation=dilation, padding=dilation * (kernel // 2))
+    for length in (1, 2, 9, 50):
+        x = torch.randn(3, 6, length)
+        wanted = F.conv1d(x, conv.weight, conv.bias, padding=conv.padding, dilation=dilation)
+        with torch.no_grad():
+            torch.testing.assert_close(conv(x), wanted.detach())
+
+
+def test_the_bits_of_a_frame_do_not_depend_on_batch_or_length():
+    encoder = scrambled(pair((4, 2), ((1,), (1, 3)), leads=8, width=64, latent=32)[0]).float()
+    x = torch.randn(33, 8, 400)
+    far = 50 - math.ceil(encoder.reach / 8)
+    with torch.inference_mode():
+        together, longer = encoder(x), encoder(torch.cat([x[:4], x[4:8]], 2))
+        assert torch.equal(together, torch.cat([encoder(item) for item in x.split(1)]))
+        assert torch.equal(together, torch.cat([encoder(part) for part in x.split(7)]))
+        assert torch.equal(longer[..., :far], together[:4, :, :far])
+    assert far > 40

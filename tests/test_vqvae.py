@@ -1,0 +1,159 @@
+"""What every setting of the VQ-VAE keeps: length, identity at the start, gradients, codes that depend on nothing else."""
+
+import pytest
+import torch
+
+from ecgvae.models import build, settings_of
+
+VARIANTS = {
+    "averages": {},
+    "one codebook": {"codebooks": 1},
+    "learned": {"quantizer": {"decay": None}},
+    "factorized": {"quantizer": {"code_dim": 4, "normalize": True}},
+    "rotation": {"quantizer": {"gradient": "rotation"}},
+    "scaled": {"signal": {"scale": 0.25}},
+    "one lead at 500 Hz": {"signal": {"leads": ("II",), "rate": 500}},
+    "one scale": {"strides": (5,), "encoder": {"widths": (32,), "dilations": ((1, 2),)},
+                  "decoder": {"widths": (8,), "dilations": ((),)}},
+}
+each_variant = pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS)
+
+
+def signal(model, count=3, samples=120, seed=1):
+    shape = (count, len(model.signal.coded), samples)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)) / 2
+
+
+def test_output_has_the_inputs_length(tiny, learned):
+    model = learned(tiny())
+    for samples in range(1, 101):
+        x = signal(model, 2, samples)
+        frames = -(-samples // model.hop)
+        with torch.no_grad():
+            z, codes = model.encode(x), model.tokenize(x)
+            assert z.shape == model.features(x).shape == (2, 8, frames)
+            assert codes.shape == (2, len(model.streams), frames)
+            assert model.decode(z, samples).shape == model.detokenize(codes, samples).shape == x.shape
+            assert model(x).signal.shape == x.shape
+
+
+@pytest.mark.parametrize("leads", [("II",), ("I", "II", "V1"), None])
+def test_untrained_with_a_wide_enough_latent_is_the_identity(leads):
+    spec = {"scale": 0.3} | ({"leads": leads} if leads else {})
+    model = build(settings_of({"family": "vqvae", "latent": 64, "signal": spec})).eval()
+    x = signal(model, 2, 101)
+    torch.testing.assert_close(model.decode(model.encode(x), 101), x)
+
+
+@each_variant
+def test_every_parameter_gets_a_gradient(tiny, learned, changes):
+    model = learned(tiny(**changes)).train()
+    x = signal(model, 6)
+    result = model(x)
+    ((result.signal - x).square().mean() + sum(result.losses.values())).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().max() > 0, name
+
+
+@each_variant
+def test_bfloat16_gives_finite_numbers_and_full_precision_codes(tiny, learned, changes):
+    model = learned(tiny(**changes)).train()
+    x = signal(model, 6)
+    with torch.autocast("cpu", torch.bfloat16):
+        result = model(x)
+        loss = (result.signal - x).square().mean() + sum(result.losses.values())
+    loss.backward()
+    assert result.signal.dtype == torch.float32
+    assert all(value.dtype == torch.float32 for value in result.losses.values())
+    assert result.signal.isfinite().all() and loss.isfinite()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+@each_variant
+def test_a_latent_depends_on_neither_mode_nor_neighbours(tiny, learned, changes):
+    model = learned(tiny(**changes))
+    x = signal(model)
+    with torch.no_grad():
+        z = model.encode(x)
+        assert torch.equal(model.train().encode(x), z)
+        assert torch.equal(model.eval().encode(x[1:2]), z[1:2])
+        assert torch.equal(model.tokenize(torch.cat([x[:1], 9 * x[1:]]))[:1], model.tokenize(x[:1]))
+    torch.testing.assert_close(model.encode(x).detach(), z, atol=1e-4, rtol=1e-3)     # by another kernel
+
+
+def test_a_batch_of_64_has_the_codes_of_each_alone(learned):
+    half = {"widths": (64, 96), "dilations": ((1,), (1, 3))}
+    model = learned(settings_of({"family": "vqvae", "latent": 32, "codebook_size": 256, "codebooks": 4,
+                                 "encoder": half, "decoder": half}))
+    x = signal(model, 64, 500)
+    with torch.inference_mode():
+        together = model.tokenize(x)
+        assert len(together[:, -1].unique()) > 100
+        assert torch.equal(together, torch.cat([model.tokenize(item) for item in x.split(1)]))
+        assert torch.equal(together, torch.cat([model.tokenize(part) for part in x.split(7)]))
+
+
+@each_variant
+def test_a_training_pass_decodes_item_i_from_its_first_codebooks(tiny, learned, changes):
+    model = learned(tiny(**changes))
+    q = len(model.streams)
+    x = signal(model, 2 * q + 1)
+    with torch.no_grad():
+        result, codes = model(x), model.tokenize(x)
+        assert result.groups == q
+        for item in range(len(x)):
+            alone = model.detokenize(codes[item:item + 1, :item % q + 1], x.shape[-1])
+            torch.testing.assert_close(result.signal[item:item + 1], alone, atol=1e-4, rtol=1e-4)
+
+
+def test_a_frame_sees_exactly_its_reach(tiny, learned):
+    model = learned(tiny()).double()
+    (before, _), hop = model.reach, model.hop
+    frame = before + 2
+    x = signal(model, 1, (2 * before + 5) * hop).double().requires_grad_()
+    model.encode(x)[..., frame].sum().backward()
+    touched = x.grad.abs().sum((0, 1)).nonzero().squeeze(1) // hop
+    assert (touched.min(), touched.max()) == (frame - before, frame + before)
+
+
+def test_streams_are_one_a_codebook(tiny):
+    model = build(tiny(codebooks=5, codebook_size=64))
+    assert model.streams == ((6, 64),) * 5
+    assert model.hop == 6
+
+
+def test_all_leads_follow_from_the_coded_ones(tiny):
+    model = build(tiny())
+    x = signal(model)
+    every = dict(zip(model.signal.leads, model.all_leads(x).unbind(1), strict=True))
+    torch.testing.assert_close(every["III"], every["II"] - every["I"])
+    torch.testing.assert_close(every["aVR"], -(every["I"] + every["II"]) / 2)
+    torch.testing.assert_close(every["V6"], x[:, -1])
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"latent": 10**9}, "model.latent: Input should be less than or equal to 16384 (got 1000000000)"),
+    ({"latent": "wide"}, "model.latent: Input should be a valid integer, unable to parse string as an integer "
+                         "(got 'wide')"),
+    ({"widht": 3}, "model.widht: Extra inputs are not permitted (got 3)"),
+    ({"strides": (0, 2)}, "model.strides.0: Input should be greater than or equal to 1 (got 0)"),
+    ({"strides": ()}, "model.strides: Tuple should have at least 1 item after validation, not 0 (got ())"),
+    ({"strides": (64, 64, 2)}, "model: strides multiply to a hop of 8192; wanted at most 4096"),
+    ({"strides": (4,)}, "model: encoder has 2 widths and 2 dilations; it must have one of each for the 1 strides"),
+    ({"encoder": {"dilations": ((0,), ())}},
+     "model.encoder.dilations.0.0: Input should be greater than or equal to 1 (got 0)"),
+    ({"quantizer": {"decay": 1}}, "model.quantizer.decay: Input should be less than 1 (got 1)"),
+    ({"signal": {"leads": ("I", "i")}}, "model.signal.leads: leads I, I; wanted every name once (got ('I', 'i'))"),
+    ({"family": "gan"}, "model.family is 'gan'; it must be one of vqvae"),
+    ({"family": ["vqvae"]}, "model.family is ['vqvae']; it must be one of vqvae"),
+])
+def test_wrong_settings_are_named(changes, message):
+    with pytest.raises(ValueError) as error:
+        settings_of({"family": "vqvae", **changes})
+    assert str(error.value) == message
+
+
+def test_settings_must_be_a_block():
+    with pytest.raises(ValueError, match=r"^model is \[1\]; it must be a block of settings$"):
+        settings_of([1])
