@@ -51,8 +51,10 @@ def in_one_line(error: Exception) -> str | None:
         from ecgvae.training.recipe import complaint
 
         return complaint(error)
-    if isinstance(error, OSError) and error.strerror:
-        return ": ".join(str(part) for part in (error.filename, error.strerror) if part)
+    if isinstance(error, OSError):
+        from ecgvae.data.prepare import one_line
+
+        return one_line(error)
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in text):
         return "out of memory; a smaller --batch-size may do"
     return None if isinstance(error, RuntimeError) else text

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ecgvae import checkpoint
 from ecgvae.data.tokens import Stream, TokenHeader, Tokens
 from ecgvae.models import Autoencoder
-from ecgvae.signal import Record, RecordFile, conform_stream, resample
+from ecgvae.signal import Record, RecordFile, conform_stream, ratio, resample
 
 PIECE = 1 << 14     # samples a model sees at once of a long record (164 s at 100 Hz), and its overlap besides
 CACHED = 8          # records at a time on a CPU: what its cache holds
@@ -80,8 +79,7 @@ class Tokenizer:
             try:
                 first = next(source.pieces)
                 if not first.whole:
-                    parts = [self.piece_codes(piece, codebooks) for piece in chain([first], source.pieces)]
-                    source.codes = np.concatenate(parts, axis=1)
+                    source.codes = self.long_codes(chain([first], source.pieces), source.frames, codebooks)
             except (ValueError, OSError) as error:
                 if unusable is None:
                     raise
@@ -94,14 +92,18 @@ class Tokenizer:
             for start in range(0, len(group), batch_size):
                 batch = group[start:start + batch_size]
                 codes = self.codes(np.stack([signal for _, signal in batch]), codebooks)
-                for (source, _), row in zip(batch, codes):
+                for (source, _), row in zip(batch, codes, strict=True):
                     source.codes = row
         return [source.tokens() for source in tokens]
 
-    def piece_codes(self, piece: "Piece", codebooks: int) -> np.ndarray:
-        hop = self.model.hop
-        codes = self.codes(piece.signal[None], codebooks)[0]
-        return codes[:, piece.start // hop:-(-piece.stop // hop)]
+    def long_codes(self, pieces: Iterable["Piece"], frames: int, codebooks: int) -> np.ndarray:
+        """(q, frames) codes of a record in pieces."""
+        every, done, hop = np.empty((codebooks, frames), np.int64), 0, self.model.hop   # in one place, or memory frays
+        for piece in pieces:
+            codes = self.codes(piece.signal[None], codebooks)[0, :, piece.start // hop:-(-piece.stop // hop)]
+            every[:, done:done + codes.shape[1]] = codes
+            done += codes.shape[1]
+        return every
 
     @torch.inference_mode()
     def codes(self, signals: np.ndarray, codebooks: int) -> np.ndarray:
@@ -171,6 +173,7 @@ class Source:
     def __init__(self, record: Record | RecordFile, model: Autoencoder, missing: str):
         self.record, self.samples, self.notes = record, 0, ()
         self.codes: np.ndarray | None = None
+        self.frames = -(-ratio(record.rate, model.signal.rate).length(record.samples) // model.hop)
         self.pieces = pieces(self.blocks(model, missing), PIECE // model.hop * model.hop, model.reach[0] * model.hop)
 
     def blocks(self, model: Autoencoder, missing: str) -> Iterator[np.ndarray]:
@@ -190,11 +193,12 @@ def pieces(blocks: Iterable[np.ndarray], size: int, halo: int) -> Iterator[Piece
 
     Only the last one may be shorter, or longer by the halo.
     """
-    signal, before = None, 0        # what is still needed, and how much of it lies before the next piece
+    signal, before, whole = None, 0, True       # what is still needed, how much of it lies before the next piece
     for block in blocks:
         signal = block if signal is None else np.concatenate([signal, block], axis=1)
         while signal.shape[1] > before + size + halo:
-            yield Piece(signal[:, :before + size + halo], before, before + size, False)
+            whole = False
+            yield Piece(signal[:, :before + size + halo], before, before + size, whole)
             cut = max(0, before + size - halo)
             signal, before = signal[:, cut:], before + size - cut
-    yield Piece(signal, before, signal.shape[1], before == 0)
+    yield Piece(signal, before, signal.shape[1], whole)

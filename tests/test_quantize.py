@@ -205,9 +205,11 @@ def test_kmeans_lowers_the_error_round_by_round():
 
 
 def test_kmeans_fills_a_book_larger_than_the_batch():
-    rows = normal(5, 3)
-    assert kmeans(rows, 12).shape == (12, 3)
-    assert error(rows, kmeans(rows, 12)) < 1e-9
+    rows = 50 + normal(5, 3)
+    for repeats in (1, 10):
+        centres = kmeans(rows.repeat(repeats, 1), 12)
+        assert centres.shape == (12, 3) and centres.min() > 40
+        assert error(rows, centres) < 1e-5
 
 
 def test_the_first_training_batch_starts_the_book_and_evaluation_does_not():
@@ -224,7 +226,7 @@ def test_the_first_training_batch_starts_the_book_and_evaluation_does_not():
 def test_an_unused_code_moves_to_the_data_and_stays(decay):
     torch.manual_seed(0)
     start = torch.cat([normal(SIZE - 1, DIM), torch.full((1, DIM), 1000.)])
-    book = begin(nn.ModuleList([VectorQuantizer(DIM, SIZE, decay=decay)])[0], [start], use=10).book
+    book = begin(VectorQuantizer(DIM, SIZE, decay=decay), [start], use=10).book
     rows = normal(160, DIM, seed=1)
     for _ in range(400):
         book(rows)
@@ -232,6 +234,10 @@ def test_an_unused_code_moves_to_the_data_and_stays(decay):
             break
     revived = book.codes[-1].clone()
     assert (rows == revived).all(1).any()       # it is one of the rows
+    assert book.use[-1] == len(rows) / SIZE
+    for _ in range(10):
+        book(rows[nearest(rows, book.codes) != SIZE - 1])
+    assert torch.equal(book.codes[-1], revived)     # though nothing hit it
     for _ in range(30):
         codes, _ = book(rows)
         assert (codes == SIZE - 1).any()
@@ -299,15 +305,23 @@ def test_a_prefix_decodes_to_the_partial_sum(options):
 
 @pytest.mark.parametrize("options", VARIANTS)
 def test_every_levels_commitment_reaches_the_encoder(options):
-    quantizer = residual(**options).train()
+    quantizer = residual(**options).eval()
+    z, before = normal(2, DIM, 20, seed=9).requires_grad_(), torch.zeros(2, DIM, 20)
+    every = quantizer.levels
+    for count in range(1, 5):
+        quantizer.levels = every[:count]
+        gradient, = torch.autograd.grad(count * quantizer(z).losses["commitment"], z)
+        assert (gradient - before).abs().mean() > 1e-5      # what this level adds
+        before = gradient
+
+
+def test_a_commitments_gradient_leads_each_residual_to_its_code():
+    quantizer = residual().eval()
     z = normal(2, DIM, 20, seed=9).requires_grad_()
-    rows = z.mT.flatten(0, 1)
-    full = torch.zeros_like(rows)
-    for level in quantizer.levels:
-        quantized, _, losses = level.quantize(rows - full, rows - full.detach())
-        gradient, = torch.autograd.grad(losses["commitment"], z, retain_graph=True)
-        assert gradient.abs().mean() > 1e-5
-        full = full + quantized
+    result = quantizer(z)
+    errors = [z.detach() - quantizer.decode(result.codes[:, :count]) for count in range(1, 5)]
+    gradient, = torch.autograd.grad(result.losses["commitment"], z)
+    torch.testing.assert_close(gradient, 2 * sum(errors) / z.numel() / 4)
 
 
 def test_commitment_is_the_mean_over_levels():

@@ -1,4 +1,4 @@
-"""What every setting of the VQ-VAE keeps: length, identity at the start, gradients, codes that depend on nothing else."""
+"""What every setting of the VQ-VAE keeps: length, identity at the start, gradients, codes of their own."""
 
 import pytest
 import torch
@@ -115,6 +115,14 @@ def test_a_frame_sees_exactly_its_reach(tiny, learned):
     model.encode(x)[..., frame].sum().backward()
     touched = x.grad.abs().sum((0, 1)).nonzero().squeeze(1) // hop
     assert (touched.min(), touched.max()) == (frame - before, frame + before)
+
+
+def test_the_last_sample_is_held_to_fill_a_frame(tiny, learned):
+    model = learned(tiny())
+    x = signal(model, 2, 20)
+    held = torch.cat([x, x[..., -1:].expand(-1, -1, 4)], 2)
+    with torch.no_grad():
+        assert torch.equal(model.encode(x), model.encode(held))
 
 
 def test_streams_are_one_a_codebook(tiny):

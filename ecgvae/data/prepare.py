@@ -218,5 +218,7 @@ def open_blocks(path: Path, layout: Layout) -> tuple:
 
 def one_line(error: Exception) -> str:
     """What an error says; its type too where it isn't one that was foreseen."""
+    if isinstance(error, OSError) and error.strerror:
+        return ": ".join(str(part) for part in (error.filename, error.strerror) if part)
     text = " ".join(str(error).split())
     return text if text and isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {text}"

@@ -31,14 +31,15 @@ def evaluate(model: str | Path, store: Store, split: str = "test", device: str =
     for start in range(0, len(rows), batch_size):
         records = [store.record(row) for row in rows[start:start + batch_size]]
         batch = tokenizer.encode_many(records, batch_size=batch_size)
-        errors += [list(by_codebooks(tokenizer, *pair)) for pair in zip(records, batch)]
+        errors += [list(by_codebooks(tokenizer, *pair)) for pair in zip(records, batch, strict=True)]
         tokens += batch
         if progress:
             progress(min(start + batch_size, len(rows)), len(rows))
     usage = [stream_usage(tokens, index, stream.size) for index, stream in enumerate(header.streams)]
     table = [
         {"codebooks": count, **rates(header.streams[:count], header.rate, usage),
-         **{name: metrics.summary(np.concatenate([record[count - 1][name] for record in errors])) for name in errors[0][0]},
+         **{name: metrics.summary(np.concatenate([record[count - 1][name] for record in errors]))
+            for name in ("prdn", "rmse_uv", "snr_db", "correlation")},
          "usage": min(use["usage"] for use in usage[:count])}
         for count in range(1, len(header.streams) + 1)
     ]

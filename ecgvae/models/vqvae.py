@@ -12,7 +12,6 @@ from ecgvae.models.autoencoder import Autoencoder, Reconstruction, Settings
 from ecgvae.nn.conv import Decoder, Encoder
 from ecgvae.nn.quantize import ResidualVectorQuantizer
 
-
 LARGEST_HOP = 4096
 Stride = Annotated[int, Field(ge=1, le=64)]
 Width = Annotated[int, Field(ge=1, le=1 << 14)]

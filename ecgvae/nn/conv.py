@@ -96,7 +96,7 @@ class Encoder(nn.Module):
                  dilations: tuple[tuple[int, ...], ...]):
         super().__init__()
         layers, hop, self.reach = [], 1, 0
-        for inputs, width, stride, scale in zip((leads, *widths), widths, strides, dilations):
+        for inputs, width, stride, scale in zip((leads, *widths[:-1]), widths, strides, dilations, strict=True):
             hop *= stride
             blocks = [Downsample(inputs, width, stride, leads * hop), *(ResidualUnit(width, d) for d in scale)]
             self.reach += hop * sum(block.reach for block in blocks)
@@ -120,7 +120,8 @@ class Decoder(nn.Module):
         hop = whole = math.prod(strides)
         self.project = carrying(Conv(latent, widths[-1], 3, padding=1), leads * hop)
         layers, reach = [], whole        # in samples
-        for width, outputs, stride, scale in reversed(list(zip(widths, (leads, *widths), strides, dilations))):
+        scales = zip(widths, (leads, *widths[:-1]), strides, dilations, strict=True)
+        for width, outputs, stride, scale in reversed(list(scales)):
             blocks = [*(ResidualUnit(width, d) for d in scale), Upsample(width, outputs, stride, leads * hop)]
             reach += hop * sum(block.reach for block in blocks)
             hop //= stride

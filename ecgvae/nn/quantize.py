@@ -190,8 +190,9 @@ class VectorQuantizer(nn.Module):
     def forward(self, z: Float[Tensor, "b d n"]) -> Quantized:
         rows = rearrange(z, "b d n -> (b n) d").float()
         quantized, codes, losses = self.quantize(rows, rows)
-        return Quantized(rearrange(quantized, "(b n) d -> b d n", b=len(z)), rearrange(codes, "(b n) -> b 1 n", b=len(z)),
-                         losses, {"perplexity": perplexity(codes, self.book.size)})
+        quantized = rearrange(quantized, "(b n) d -> b d n", b=len(z))
+        stats = {"perplexity": perplexity(codes, self.book.size)}
+        return Quantized(quantized, rearrange(codes, "(b n) -> b 1 n", b=len(z)), losses, stats)
 
     def quantize(self, rows: Tensor, source: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Quantized rows, codes and losses; `source` equals the rows and takes the commitment's gradient."""
@@ -230,7 +231,7 @@ class ResidualVectorQuantizer(nn.Module):
             every.append(codes)
             losses = {name: losses.get(name, 0) + term / len(self.levels) for name, term in terms.items()}
         codes = rearrange(torch.stack(every), "q (b n) -> b q n", b=len(z))
-        uses = torch.stack([perplexity(codes, level.book.size) for codes, level in zip(every, self.levels)])
+        uses = torch.stack([perplexity(level, self.levels[0].book.size) for level in every])
         return Quantized(rearrange(total, "(b n) d -> b d n", b=len(z)), codes, losses, {"perplexity": uses.mean()})
 
     def encode(self, z: Float[Tensor, "b d n"], codebooks: int | None = None) -> Int[Tensor, "b q n"]:
@@ -242,7 +243,8 @@ class ResidualVectorQuantizer(nn.Module):
 
     def decode(self, codes: Int[Tensor, "b q n"]) -> Float[Tensor, "b d n"]:
         """The sum of the codes' vectors; fewer rows of codes than books is fine."""
-        vectors = sum(level.decode(book) for level, book in zip(self.levels, codes.unbind(1)))
+        levels = self.levels[:codes.shape[1]]
+        vectors = sum(level.decode(book) for level, book in zip(levels, codes.unbind(1), strict=True))
         return rearrange(vectors, "b n d -> b d n")
 
 

@@ -91,7 +91,7 @@ def _plan(source: Record | RecordFile, spec: SignalSpec, missing: Missing, refit
     used = tuple(lead for lead in rows if lead in useful)
     keep = not refit or len(spec.coded) == len(spec.leads)
     _, lost = fit(used, wanted, keep)
-    if lost and missing == "error":
+    if lost and (missing == "error" or len(lost) == len(wanted)):
         has = ", ".join(source.leads) + "".join(f" (left out: {channel})" for channel in source.left_out)
         raise ValueError(f"{source.name} has leads {has}; the model wants {', '.join(wanted)}")
     rates = source.rate, spec.rate

@@ -53,7 +53,7 @@ class Table:
         kept = [row for row in rows if int(row.split(",")[0]) <= step]
         replace(path, lambda partial: partial.write_text("".join(f"{line}\n" for line in (header, *kept) if line)))
         if kept:
-            self.last = dict(zip(header.split(",")[1:], map(float, kept[-1].split(",")[1:])))
+            self.last = dict(zip(header.split(",")[1:], map(float, kept[-1].split(",")[1:]), strict=True))
 
     def append(self, row: dict) -> None:
         with self.path.open("a", newline="") as file:

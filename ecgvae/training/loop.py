@@ -2,10 +2,10 @@
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Callable
 
 import torch
 from accelerate import Accelerator
@@ -52,13 +52,14 @@ class State:
             self.average.load_state_dict(saved["average"])
             self.optimizer.load_state_dict(saved["optimizer"])
             store, self.step = saved["store"], saved["step"]
-        except (RuntimeError, UnpicklingError, EOFError, ValueError, TypeError, KeyError):
+        except (RuntimeError, UnpicklingError, EOFError, ValueError, TypeError, AttributeError, LookupError):
             raise ValueError(f"{path} is damaged, or not of this recipe; wanted the state of this run") from None
         if store != self.store:
             raise ValueError(f"{path} is of another store; a run is resumed with its own")
 
 
-def train(recipe: Recipe, store: Store, out: str | Path, resume: bool = False, progress: Progress | None = None) -> Path:
+def train(recipe: Recipe, store: Store, out: str | Path, resume: bool = False,
+          progress: Progress | None = None) -> Path:
     """Train a model on a store's training split; the folder of the finished model is OUT/model.
 
     OUT also gets recipe.json, log.csv, validation.csv, tensorboard/, pictures/ and state.pt, from which `resume`
@@ -98,8 +99,8 @@ def train(recipe: Recipe, store: Store, out: str | Path, resume: bool = False, p
     finally:
         log.close()
     if accelerator.is_main_process:
-        facts = {"store": Path(store.manifest["source"]).name, "fingerprint": store.fingerprint, "records": len(windows),
-                 **recipe.model_dump(mode="json", exclude={"model"})}
+        facts = {"store": Path(store.manifest["source"]).name, "fingerprint": store.fingerprint,
+                 "records": len(windows), **recipe.model_dump(mode="json", exclude={"model"})}
         checkpoint.save(state.average, run / "model", facts, log.last_validation)
     accelerator.wait_for_everyone()
     return run / "model"
@@ -141,7 +142,7 @@ def one_step(state: State, network: nn.Module, optimizer, windows: Windows, reci
 @torch.no_grad()
 def follow(average: nn.Module, model: nn.Module, decay: float) -> None:
     """Move the averaged weights (and books) towards the model's."""
-    for old, new in zip(average.state_dict().values(), model.state_dict().values()):
+    for old, new in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
         if new.is_floating_point():
             old.lerp_(new, 1 - decay)
         else:

@@ -1,0 +1,92 @@
+"""The layers: imports run from a higher one to a lower one, and importing the package is quick."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import ecgvae
+
+PACKAGE = Path(ecgvae.__file__).parent
+LAYERS = {
+    "signal": 1, "synthetic": 1, "metrics": 1, "nn": 1,
+    "models": 2,
+    "checkpoint": 3, "data": 3,
+    "tokenizer": 4,
+    "training": 5, "evaluation": 5, "batch": 5, "plot": 5, "paper": 5, "demo": 5,
+    "inspection": 6, "terminal": 6, "cli": 6, "__main__": 6,
+}
+OUTSIDE = {"datasets", "recipes", "benchmarks", "tests"}      # scripts, which import the package and not the reverse
+SLOW = {"torch", "wfdb", "pandas", "matplotlib", "scipy", "pyarrow", "accelerate"}
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imported(source: Path) -> set[str]:
+    """Full names of the modules that a file imports, within functions too."""
+    names = set()
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{source} has a relative import"
+            inside = node.module == "ecgvae"
+            names |= {f"ecgvae.{alias.name}" for alias in node.names} if inside else {node.module}
+    return names
+
+
+def units(source: Path) -> set[str]:
+    """The package's modules or folders that a file imports."""
+    return {name.split(".")[1] for name in imported(source) if name.startswith("ecgvae.")} - {"__version__"}
+
+
+def unit(source: Path) -> str:
+    return source.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def test_every_module_has_a_layer():
+    assert {unit(source) for source in SOURCES} - {"__init__"} <= LAYERS.keys()
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.relative_to(PACKAGE).as_posix())
+def test_imports_run_downwards(source):
+    layer = LAYERS.get(unit(source), 0)     # the package itself imports none of its modules
+    upwards = {name for name in units(source) if LAYERS[name] > layer}
+    assert not upwards
+    assert not {name.split(".")[0] for name in imported(source)} & OUTSIDE
+
+
+def test_modules_of_one_layer_do_not_import_in_circles():
+    reached = {name: set() for name in LAYERS}
+    for source in SOURCES:
+        reached.setdefault(unit(source), set()).update(units(source) - {unit(source)})
+    for _ in reached:
+        reached = {name: below.union(*(reached[other] for other in below)) for name, below in reached.items()}
+    assert not [name for name, below in reached.items() if name in below]
+
+
+def test_every_package_is_installed():
+    project = PACKAGE.parent / "pyproject.toml"
+    if not project.exists():
+        pytest.skip("not run from the source tree")
+    folders = {source.parent.relative_to(PACKAGE.parent).as_posix().replace("/", ".")
+               for source in SOURCES if source.name == "__init__.py"}
+    assert set(tomllib.loads(project.read_text())["tool"]["setuptools"]["packages"]) == folders
+    assert folders == {".".join(source.parent.relative_to(PACKAGE.parent).parts) for source in SOURCES}
+
+
+def test_public_names_exist():
+    assert all(getattr(ecgvae, name) is not None for name in ecgvae.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = ecgvae.nothing
+
+
+@pytest.mark.parametrize(("module", "seconds"), [("ecgvae", 1.5), ("ecgvae.cli", 3)])
+def test_importing_loads_nothing_slow(module, seconds):
+    """The time is a bound for busy machines; a quiet one takes a tenth."""
+    code = f"import sys, time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t, *sys.modules)"
+    took, *modules = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=PACKAGE.parent).split()
+    assert not SLOW.intersection(modules)
+    assert float(took) < seconds

@@ -1,0 +1,160 @@
+"""Recipes: what is wrong is named in one line, and changes land where they point."""
+
+import copy
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecgvae.models import VQVAESettings
+from ecgvae.training.recipe import Recipe, apply, read_recipe
+
+PLAIN = "model: {family: vqvae, latent: 16}\ntraining: {steps: 7}\n"
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    def write(text=PLAIN, encoding="utf-8"):
+        path = tmp_path / "recipe.yaml"
+        path.write_bytes(text.encode(encoding))
+        return path
+    return write
+
+
+def mistake(*arguments) -> str:
+    with pytest.raises(ValueError) as error:
+        read_recipe(*arguments)
+    message = str(error.value)
+    assert "\n" not in message and len(message) < 600
+    return message
+
+
+def test_a_recipe_is_read_with_its_defaults(recipe):
+    read = read_recipe(recipe())
+    assert isinstance(read.model, VQVAESettings)
+    assert (read.model.latent, read.training.steps, read.training.seed) == (16, 7, 0)
+    assert (read.loss.prdn, read.loss.derivative) == (1, 0)
+    assert Recipe.model_validate_json(read.model_dump_json()) == read
+
+
+def test_changes_come_after_the_file(recipe):
+    read = read_recipe(recipe(), ("training.steps=9", "model.quantizer.gradient=rotation", "loss.spectral=1e-1",
+                                  "model.strides=[5, 2]", "training.steps=8", "training.precision=fp32"))
+    assert (read.training.steps, read.loss.spectral, read.training.precision) == (8, 0.1, "fp32")
+    assert (read.model.quantizer.gradient, read.model.strides) == ("rotation", (5, 2))
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    ("model.latnt=3", "model.latnt: Extra inputs are not permitted (got 3)"),
+    ("modle.latent=3", "modle: Extra inputs are not permitted"),
+    ("training.steps=many", "training.steps: Input should be a valid integer"),
+    ("training.steps=0", "training.steps: Input should be greater than or equal to 1 (got 0)"),
+    ("training.steps=1.5", "training.steps: Input should be a valid integer"),
+    ("training.learning_rate=.inf", "training.learning_rate: Input should be a finite number (got inf)"),
+    ("training.betas=[0.9, 1.0]", "training.betas.1: Input should be less than 1 (got 1.0)"),
+    ("training.precision=fp64", "training.precision: Input should be 'fp32', 'bf16' or 'auto' (got 'fp64')"),
+    ("loss.prdn=-1", "loss.prdn: Input should be greater than or equal to 0 (got -1)"),
+    ("loss.prdn=.nan", "loss.prdn: Input should be a finite number (got nan)"),
+    ("loss.beauty=1", "loss.beauty: Extra inputs are not permitted (got 1)"),
+    ("augment.stretch=0.5", "augment.stretch: Input should be less than or equal to 0.4 (got 0.5)"),
+    ("model.latent=1000000000", "model.latent: Input should be less than or equal to 16384 (got 1000000000)"),
+    ("model.strides=[2]", "model: encoder has 2 widths and 2 dilations; it must have one of each for the 1 strides"),
+    ("model.family=gan", "model.family is 'gan'; it must be one of vqvae"),
+    ("model=", "model: "),
+    ("model=7", "model: "),
+    ("model=[1]", "model: "),
+    ("loss=", "loss: Input should be a valid dictionary or instance of Weights (got None)"),
+    ("training.seed=[" + "1, " * 5000 + "1]", "training.seed: Input should be a valid integer"),
+    ('"tr\\nick"=1', "nick"),
+])
+def test_a_wrong_value_is_named_with_its_key(recipe, change, said):
+    path = recipe()
+    message = mistake(path, (change,))
+    assert message.startswith(f"{path}: ") and said in message
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    ("training.steps", "--set training.steps; it must be key.path=value"),
+    ("", "--set ; it must be key.path=value"),
+    ("=3", "--set =3; it must be key.path=value"),
+    ("training.=3", "--set training.=3; it must be key.path=value"),
+    ("training..steps=3", "--set training..steps=3; it must be key.path=value"),
+    ("training.steps.more=3", "--set training.steps.more=3; steps is a value, not a block"),
+    ("training.steps=[1", "--set training.steps=[1; the value is not YAML"),
+    ("training.steps=!!python/name:os.system x", "the value is not YAML"),
+    ("training.steps=!!int x", "the value is not YAML"),
+    ("training.steps=!!timestamp x", "the value is not YAML"),
+    ("training.steps=2001-99-99", "the value is not YAML"),
+    ("training\n.steps=}", "--set training .steps=}; the value is not YAML"),
+])
+def test_a_change_that_is_none_is_said(recipe, change, said):
+    assert said in mistake(recipe(), (change,))
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("model: [", "is not YAML: while parsing a flow node"),
+    ("model:\n\t- x", "is not YAML"),
+    ("a: &a [*a]\n? [1]: 2", "is not YAML"),
+    ("\x00", "is not YAML"),
+    ("!!python/object/apply:os.mkdir [burgled]", "is not YAML"),
+    ("[" * 5000, "is not YAML"),
+    ("", "holds NoneType; it must hold blocks: model, loss, augment, training"),
+    ("- 1", "holds list; it must hold blocks"),
+    ("training: {}", "model: Field required"),
+    ("model: 3", "model: "),
+    ("7: 8\nmodel: {family: vqvae}", "7"),
+    ("loss: {prdn: " + "9" * 5000 + "}\nmodel: {family: vqvae}", ""),
+])
+def test_a_file_that_is_no_recipe_is_said(recipe, text, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = recipe(text)
+    message = mistake(path)
+    assert message.startswith(str(path)) and said in message
+    assert not (tmp_path / "burgled").exists()
+
+
+def test_a_file_in_another_encoding_is_said(recipe):
+    assert "is not YAML" in mistake(recipe("model: ä", "latin-1"))
+
+
+def test_no_file_is_no_yaml(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_recipe(tmp_path / "none.yaml")
+
+
+names = st.text("abcdefgh_", min_size=1, max_size=5)
+values = st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+                      lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+                      max_leaves=6)
+
+
+@settings(deadline=None, max_examples=80)
+@given(before=st.dictionaries(names, values, max_size=3), path=st.lists(names, min_size=1, max_size=4), value=values)
+def test_apply_sets_one_value_and_leaves_the_rest(before, path, value):
+    text = yaml.safe_dump(value, default_flow_style=True, width=10**6)
+    after = copy.deepcopy(before)
+    try:
+        apply(after, f"{'.'.join(path)}={text}")
+    except ValueError as error:
+        assert str(error).endswith("is a value, not a block")
+        return
+    inside, outside = after, before
+    for name in path[:-1]:
+        assert {key: inside[key] for key in outside if key != name} == {
+            key: outside[key] for key in outside if key != name}
+        inside, outside = inside[name], outside.get(name, {})
+    assert inside.pop(path[-1]) == value
+    assert inside == {key: item for key, item in outside.items() if key != path[-1]}
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.text(max_size=40) | st.from_regex(r"[a-z]{1,3}(\.[a-z]{1,3})?=.{0,20}", fullmatch=True))
+def test_any_change_is_made_or_refused_in_one_line(change):
+    blocks = {"a": {"b": 1}}
+    try:
+        apply(blocks, change)
+    except ValueError as error:
+        assert str(error).startswith("--set ") and len(str(error).splitlines()) == 1
+    else:
+        assert "=" in change and blocks != {"a": {"b": 1}} or change.partition("=")[0].strip() in ("a", "a.b")
