@@ -110,7 +110,8 @@ class Tokenizer:
         """(b, c, t) mV to (b, q, n) codes."""
         group = CACHED if self.device.type == "cpu" else len(signals)
         parts = torch.from_numpy(signals).to(self.device).split(group)
-        return torch.cat([self.model.tokenize(part, codebooks) for part in parts]).cpu().numpy()
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):    # ten bits would flip nearest codes
+            return torch.cat([self.model.tokenize(part, codebooks) for part in parts]).cpu().numpy()
 
     def decode(self, tokens: Tokens, original: bool = True) -> Record:
         """The record of some tokens, with every lead, at the rate and length of the record they came from.
@@ -139,12 +140,14 @@ class Tokenizer:
         hop, halo = self.model.hop, self.model.reach[1]
         codes = torch.from_numpy(np.stack(codes).astype(np.int64))
         size = PIECE // hop
-        parts = []
+        signal = np.empty((len(self.model.signal.coded), samples), np.float32)
         for start in range(0, codes.shape[1], size):
             before, stop = max(0, start - halo), start + size
             z = codes[None, :, before:stop + halo].to(self.device)
-            parts.append(self.model.detokenize(z)[0, :, (start - before) * hop:(stop - before) * hop].cpu().numpy())
-        return np.concatenate(parts, axis=1)[:, :samples]
+            own = signal[:, start * hop:stop * hop]
+            first = (start - before) * hop
+            own[:] = self.model.detokenize(z)[0, :, first:first + own.shape[1]].cpu().numpy()
+        return signal
 
 
 def pick_device(device: str) -> torch.device:
@@ -171,13 +174,18 @@ class Source:
     """A record on its way to tokens: its conformed signal in pieces, and what is noted on the way."""
 
     def __init__(self, record: Record | RecordFile, model: Autoencoder, missing: str):
-        self.record, self.samples, self.notes = record, 0, ()
+        self.record, self.model, self.samples, self.notes = record, model, 0, ()
         self.codes: np.ndarray | None = None
-        self.frames = -(-ratio(record.rate, model.signal.rate).length(record.samples) // model.hop)
-        self.pieces = pieces(self.blocks(model, missing), PIECE // model.hop * model.hop, model.reach[0] * model.hop)
+        self.pieces = pieces(self.blocks(missing), PIECE // model.hop * model.hop, model.reach[0] * model.hop)
 
-    def blocks(self, model: Autoencoder, missing: str) -> Iterator[np.ndarray]:
-        for block in conform_stream(self.record, model.signal, missing):
+    @property
+    def frames(self) -> int:
+        """How many codes the record will have in a stream."""
+        samples = ratio(self.record.rate, self.model.signal.rate).length(self.record.samples)
+        return -(-samples // self.model.hop)
+
+    def blocks(self, missing: str) -> Iterator[np.ndarray]:
+        for block in conform_stream(self.record, self.model.signal, missing):
             self.samples += block.signal.shape[1]
             self.notes = block.notes
             yield block.signal

@@ -212,7 +212,7 @@ def test_decoding_in_pieces_is_decoding_at_once(two, monkeypatch, piece):
     with torch.inference_mode():
         whole = two.model.detokenize(torch.from_numpy(np.stack(tokens.codes))[None], 1003)[0].numpy()
     monkeypatch.setattr(ecgvae.tokenizer, "PIECE", piece)
-    np.testing.assert_allclose(two.decode_coded(tokens.codes, 1003), whole, atol=1e-5)
+    np.testing.assert_allclose(two.decode_coded(tokens.codes, 1003), whole, atol=1e-3)
 
 
 # --- tokens

@@ -89,6 +89,8 @@ def train(recipe: Recipe, store: Store, out: str | Path, resume: bool = False,
             state.step += 1
             values = one_step(state, network, optimizer, windows, recipe, accelerator)
             log.training(state.step, values, every=settings.log_every)
+            if not math.isfinite(log.last.get("loss", 0.0)):
+                raise ValueError(f"the loss is {log.last['loss']} at step {state.step}; wanted a lower learning_rate")
             if progress and accelerator.is_main_process:
                 progress(state.step, log.last | log.last_validation)
             if due(state.step, settings.validate_every, settings.steps) and accelerator.is_main_process:
