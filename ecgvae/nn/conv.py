@@ -19,12 +19,18 @@ class Conv(nn.Conv1d):
     def forward(self, x: Float[Tensor, "b d n"]) -> Float[Tensor, "b e n"]:
         if torch.is_grad_enabled() or x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
             return super().forward(x)
-        (kernel,), (dilation,), (margin,), n = self.kernel_size, self.dilation, self.padding, x.shape[-1]
-        frames = F.pad(x.transpose(1, 2), (0, 0, margin, margin))       # (b, n + 2 margin, d)
-        taps = torch.cat([frames[:, tap * dilation:tap * dilation + n] for tap in range(kernel)], 2)
         weight = self.weight.permute(2, 1, 0).flatten(0, 1)             # (kernel d, e)
-        y = torch.addmm(self.bias, taps.flatten(0, 1), weight)
-        return y.unflatten(0, (len(x), n)).transpose(1, 2)
+        y = torch.addmm(self.bias, self.taps(x.transpose(1, 2)).reshape(-1, len(weight)), weight)
+        return y.unflatten(0, (len(x), x.shape[-1])).transpose(1, 2)
+
+    def taps(self, frames: Float[Tensor, "b n d"]) -> Float[Tensor, "b n k d"]:
+        """What each tap of the kernel sees, zeros beyond the ends."""
+        (kernel,), (dilation,), n = self.kernel_size, self.dilation, frames.shape[1]
+        if kernel == 1:
+            return frames.unsqueeze(2)
+        margin = dilation * (kernel // 2)
+        frames = F.pad(frames, (0, 0, margin, margin))
+        return torch.stack([frames[:, tap * dilation:tap * dilation + n] for tap in range(kernel)], 2)
 
 
 class ResidualUnit(nn.Module):

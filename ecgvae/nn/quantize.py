@@ -9,7 +9,7 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-BLOCK = 1 << 20     # distances held at once: 4 MiB of float32, small enough to stay in a core's cache
+BLOCK = 1 << 19     # distances held at once: 2 MiB of float32, small enough for a cache and for the allocator to keep
 COLUMNS = 32        # a row of distances is searched as a table of so many columns
 
 
