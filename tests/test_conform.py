@@ -243,3 +243,9 @@ def test_blocks_are_the_whole(rates, samples, seconds, gaps, refit):
     assert np.isfinite(whole.signal).all()
     assert blocks[-1].notes == whole.notes
     assert len(blocks) > 1 or samples <= 2 * (border + 25)
+
+
+def test_a_record_without_any_wanted_lead_is_refused_even_with_zeros():
+    record = Record(np.zeros((1, 10)), 100, ("PLETH",), name="finger")
+    with pytest.raises(ValueError, match="finger has leads PLETH; the model wants I, II"):
+        conform(record, SignalSpec(), missing="zero")

@@ -426,5 +426,5 @@ def test_a_store_that_is_not_there():
 
 def test_every_odd_form_is_stored_or_listed(data, tmp_path):
     store = build_store(data / "wfdb-odd", tmp_path / "out", leads=("II", "V5"), missing="zero", workers=1)
-    assert len(store) + store.manifest["skipped"] > 15 and len(store) > 10
+    assert len(store) + store.manifest["skipped"] > 15 and len(store) >= 10
     assert all("\n" not in reason for reason in reasons(store).values())

@@ -38,9 +38,7 @@ class Parts:
             self._lock.close()
             raise ValueError(f"{self.folder} was begun with other settings ({', '.join(different)}); "
                              "delete it or use --overwrite")
-        for path in self.folder.glob("*" if different else "*.tmp"):
-            if path.name != "lock":
-                remove(path)
+        self._clear("*" if different else "*.tmp")
         if not job.exists():
             replace(job, lambda path: path.write_text(json.dumps(fingerprint, indent=1)))
 
@@ -48,7 +46,13 @@ class Parts:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._clear("*.tmp")    # of workers that were stopped
         self._lock.close()
+
+    def _clear(self, names: str) -> None:
+        for path in self.folder.glob(names):
+            if path.name != "lock":
+                remove(path)
 
     def _locked(self):
         """An open file that no other run can lock; the lock ends with the process, however it ends."""
@@ -160,12 +164,31 @@ def _inherited_by_workers() -> Iterator[None]:
     blocks = hasattr(signal, "pthread_sigmask")
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if blocks else None
     try:
-        yield
+        with _signals_put_off():
+            yield
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
         if blocks:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+@contextmanager
+def _signals_put_off() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait: a process that is being started complains if its parent stops meanwhile."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came = []
+    handlers = {number: signal.signal(number, lambda *event: came.append(event))
+                for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        for number, _ in came[:1]:
+            signal.raise_signal(number)
 
 
 def _obey_parent() -> None:
