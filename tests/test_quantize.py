@@ -11,7 +11,8 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from vector_quantize_pytorch import ResidualVQ, VectorQuantize
 
-from ecgvae.nn.quantize import Codebook, ResidualVectorQuantizer, VectorQuantizer, kmeans, nearest, rotate
+from ecgvae.nn.nearest import nearest
+from ecgvae.nn.quantize import Codebook, ResidualVectorQuantizer, VectorQuantizer, kmeans, rotate
 
 DIM, SIZE = 6, 16
 
