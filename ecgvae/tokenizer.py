@@ -11,7 +11,7 @@ import torch
 
 from ecgvae import checkpoint
 from ecgvae.data.tokens import Stream, TokenHeader, Tokens
-from ecgvae.models import Autoencoder
+from ecgvae.models import Autoencoder, Quantizing
 from ecgvae.signal import Record, RecordFile, conform_stream, ratio, resample
 
 PIECE = 1 << 14     # samples a model sees at once of a long record (164 s at 100 Hz), and its overlap besides
@@ -23,7 +23,7 @@ EVEN = 0.002        # mV: half the sum of two such steps is whole microvolts, so
 class Tokenizer:
     """A model with the records around it: leads, rate, length and any amount of either."""
 
-    model: Autoencoder
+    model: Quantizing
     name: str = "model"
 
     @classmethod
@@ -31,6 +31,8 @@ class Tokenizer:
         """A shipped tokenizer by name, or a checkpoint folder; `device` as torch names it, or "auto"."""
         folder = checkpoint.locate(model)
         module = checkpoint.load(folder)
+        if not isinstance(module, Quantizing):
+            raise ValueError(f"{model} is of family {module.settings.family}, which has no tokens; wanted a tokenizer")
         return cls(module.to(pick_device(device)), folder.resolve().name)
 
     @cached_property
@@ -79,7 +81,7 @@ class Tokenizer:
             try:
                 first = next(source.pieces)
                 if not first.whole:
-                    source.codes = self.long_codes(chain([first], source.pieces), source.frames, codebooks)
+                    source.codes = self.long_codes(chain([first], source.pieces), source.length, codebooks)
             except (ValueError, OSError) as error:
                 if unusable is None:
                     raise
@@ -91,27 +93,31 @@ class Tokenizer:
         for group in waiting.values():
             for start in range(0, len(group), batch_size):
                 batch = group[start:start + batch_size]
-                codes = self.codes(np.stack([signal for _, signal in batch]), codebooks)
-                for (source, _), row in zip(batch, codes, strict=True):
-                    source.codes = row
+                streams = self.codes(np.stack([signal for _, signal in batch]), codebooks)
+                for (source, _), *codes in zip(batch, *streams, strict=True):
+                    source.codes = tuple(codes)
         return [source.tokens() for source in tokens]
 
-    def long_codes(self, pieces: Iterable["Piece"], frames: int, codebooks: int) -> np.ndarray:
-        """(q, frames) codes of a record in pieces."""
-        every, done, hop = np.empty((codebooks, frames), np.int64), 0, self.model.hop   # in one place, or memory frays
+    def long_codes(self, pieces: Iterable["Piece"], samples: int, codebooks: int) -> tuple[np.ndarray, ...]:
+        """Codes (n,) of every stream of a record in pieces."""
+        streams = self.header(codebooks).streams
+        every = tuple(np.empty(stream.length(samples), np.int64) for stream in streams)    # else memory frays
+        done = 0
         for piece in pieces:
-            codes = self.codes(piece.signal[None], codebooks)[0, :, piece.start // hop:-(-piece.stop // hop)]
-            every[:, done:done + codes.shape[1]] = codes
-            done += codes.shape[1]
+            for stream, codes, whole in zip(streams, self.codes(piece.signal[None], codebooks), every, strict=True):
+                own = codes[0, piece.start // stream.hop:stream.length(piece.stop)]
+                whole[done // stream.hop:done // stream.hop + len(own)] = own
+            done += piece.stop - piece.start
         return every
 
     @torch.inference_mode()
-    def codes(self, signals: np.ndarray, codebooks: int) -> np.ndarray:
-        """(b, c, t) mV to (b, q, n) codes."""
+    def codes(self, signals: np.ndarray, codebooks: int) -> tuple[np.ndarray, ...]:
+        """(b, c, t) mV to (b, n) codes of every stream."""
         group = CACHED if self.device.type == "cpu" else len(signals)
         parts = torch.from_numpy(signals).to(self.device).split(group)
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):    # ten bits would flip nearest codes
-            return torch.cat([self.model.tokenize(part, codebooks) for part in parts]).cpu().numpy()
+            streams = zip(*(self.model.tokenize(part, codebooks) for part in parts), strict=True)
+            return tuple(torch.cat(stream).cpu().numpy() for stream in streams)
 
     def decode(self, tokens: Tokens, original: bool = True) -> Record:
         """The record of some tokens, with every lead, at the rate and length of the record they came from.
@@ -137,17 +143,21 @@ class Tokenizer:
     @torch.inference_mode()
     def decode_coded(self, codes: Sequence[np.ndarray], samples: int) -> np.ndarray:
         """The coded leads (c, t), pieced together where they are long."""
-        hop, halo = self.model.hop, self.model.reach[1]
-        codes = torch.from_numpy(np.stack(codes).astype(np.int64))
-        size = PIECE // hop
+        grain, halo = self.model.grain, whole(self.model.reach[1], self.model.grain)
+        streams = [(torch.from_numpy(row.astype(np.int64)), hop)
+                   for row, (hop, _) in zip(codes, self.model.streams, strict=False)]
         signal = np.empty((len(self.model.signal.coded), samples), np.float32)
-        for start in range(0, codes.shape[1], size):
-            before, stop = max(0, start - halo), start + size
-            z = codes[None, :, before:stop + halo].to(self.device)
-            own = signal[:, start * hop:stop * hop]
-            first = (start - before) * hop
-            own[:] = self.model.detokenize(z)[0, :, first:first + own.shape[1]].cpu().numpy()
+        for start in range(0, samples, PIECE // grain * grain):
+            before, own = max(0, start - halo), signal[:, start:start + PIECE // grain * grain]
+            after = min(samples, start + own.shape[1] + halo)
+            part = [row[None, before // hop:-(-after // hop)].to(self.device) for row, hop in streams]
+            own[:] = self.model.detokenize(part, after - before)[0, :, start - before:][:, :own.shape[1]].cpu().numpy()
         return signal
+
+
+def whole(samples: int, grain: int) -> int:
+    """Samples, up to a multiple of the grain."""
+    return -(-samples // grain) * grain
 
 
 def pick_device(device: str) -> torch.device:
@@ -175,14 +185,14 @@ class Source:
 
     def __init__(self, record: Record | RecordFile, model: Autoencoder, missing: str):
         self.record, self.model, self.samples, self.notes = record, model, 0, ()
-        self.codes: np.ndarray | None = None
-        self.pieces = pieces(self.blocks(missing), PIECE // model.hop * model.hop, model.reach[0] * model.hop)
+        self.codes: tuple[np.ndarray, ...] = ()
+        size = PIECE // model.grain * model.grain
+        self.pieces = pieces(self.blocks(missing), size, whole(model.reach[0], model.grain))
 
     @property
-    def frames(self) -> int:
-        """How many codes the record will have in a stream."""
-        samples = ratio(self.record.rate, self.model.signal.rate).length(self.record.samples)
-        return -(-samples // self.model.hop)
+    def length(self) -> int:
+        """Samples the record will have at the model's rate."""
+        return ratio(self.record.rate, self.model.signal.rate).length(self.record.samples)
 
     def blocks(self, missing: str) -> Iterator[np.ndarray]:
         for block in conform_stream(self.record, self.model.signal, missing):
@@ -192,7 +202,7 @@ class Source:
 
     def tokens(self) -> Tokens:
         record = self.record
-        return Tokens(tuple(self.codes), self.samples, record.name, record.rate, record.samples,
+        return Tokens(self.codes, self.samples, record.name, record.rate, record.samples,
                       comments=record.comments, notes=self.notes)
 
 

@@ -31,17 +31,22 @@ def write() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def tiny() -> Callable:
-    """Makes the settings of a small model (two scales, a hop of 6), with changes.
+    """Makes the settings of a small model of any family, with a hop of 6 and one of two backbones, with changes.
 
     Widths are multiples of 32: elsewhere torch rounds SiLU at the end of a tensor otherwise than in its middle.
     """
     from ecgvae.models import settings_of
 
-    def settings(**changes):
-        half = {"widths": (32, 32), "dilations": ((1,), (2, 1))}
-        small = {"family": "vqvae", "latent": 8, "codebooks": 3, "codebook_size": 32, "strides": (3, 2),
-                 "encoder": half, "decoder": half}
-        return settings_of({**small, **changes})
+    half = {"widths": (32, 32), "dilations": ((1,), (2, 1))}
+    backbones = {"conv": {"kind": "conv", "strides": (3, 2), "encoder": half, "decoder": half},
+                 "transformer": {"kind": "transformer", "hop": 6, "width": 32, "layers": 2, "heads": 2, "window": 4}}
+    families = {"vqvae": {"codebooks": 3, "codebook_size": 32},
+                "vqvae2": {"codebooks": 2, "codebook_size": 32, "coarse": ({"ratio": 4, "codebook_size": 32},)},
+                "cvae": {"condition": {"leads": ("II",)}}}
+
+    def settings(family="vqvae", backbone="conv", **changes):
+        small = {"family": family, "latent": 8, "backbone": backbones.get(str(backbone), backbone)}
+        return settings_of({**small, **families.get(family, {}), **changes})
 
     return settings
 

@@ -4,10 +4,19 @@ import reprlib
 
 from pydantic import ValidationError
 
-from ecgvae.models.autoencoder import Autoencoder, Reconstruction, Settings
+from ecgvae.models.autoencoder import Autoencoder, Quantizing, Reconstruction, Settings
+from ecgvae.models.cvae import CVAE, CVAESettings, Given
+from ecgvae.models.vae import AE, VAE, AESettings, VAESettings
 from ecgvae.models.vqvae import VQVAE, VQVAESettings
+from ecgvae.models.vqvae2 import VQVAE2, VQVAE2Settings
 
-FAMILIES: dict[str, tuple[type[Settings], type[Autoencoder]]] = {"vqvae": (VQVAESettings, VQVAE)}
+FAMILIES: dict[str, tuple[type[Settings], type[Autoencoder]]] = {
+    "ae": (AESettings, AE),
+    "vae": (VAESettings, VAE),
+    "cvae": (CVAESettings, CVAE),
+    "vqvae": (VQVAESettings, VQVAE),
+    "vqvae2": (VQVAE2Settings, VQVAE2),
+}
 
 
 def settings_of(values: dict) -> Settings:
@@ -38,5 +47,5 @@ def build(settings: Settings) -> Autoencoder:
     return FAMILIES[settings.family][1](settings)
 
 
-__all__ = ["FAMILIES", "Autoencoder", "Reconstruction", "Settings", "VQVAE", "VQVAESettings", "build", "complaint",
-           "settings_of"]
+__all__ = ["AE", "CVAE", "FAMILIES", "VAE", "VQVAE", "VQVAE2", "Autoencoder", "Given", "Quantizing", "Reconstruction",
+           "Settings", "build", "complaint", "settings_of"]

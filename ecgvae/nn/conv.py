@@ -19,18 +19,16 @@ class Conv(nn.Conv1d):
     def forward(self, x: Float[Tensor, "b d n"]) -> Float[Tensor, "b e n"]:
         if torch.is_grad_enabled() or x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
             return super().forward(x)
-        weight = self.weight.permute(2, 1, 0).flatten(0, 1)             # (kernel d, e)
-        y = torch.addmm(self.bias, self.taps(x.transpose(1, 2)).reshape(-1, len(weight)), weight)
+        weight = self.weight.transpose(1, 2).flatten(1)             # (e, kernel d)
+        y = torch.addmm(self.bias, self.taps(x.transpose(1, 2)).reshape(-1, weight.shape[1]), weight.T)
         return y.unflatten(0, (len(x), x.shape[-1])).transpose(1, 2)
 
     def taps(self, frames: Float[Tensor, "b n d"]) -> Float[Tensor, "b n k d"]:
         """What each tap of the kernel sees, zeros beyond the ends."""
-        (kernel,), (dilation,), n = self.kernel_size, self.dilation, frames.shape[1]
-        if kernel == 1:
-            return frames.unsqueeze(2)
+        (kernel,), (dilation,) = self.kernel_size, self.dilation
         margin = dilation * (kernel // 2)
-        frames = F.pad(frames, (0, 0, margin, margin))
-        return torch.stack([frames[:, tap * dilation:tap * dilation + n] for tap in range(kernel)], 2)
+        frames = F.pad(frames, (0, 0, margin, margin)) if margin else frames
+        return frames.unfold(1, 2 * margin + 1, 1)[..., ::dilation].transpose(2, 3)
 
 
 class ResidualUnit(nn.Module):
@@ -59,7 +57,7 @@ class Downsample(nn.Module):
         self.mix = carrying(Conv(inputs * stride, outputs, 3, padding=1), carried)
 
     def forward(self, x: Float[Tensor, "b d t"]) -> Float[Tensor, "b e n"]:
-        return self.mix(rearrange(x, "b d (n s) -> b (d s) n", s=self.stride))
+        return self.mix(rearrange(x, "b d (n s) -> b n (d s)", s=self.stride).transpose(1, 2))
 
 
 class Upsample(nn.Module):
@@ -134,6 +132,11 @@ class Decoder(nn.Module):
             layers += blocks
         self.layers = nn.Sequential(*layers)
         self.reach = math.ceil(reach / whole)
+
+    @property
+    def last(self) -> nn.Parameter:
+        """The weights that make the signal."""
+        return self.layers[-1].mix.weight
 
     def forward(self, z: Float[Tensor, "b d n"]) -> Float[Tensor, "b c t"]:
         return self.layers(self.project(z))

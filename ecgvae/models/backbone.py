@@ -1,0 +1,121 @@
+"""The halves that every family is made of, convolutional or transformer, and their sizes by name."""
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from torch import nn
+
+from ecgvae.nn import conv, transformer
+
+LARGEST_HOP = 4096
+Stride = Annotated[int, Field(ge=1, le=64)]
+Width = Annotated[int, Field(ge=1, le=1 << 14)]
+Dilations = Annotated[tuple[Annotated[int, Field(ge=1, le=1024)], ...], Field(max_length=16)]
+
+
+class Part(BaseModel):
+    """A block of a model's settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Scales(Part):
+    """A convolutional half: channels and the dilations of the residual units at each scale, finest first."""
+
+    widths: tuple[Width, ...] = Field((128, 192), min_length=1, max_length=8)
+    dilations: tuple[Dilations, ...] = Field(((1,), (1, 3)), min_length=1, max_length=8)
+
+
+class ConvSettings(Part):
+    """Strided convolutions and residual units; see `ecgvae.nn.conv`."""
+
+    kind: Literal["conv"] = "conv"
+    strides: tuple[Stride, ...] = Field((4, 2), min_length=1, max_length=8)
+    encoder: Scales = Scales()
+    decoder: Scales = Scales()
+
+    @model_validator(mode="after")
+    def one_entry_a_scale(self):
+        if self.hop > LARGEST_HOP:
+            raise ValueError(f"strides multiply to a hop of {self.hop}; wanted at most {LARGEST_HOP}")
+        for name in ("encoder", "decoder"):
+            half = getattr(self, name)
+            if not len(self.strides) == len(half.widths) == len(half.dilations):
+                raise ValueError(f"{name} has {len(half.widths)} widths and {len(half.dilations)} dilations; "
+                                 f"it must have one of each for the {len(self.strides)} strides")
+        return self
+
+    @property
+    def hop(self) -> int:
+        return math.prod(self.strides)
+
+    def build_encoder(self, inputs: int, outputs: int) -> nn.Module:
+        return conv.Encoder(inputs, outputs, self.encoder.widths, self.strides, self.encoder.dilations)
+
+    def build_decoder(self, inputs: int, outputs: int) -> nn.Module:
+        return conv.Decoder(outputs, inputs, self.decoder.widths, self.strides, self.decoder.dilations)
+
+    def coarser(self, ratio: int) -> "ConvSettings":
+        """A backbone of one scale, as the coarsest of this one, that folds `ratio` of its frames into one."""
+        last = {name: {"widths": getattr(self, name).widths[-1:], "dilations": getattr(self, name).dilations[-1:]}
+                for name in ("encoder", "decoder")}
+        return ConvSettings(strides=(ratio,), **last)
+
+
+class TransformerSettings(Part):
+    """Patches of `hop` samples, and blocks that attend to `window` patches on either side."""
+
+    kind: Literal["transformer"] = "transformer"
+    hop: int = Field(8, ge=1, le=LARGEST_HOP)
+    width: Width = 128
+    layers: int = Field(3, ge=1, le=64)
+    heads: int = Field(4, ge=1, le=64)
+    window: int = Field(32, ge=1, le=4096)
+
+    @model_validator(mode="after")
+    def even_heads(self):
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width is {self.width}; wanted a multiple of twice the {self.heads} heads")
+        return self
+
+    def build_encoder(self, inputs: int, outputs: int) -> nn.Module:
+        return self.build(transformer.Encoder, inputs, outputs)
+
+    def build_decoder(self, inputs: int, outputs: int) -> nn.Module:
+        return self.build(transformer.Decoder, inputs, outputs)
+
+    def build(self, half: type[nn.Module], inputs: int, outputs: int) -> nn.Module:
+        return half(inputs, outputs, self.hop, self.width, self.layers, self.heads, self.window)
+
+    def coarser(self, ratio: int) -> "TransformerSettings":
+        """A backbone of one layer that folds `ratio` of this one's frames into one."""
+        return self.model_copy(update={"hop": ratio, "layers": 1, "window": max(1, self.window // ratio)})
+
+
+def scales(widths: tuple[int, ...], *dilations: tuple[int, ...]) -> dict:
+    half = Scales(widths=widths, dilations=dilations)
+    return {"encoder": half, "decoder": half}
+
+
+SIZES: dict[str, ConvSettings | TransformerSettings] = {
+    "conv-tiny": ConvSettings(**scales((32, 32), (1,), (1,))),
+    "conv-small": ConvSettings(),
+    "conv-base": ConvSettings(**scales((256, 512), (1, 3), (1, 3, 9, 1))),
+    "transformer-tiny": TransformerSettings(width=32, layers=1, heads=2, window=16),
+    "transformer-small": TransformerSettings(),
+    "transformer-base": TransformerSettings(width=512, layers=6, heads=8, window=64),
+}
+
+
+def by_name(value: Any) -> Any:
+    """The backbone of a name in `SIZES`; a kind alone stands for its small size."""
+    if not isinstance(value, str):
+        return value
+    name = value if value in SIZES else f"{value}-small"
+    if name not in SIZES:
+        raise ValueError(f"backbone is {value!r}; it must be one of {', '.join(SIZES)}, or a block with its kind")
+    return SIZES[name]
+
+
+Backbone = Annotated[ConvSettings | TransformerSettings, Field(discriminator="kind"), BeforeValidator(by_name)]

@@ -1,0 +1,55 @@
+"""Conditions from a store's table, written down by hand."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas
+import pytest
+import torch
+
+from ecgvae.data.conditions import condition_vectors
+from ecgvae.models.cvae import Condition
+
+TABLE = pandas.DataFrame({
+    "superclass": [np.array(["MI", "STTC"], object), np.array([], object), None, np.array(["NORM"], object)],
+    "rhythm": ["sinus", None, "flutter", "sinus"],
+    "age": pandas.array([50, None, 300, 25], "Int64"),
+    "sex": pandas.array(["female", "male", None, "M"], "string"),
+})
+
+
+def made(table=TABLE):
+    return type("Table", (SimpleNamespace,), {"__len__": lambda self: len(table)})(path="store", records=table)
+
+
+def test_labels_age_and_sex():
+    condition = Condition(labels=("NORM", "MI"), age=True, sex=True)
+    expected = [[0, 1, 1, 0.0, 1, 1, 1],
+                [0, 0, 0, 0.0, 0, 0, 1],
+                [0, 0, 0, 0.8, 1, 0, 0],
+                [1, 0, 1, -0.5, 1, 0, 1]]
+    torch.testing.assert_close(condition_vectors(made(), condition), torch.tensor(expected))
+
+
+def test_one_label_a_record():
+    vectors = condition_vectors(made(), Condition(labels=("flutter", "sinus"), column="rhythm"))
+    assert vectors.tolist() == [[0, 1, 1], [0, 0, 0], [1, 0, 1], [0, 1, 1]]
+
+
+@pytest.mark.parametrize("values", [[1, 0, np.nan, 0], [1.0, 0.0, 7.0, 0.0], ["Female", "m", "?", " male"]])
+def test_ways_to_write_a_sex(values):
+    vectors = condition_vectors(made(pandas.DataFrame({"sex": values})), Condition(sex=True))
+    assert vectors.tolist() == [[1, 1], [0, 1], [0, 0], [0, 1]]
+
+
+def test_given_leads_need_no_table():
+    assert condition_vectors(made(pandas.DataFrame({"name": ["a", "b"]})), Condition(leads=("II",))).shape == (2, 0)
+
+
+@pytest.mark.parametrize("condition, message", [
+    ({"labels": ("NORM",), "column": "class"}, "store has no column class, which the model's condition is of"),
+    ({"labels": ("NORM", "HYP")}, "store has no HYP in superclass; it has MI, NORM, STTC"),
+])
+def test_what_a_store_lacks_is_said(condition, message):
+    with pytest.raises(ValueError, match=message):
+        condition_vectors(made(), Condition(**condition))

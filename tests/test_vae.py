@@ -1,0 +1,367 @@
+"""Autoencoders with a continuous latent: shapes, the bounds against a model solved in closed form, conditions."""
+
+import math
+
+import pytest
+import torch
+from torch.distributions import MultivariateNormal, Normal, kl_divergence
+
+from ecgvae import checkpoint
+from ecgvae.evaluation.likelihood import likelihood
+from ecgvae.models import build, settings_of
+from ecgvae.models.cvae import Condition, Given
+
+LABELLED = {"labels": ("NORM", "MI"), "age": True, "sex": True}
+VARIANTS = {
+    "ae": {"family": "ae"},
+    "vae": {"family": "vae"},
+    "fixed likelihood": {"family": "vae", "deviation": 0.03},
+    "labels": {"family": "cvae", "condition": LABELLED},
+    "leads": {"family": "cvae", "condition": {"leads": ("II", "aVR")}},
+    "both": {"family": "cvae", "condition": {**LABELLED, "leads": ("I", "II")}},
+}
+each = pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS)
+each_backbone = pytest.mark.parametrize("backbone", ["conv-tiny", "transformer-tiny"])
+each_span = pytest.mark.parametrize("span", [1, 5])
+
+
+def settings(**changes):
+    small = {"backbone": "conv-tiny", "latent": 6, "squeeze": 4, "signal": {"scale": 0.25}}
+    return settings_of({**small, **changes})
+
+
+def signal(count=3, leads=8, samples=120, seed=1):
+    return torch.randn(count, leads, samples, generator=torch.Generator().manual_seed(seed)) / 2
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@each
+@each_backbone
+@each_span
+def test_any_length_comes_back_at_its_length(changes, backbone, span):
+    model = build(settings(**changes, backbone=backbone, span=span)).eval()
+    assert model.hop == model.grain == 8 * span and model.streams == ()
+    for samples in (1, 7, 8, 41, 120):
+        x = signal(2, samples=samples)
+        with torch.no_grad():
+            z = model.encode(x)
+            assert z.shape == model.features(x).shape == (2, 6, math.ceil(samples / (8 * span)))
+            (y,) = model.reconstructions(x)
+            assert y.shape == x.shape == model(x).signal.shape
+
+
+@each
+@each_span
+def test_every_parameter_gets_a_gradient(learned, changes, span):
+    model = learned(settings(**changes, span=span)).train()
+    x = signal(8)
+    told = changes.get("condition", {}).get("labels")
+    result = model(x, None, Given(torch.ones(8, 7))) if told else model(x)
+    ((result.signal - x).square().mean() + sum(result.losses.values())).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().max() > 0, name
+
+
+@each
+def test_bfloat16_gives_finite_losses_in_full_precision(learned, changes):
+    model = learned(settings(**changes)).train()
+    x = signal()
+    with torch.autocast("cpu", torch.bfloat16):
+        result = model(x)
+    loss = (result.signal - x).square().mean() + sum(result.losses.values())
+    loss.backward()
+    assert result.signal.dtype == torch.float32 and loss.isfinite()
+    assert all(value.dtype == torch.float32 for value in result.losses.values())
+    assert all(parameter.grad is None or parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+@each
+def test_a_latent_depends_on_neither_mode_nor_chance(learned, changes):
+    model = learned(settings(**changes))
+    x = signal()
+    with torch.no_grad():
+        z = model.encode(x)
+        assert torch.equal(model.train().encode(x), z)
+        torch.testing.assert_close(model.eval().encode(x[1:2]), z[1:2], rtol=1e-4, atol=1e-4)
+
+
+@each
+def test_saved_and_loaded_gives_the_same(learned, changes, tmp_path):
+    model = learned(settings(**changes, span=2))
+    loaded = checkpoint.load(checkpoint.save(model, tmp_path / "model"))
+    x = signal()
+    with torch.no_grad():
+        (y,), (again,) = model.reconstructions(x), loaded.reconstructions(x)
+    assert torch.equal(y, again)
+    if changes["family"] != "ae":
+        assert torch.equal(model.log_variance, loaded.log_variance)
+
+
+@each_span
+def test_beyond_its_reach_nothing_changes(learned, span):
+    model = learned(settings(family="vae", span=span))
+    x = signal(1, samples=400)
+    encoding, decoding = model.reach
+    with torch.no_grad():
+        z, changed = model.encode(x), x.clone()
+        changed[..., 200:] += 1
+        moved = (model.encode(changed) - z).abs().amax((0, 1)) > 1e-3
+        first = int(moved.nonzero()[0]) * model.hop
+        assert 200 - encoding - model.hop < first <= 200
+        frame = z.shape[-1] // 2
+        bent = z.clone()
+        bent[..., frame] += 1
+        moved = ((model.decode(bent) - model.decode(z)).abs().amax((0, 1)) > 1e-3).nonzero()
+        assert frame * model.hop - decoding <= int(moved[0])
+        assert int(moved[-1]) < (frame + 1) * model.hop + decoding
+
+
+@pytest.mark.parametrize("family", ["ae", "vae"])
+def test_untrained_with_a_wide_enough_latent_is_the_identity(family):
+    model = build(settings_of({"family": family, "backbone": "conv-small", "latent": 64})).eval()
+    x = signal(2, samples=101)
+    (y,) = model.reconstructions(x)
+    torch.testing.assert_close(y, x)
+
+
+def test_losses_are_the_negative_elbo_of_a_sample_and_element():
+    model = build(settings(family="vae", deviation=0.3)).eval()
+    x, target = signal(seed=1, samples=45), signal(seed=2, samples=45)
+    torch.manual_seed(5)
+    result = model(x, target)
+    torch.manual_seed(5)
+    with torch.no_grad():
+        mean, log_variance = model.fold(model.encoder(model.whole_frames(x) / 0.25)).chunk(2, 1)
+        q = Normal(mean, (log_variance / 2).exp())
+        made = model.decode(mean + q.stddev * torch.randn(mean.shape), 45)
+    kl = kl_divergence(q, Normal(0.0, 1.0)).sum((1, 2)).mean()
+    torch.testing.assert_close(result.signal, made)
+    torch.testing.assert_close(result.losses["nll"], -Normal(made, 0.3).log_prob(target).mean())
+    torch.testing.assert_close(result.losses["kl"], kl / x[0].numel())
+    torch.testing.assert_close(result.stats["nats_per_second"], kl / 0.45)
+
+
+def test_free_bits_hold_channels_at_a_floor_with_no_pull():
+    plain = build(settings(family="vae")).eval()
+    floored = build(settings(family="vae", free_bits=1e3)).eval()
+    floored.load_state_dict(plain.state_dict())
+    x = signal()
+    torch.manual_seed(0)
+    before = plain(x)
+    torch.manual_seed(0)
+    after = floored(x)
+    assert before.losses["kl"] > 0 and after.losses["kl"] == 1e3 * 6 * 15 / x[0].numel()
+    assert before.stats["nats_per_second"] == after.stats["nats_per_second"]
+    after.losses["kl"].backward()
+    assert all(p.grad is None or not p.grad.any() for p in floored.encoder.parameters())
+    before.losses["kl"].backward()
+    assert any(p.grad.any() for p in plain.encoder.parameters())
+
+
+# --- A linear-Gaussian model (Tipping and Bishop 1999): untrained, the decoder is a linear map.
+
+DEVIATION, LATENT = 0.2, 5
+
+
+def solved(shift=0.0):
+    """A VAE of one lead with its true posterior, or that with the mean shifted; and the posterior's precision.
+
+    Of the eight samples of a frame five are the latent's, times the signal's scale, and three are zero.
+    """
+    scale = 0.5
+    model = build(settings_of({"family": "vae", "backbone": "conv-tiny", "latent": LATENT, "deviation": DEVIATION,
+                               "signal": {"leads": ("II",), "scale": scale}})).eval()
+    precision = 1 + scale**2 / DEVIATION**2
+    with torch.no_grad():
+        model.decoder.project.weight[LATENT:] = 0
+        model.decoder.project.bias[LATENT:] = 0
+        for parameter, value in ((model.fold.map.bias[:LATENT], shift),
+                                 (model.fold.map.bias[LATENT:], -math.log(precision))):
+            parameter.fill_(value)
+        model.fold.map.weight[:LATENT] *= scale**2 / DEVIATION**2 / precision    # of x over its scale
+    return model, precision
+
+
+def evidence(model, x):
+    """log p(x), with the decoder as a matrix and an offset from what it makes of basis vectors."""
+    samples = x.shape[-1]
+    frames = samples // model.hop
+    with torch.no_grad():
+        offset = model.decode(torch.zeros(1, LATENT, frames), samples).flatten()
+        matrix = (model.decode(torch.eye(LATENT * frames).view(-1, LATENT, frames), samples).flatten(1) - offset).T
+    assert torch.linalg.matrix_rank(matrix) == LATENT * frames
+    return MultivariateNormal(offset, matrix @ matrix.T + DEVIATION**2 * torch.eye(samples)).log_prob(x.flatten(1))
+
+
+def averaged(bound, x, count, repeats):
+    """The mean of a bound over many draws, all in one batch."""
+    return bound(x.repeat_interleave(repeats, 0), count, generator()).view(len(x), -1).mean(1)
+
+
+def test_with_the_true_posterior_every_sample_gives_the_evidence():
+    model, _ = solved()
+    x = signal(4, leads=1, samples=24)
+    for count in (1, 3):
+        torch.testing.assert_close(model.iwae(x, count, generator()), evidence(model, x), rtol=1e-5, atol=1e-3)
+    torch.testing.assert_close(averaged(model.elbo, x, 2, 2000), evidence(model, x), rtol=0, atol=0.2)
+
+
+def test_the_elbo_misses_the_evidence_by_the_divergence_from_the_true_posterior():
+    model, precision = solved(shift=0.3)
+    x = signal(4, leads=1, samples=24)
+    gap = 3 * LATENT * 0.3**2 * precision / 2       # of equal Gaussians 0.3 apart in every dimension
+    torch.testing.assert_close(evidence(model, x) - averaged(model.elbo, x, 2, 2000), torch.full((4,), gap),
+                               rtol=0, atol=0.2)
+
+
+def test_the_importance_weighted_bound_rises_from_the_elbo_to_the_evidence():
+    model, _ = solved(shift=0.2)
+    x = signal(4, leads=1, samples=8)
+    bounds = [averaged(model.elbo, x, 1, 2000), *(averaged(model.iwae, x, count, 500) for count in (3, 10, 100)),
+              evidence(model, x)]
+    means = [float(bound.mean()) for bound in bounds]
+    assert means == sorted(means) and means[-1] - means[0] > 0.3
+    assert means[-1] - means[-2] < 0.03
+
+
+def test_the_elbo_is_below_the_importance_weighted_bound(learned):
+    model = learned(settings(family="vae", deviation=1.0, span=3))
+    x = signal(4, samples=48)
+    assert (model.elbo(x, 50, generator()) < model.iwae(x, 50, generator(1))).all()
+
+
+# --- Samples and conditions.
+
+
+@each_span
+def test_samples_are_what_draws_of_the_prior_decode_to(learned, span):
+    model = learned(settings(family="vae", span=span))
+    y = model.sample(3, 101, generator(4))
+    z = torch.randn(3, 6, math.ceil(101 / model.hop), generator=generator(4))
+    with torch.no_grad():
+        torch.testing.assert_close(y, model.decode(z, 101))
+    assert y.shape == (3, 8, 101)
+
+
+def test_a_single_lead_at_another_rate():
+    model = build(settings(family="vae", signal={"leads": ("II",), "rate": 500}, span=4))
+    assert model(signal(2, 1, 333)).signal.shape == (2, 1, 333)
+
+
+@pytest.mark.parametrize("changes", [VARIANTS["labels"], VARIANTS["leads"], VARIANTS["both"]])
+def test_the_condition_reaches_latent_and_signal(learned, changes):
+    model = learned(settings(**changes))
+    x = signal()
+    condition = Given(torch.randn(3, 7, generator=generator()) if model.condition.widths else None,
+                      signal(leads=2, seed=8) if model.condition.leads else None)
+    plain = model.given(x)
+    with torch.no_grad():
+        z = model.encode(x)
+        assert torch.equal(z, model.encode(x, plain))
+        assert not torch.allclose(z, model.encode(x, condition), atol=1e-3)
+        assert not torch.allclose(model.decode(z, 120, plain), model.decode(z, 120, condition), atol=1e-3)
+        first, second = (model.sample(3, 120, generator(), c) for c in (plain, condition))
+        assert not torch.allclose(first, second, atol=1e-3)
+
+
+def test_given_leads_are_the_models_own():
+    model = build(settings(family="cvae", condition={"leads": ("V2", "aVR", "III")}))
+    x = signal()
+    one, two, v2 = x[:, 0], x[:, 1], x[:, model.signal.coded.index("V2")]
+    torch.testing.assert_close(model.given_leads(x), torch.stack([v2, -(one + two) / 2, two - one], 1))
+    with pytest.raises(ValueError, match="no signal of the given leads; wanted V2, aVR, III"):
+        model.decode(model.encode(x), 120)
+
+
+def test_leads_alone_train_with_an_empty_vector():
+    model, x = build(settings(**VARIANTS["leads"])).train(), signal()
+    given = Given(torch.zeros(3, 0), model.given_leads(x))
+    torch.manual_seed(0)
+    y = model(x, None, given).signal
+    torch.manual_seed(0)
+    assert torch.equal(y, model(x).signal)
+
+
+def test_vectors_of_conditions():
+    condition = Condition(**LABELLED)
+    assert condition.vector(["MI", "CD"], 75, "female") == [0, 1, 1, 0.5, 1, 1, 1]
+    assert condition.vector(["CD"], 300, "male") == [0, 0, 1, 0.8, 1, 0, 1]
+    assert condition.vector() == [0] * 7
+    with pytest.raises(ValueError, match="sex is x; wanted male or female"):
+        condition.vector(sex="x")
+
+
+def test_training_withholds_conditions():
+    model = build(settings(family="cvae", condition={**LABELLED, "drop": 0.2}))
+    torch.manual_seed(0)
+    kept = model.withheld(torch.ones(20_000, 7))
+    labels, age, sex = kept[:, :3], kept[:, 3:5], kept[:, 5:]
+    for part in (labels, age, sex):
+        assert (part == part[:, :1]).all()      # known or not as a whole
+        assert part[:, 0].mean() == pytest.approx(0.64, abs=0.02)
+    assert (kept.sum(1) == 0).float().mean() == pytest.approx(0.2 + 0.8 * 0.2**3, abs=0.02)
+    x, condition = signal(), Given(torch.ones(3, 7))
+    model.eval()
+    torch.manual_seed(0)
+    y = model(x, None, condition).signal
+    torch.manual_seed(0)
+    assert torch.equal(y, model(x, None, condition).signal)
+
+
+@pytest.mark.parametrize("condition, message", [
+    ({}, "model.condition: condition is empty"),
+    ({"leads": ("MLII", "II")}, "wanted every name once"),
+    ({"leads": ("V9",)}, "condition.leads has V9; wanted some of the model's leads"),
+    ({"lead": ("II",)}, "model.condition.lead"),
+])
+def test_wrong_conditions_are_refused_in_one_line(condition, message):
+    with pytest.raises(ValueError, match=message) as error:
+        settings(family="cvae", condition=condition)
+    assert "\n" not in str(error.value)
+
+
+def test_wrong_likelihoods_are_refused():
+    for deviation in (0, -1, "guessed", math.nan):
+        with pytest.raises(ValueError, match="model.deviation: "):
+            settings(family="vae", deviation=deviation)
+
+
+def test_one_batch_is_learned():
+    torch.manual_seed(0)
+    model = build(settings(family="vae", latent=16)).train()
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    phase = 2 * math.pi * torch.rand(4, 8, 1, generator=generator())
+    x = torch.sin(phase + torch.arange(160) / torch.arange(4, 8).view(4, 1, 1)) / 2
+    for _ in range(100):
+        losses = model(x).losses
+        optimizer.zero_grad()
+        (losses["nll"] + losses["kl"]).backward()
+        optimizer.step()
+    with torch.no_grad():
+        (y,) = model.eval().reconstructions(x)
+    assert ((x - y).square().sum() / x.square().sum()).sqrt() < 0.25
+
+
+def test_likelihood_of_a_store(learned, store, tmp_path):
+    from ecgvae.data.store import Store
+
+    store, model = Store.open(store), learned(settings(family="vae", deviation=0.5))
+    model = checkpoint.load(path := checkpoint.save(model, tmp_path / "model"))
+    report = likelihood(path, store, "all", seconds=4, samples=8, batch_size=2)
+    x = torch.stack([torch.from_numpy(store.record(row).select(model.signal.coded).signal[:, :400])
+                     for row in range(3)])
+    with torch.no_grad():
+        q = model.posterior(x)
+    assert report["records"] == 3 and report["units"] == 6
+    assert report["kl"] == pytest.approx(float(q.kl().sum((1, 2)).mean()), rel=1e-3)
+    assert report["elbo"] == pytest.approx(float(model.elbo(x, 400, generator()).mean()), rel=0.1)
+    assert report["elbo"] < report["iwae"]
+    assert report["iwae_per_second"] == report["iwae"] / 4
+    assert report["active_units"] == int((q.mean.transpose(0, 1).flatten(1).var(1, correction=0) > 0.01).sum())
+    plain = checkpoint.save(learned(settings(family="ae")), tmp_path / "ae")
+    with pytest.raises(ValueError, match="is a ae; wanted a vae or a cvae"):
+        likelihood(plain, store)
