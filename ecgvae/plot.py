@@ -90,6 +90,26 @@ def plot_curves(csv_path: str | Path, path: str | Path, overwrite: bool = False)
     return _save(figure, path)
 
 
+def plot_noise(path: str | Path, steps: int = 1000, overwrite: bool = False) -> Path:
+    """Draw the signal-to-noise ratio of x_t (w = 0) and of x_t + x_0 (w = 1) over t, for every schedule."""
+    from matplotlib.figure import Figure
+
+    from ecgvae.noise import SCHEDULES, alpha_bars, snr
+
+    path = _destination(path, overwrite)
+    figure = Figure(figsize=(6.4, 4), layout="constrained")
+    axes = figure.add_subplot(xlabel="t", ylabel="signal-to-noise ratio in dB", xlim=(0, steps), ylim=(-40, 50))
+    for colour, schedule in enumerate(SCHEDULES):
+        alpha_bar = alpha_bars(schedule, steps)
+        for w, style in ((1, "-"), (0, "--")):
+            ratio = 10 * snr(alpha_bar, w).log10()
+            axes.plot(range(1, steps + 1), ratio, style, color=f"C{colour}", lw=1.3, label=f"{schedule}, w = {w}")
+    axes.axhline(0, color="black", lw=0.6)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, ncols=len(SCHEDULES))
+    return _save(figure, path)
+
+
 def _strip(axes: "Axes", index: int, codes: np.ndarray, period: float, stop: float, top: float) -> None:
     """Draw the codes of a stream, `period` seconds each, up to `stop`."""
     from matplotlib.colors import hsv_to_rgb

@@ -12,12 +12,12 @@ import ecgvae
 
 PACKAGE = Path(ecgvae.__file__).parent
 LAYERS = {
-    "signal": 1, "synthetic": 1, "metrics": 1, "nn": 1,
+    "signal": 1, "noise": 1, "synthetic": 1, "metrics": 1, "nn": 1,
     "models": 2,
     "checkpoint": 3, "data": 3,
     "tokenizer": 4,
     "training": 5, "evaluation": 5, "batch": 5, "plot": 5, "paper": 5, "demo": 5,
-    "inspection": 6, "terminal": 6, "cli": 6, "__main__": 6,
+    "inspection": 6, "catalogue": 6, "terminal": 6, "cli": 6, "__main__": 6,
 }
 OUTSIDE = {"datasets", "recipes", "benchmarks", "tests"}      # scripts, which import the package and not the reverse
 SLOW = {"torch", "wfdb", "pandas", "matplotlib", "scipy", "pyarrow", "accelerate"}
