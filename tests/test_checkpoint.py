@@ -125,8 +125,8 @@ def test_weights_must_all_be_there_and_fit(folder, change):
     (("model", "latent"), "a\nb" * 999, "model.latent"),
     (("model", "codebook_size"), 1 << 20, "does not fit its config.json"),
     (("model", "backbone", "encoder", "widths"), [1 << 14, 1 << 14], "does not fit its config.json"),
-    (("model", "backbone", "encoder", "widths"), [10**12, 4], "model.backbone.conv.encoder.widths.0"),
-    (("model", "backbone", "strides"), [2] * 1000, "model.backbone.conv.strides"),
+    (("model", "backbone", "encoder", "widths"), [10**12, 4], "model.backbone.encoder.widths.0"),
+    (("model", "backbone", "strides"), [2] * 1000, "model.backbone.strides"),
     (("model", "signal", "rate"), -1, "model.signal.rate"),
 ])
 def test_wrong_settings_are_refused_before_memory_is_taken(folder, monkeypatch, keys, value, said):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ecgvae.models import VQVAESettings
 from ecgvae.training.recipe import Recipe, apply, read_recipe
 
-PLAIN = "model: {family: vqvae, latent: 16}\ntraining: {steps: 7}\n"
+PLAIN = "model: {family: vqvae, latent: 16, backbone: {kind: conv}}\ntraining: {steps: 7}\n"
 
 
 @pytest.fixture
@@ -40,9 +40,9 @@ def test_a_recipe_is_read_with_its_defaults(recipe):
 
 def test_changes_come_after_the_file(recipe):
     read = read_recipe(recipe(), ("training.steps=9", "model.quantizer.gradient=rotation", "loss.spectral=1e-1",
-                                  "model.strides=[5, 2]", "training.steps=8", "training.precision=fp32"))
+                                  "model.backbone.strides=[5, 2]", "training.steps=8", "training.precision=fp32"))
     assert (read.training.steps, read.loss.spectral, read.training.precision) == (8, 0.1, "fp32")
-    assert (read.model.quantizer.gradient, read.model.strides) == ("rotation", (5, 2))
+    assert (read.model.quantizer.gradient, read.model.backbone.strides) == ("rotation", (5, 2))
 
 
 @pytest.mark.parametrize(("change", "said"), [
@@ -59,8 +59,10 @@ def test_changes_come_after_the_file(recipe):
     ("loss.beauty=1", "loss.beauty: Extra inputs are not permitted (got 1)"),
     ("augment.stretch=0.5", "augment.stretch: Input should be less than or equal to 0.4 (got 0.5)"),
     ("model.latent=1000000000", "model.latent: Input should be less than or equal to 16384 (got 1000000000)"),
-    ("model.strides=[2]", "model: encoder has 2 widths and 2 dilations; it must have one of each for the 1 strides"),
-    ("model.family=gan", "model.family is 'gan'; it must be one of vqvae"),
+    ("model.backbone.strides=[2]",
+     "model.backbone: encoder has 2 widths and 2 dilations; it must have one of each for the 1 strides"),
+    ("model.backbone=lstm", "model.backbone: wanted one of conv, transformer, conv-tiny, "),
+    ("model.family=gan", "model.family is 'gan'; it must be one of ae, "),
     ("model=", "model: "),
     ("model=7", "model: "),
     ("model=[1]", "model: "),
@@ -99,7 +101,7 @@ def test_a_change_that_is_none_is_said(recipe, change, said):
     ("\x00", "is not YAML"),
     ("!!python/object/apply:os.mkdir [burgled]", "is not YAML"),
     ("[" * 5000, "is not YAML"),
-    ("", "holds NoneType; it must hold blocks: model, loss, augment, training"),
+    ("", "holds NoneType; it must hold blocks: model, loss, training, ..."),
     ("- 1", "holds list; it must hold blocks"),
     ("training: {}", "model: Field required"),
     ("model: 3", "model: "),

@@ -1,10 +1,12 @@
 """Model families, one a file; `FAMILIES` names them and `build` makes a model from its settings."""
 
 import reprlib
+from itertools import pairwise
 
 from pydantic import ValidationError
 
 from ecgvae.models.autoencoder import Autoencoder, Quantizing, Reconstruction, Settings
+from ecgvae.models.backbone import KINDS
 from ecgvae.models.cvae import CVAE, CVAESettings, Given
 from ecgvae.models.vae import AE, VAE, AESettings, VAESettings
 from ecgvae.models.vqvae import VQVAE, VQVAESettings
@@ -36,7 +38,8 @@ def complaint(error: ValidationError, *block: str) -> str:
     """The first thing wrong, in one line that begins with the key it is about."""
     first = error.errors()[0]
     message = first["msg"].removeprefix("Value error, ")
-    place = ".".join(str(part) for part in (*block, *first["loc"]))
+    keys = [key for before, key in pairwise(("", *first["loc"])) if before != "backbone" or key not in KINDS]
+    place = ".".join(map(str, (*block, *keys)))     # which kind of backbone was tried is no key
     if first["type"] == "value_error" and message.startswith(place):     # it names the key by itself
         place = ""
     got = "" if isinstance(first["input"], dict) else f" (got {reprlib.repr(first['input'])})"

@@ -108,13 +108,18 @@ SIZES: dict[str, ConvSettings | TransformerSettings] = {
 }
 
 
+KINDS = ("conv", "transformer")
+
+
 def by_name(value: Any) -> Any:
-    """The backbone of a name in `SIZES`; a kind alone stands for its small size."""
+    """The backbone of a name in `SIZES`, where a kind alone stands for its small size; a block is conv if not told."""
+    if isinstance(value, dict):
+        return {"kind": "conv", **value}
     if not isinstance(value, str):
         return value
-    name = value if value in SIZES else f"{value}-small"
+    name = f"{value}-small" if value in KINDS else value
     if name not in SIZES:
-        raise ValueError(f"backbone is {value!r}; it must be one of {', '.join(SIZES)}, or a block with its kind")
+        raise ValueError(f"wanted one of {', '.join((*KINDS, *SIZES))}, or a block of settings")
     return SIZES[name]
 
 

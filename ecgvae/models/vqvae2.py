@@ -51,16 +51,17 @@ class VQVAE2(VQVAE):
 
     def __init__(self, settings: VQVAE2Settings):
         super().__init__(settings)
-        backbone, (encoding, decoding) = settings.backbone, self.reach
+        backbone, (seeing, decoding), expecting = settings.backbone, self.reach, 0
         self.coarse = nn.ModuleList()
         for level in settings.coarse:
             backbone = backbone.coarser(level.ratio)
             self.coarse.append(Coarse(settings.latent, backbone, settings.quantizer, level))
-            encoding += self.coarse[-1].encoder.reach * self.grain
+            seeing += self.coarse[-1].encoder.reach * self.grain
             self.grain *= level.ratio
-            expecting = self.coarse[-1].decoder.reach * self.grain
-            encoding, decoding = encoding + expecting, decoding + expecting
-        self.reach = encoding, decoding
+            further = self.coarse[-1].decoder.reach     # beyond the coarser codes that these samples begin and end in
+            expecting, decoding = ((math.ceil(samples / self.grain) + further) * self.grain
+                                   for samples in (expecting, decoding))
+        self.reach = seeing + expecting, decoding
 
     @property
     def levels(self) -> list[tuple[int, nn.Module]]:
@@ -89,7 +90,8 @@ class VQVAE2(VQVAE):
 
     def detokenize(self, codes: Sequence[Int[Tensor, "b n"]], samples: int | None = None) -> Float[Tensor, "b c t"]:
         left = list(codes)
-        samples = codes[0].shape[-1] * self.grain if samples is None else samples
+        if samples is None:
+            samples = codes[-1].shape[-1] * self.streams[len(codes) - 1][0]
 
         def code(depth: int, expected: Tensor | None) -> Tensor:
             quantizer = self.levels[depth][1]
