@@ -12,11 +12,11 @@ from accelerate import Accelerator
 from torch import nn
 
 from ecgvae import checkpoint
-from ecgvae.data.dataset import Windows
 from ecgvae.data.jobs import replace
 from ecgvae.data.store import Store
 from ecgvae.models import Autoencoder, build
-from ecgvae.training.augment import augment
+from ecgvae.training.adversarial import Adversary
+from ecgvae.training.batches import Batch, Batches
 from ecgvae.training.log import Log
 from ecgvae.training.objectives import reconstruction_losses
 from ecgvae.training.optimizer import Muon
@@ -35,11 +35,18 @@ class State:
     average: Autoencoder        # exponential moving average of the model: the one validated and kept
     optimizer: torch.optim.Optimizer
     store: str                  # the fingerprint of what it learns from
+    adversary: Adversary | None = None
     step: int = 0
 
+    @property
+    def parts(self) -> dict:
+        """What has a state of its own, by name."""
+        parts = {"model": self.model, "average": self.average, "optimizer": self.optimizer}
+        return parts | ({"adversary": self.adversary} if self.adversary else {})
+
     def save(self, path: Path) -> None:
-        values = {"model": self.model.state_dict(), "average": self.average.state_dict(),
-                  "optimizer": self.optimizer.state_dict(), "store": self.store, "step": self.step}
+        values = {name: part.state_dict() for name, part in self.parts.items()}
+        values |= {"store": self.store, "step": self.step}
         try:
             replace(path, lambda partial: torch.save(values, partial))
         except RuntimeError as error:   # how torch tells of a full disk
@@ -48,9 +55,8 @@ class State:
     def load(self, path: Path) -> None:
         try:
             saved = torch.load(path, weights_only=True, map_location="cpu")
-            self.model.load_state_dict(saved["model"])
-            self.average.load_state_dict(saved["average"])
-            self.optimizer.load_state_dict(saved["optimizer"])
+            for name, part in self.parts.items():
+                part.load_state_dict(saved[name])
             store, self.step = saved["store"], saved["step"]
         except (RuntimeError, UnpicklingError, EOFError, ValueError, TypeError, AttributeError, LookupError):
             raise ValueError(f"{path} is damaged, or not of this recipe; wanted the state of this run") from None
@@ -78,8 +84,7 @@ def train(recipe: Recipe, store: Store, out: str | Path, resume: bool = False,
         return run / "model"
     network = torch.compile(state.model) if settings.compile else state.model
     network, optimizer = accelerator.prepare(network, state.optimizer)
-    samples = round(settings.window * store.rate)
-    windows = Windows(store, store.split("train"), samples, recipe.model.signal.coded).to(accelerator.device)
+    batches = Batches(recipe, store, state.model, accelerator.device)
     log = Log(run, state.step, accelerator.is_main_process)
     validation = Validation(store, recipe.model.signal, run)
     if progress and accelerator.is_main_process:
@@ -87,7 +92,8 @@ def train(recipe: Recipe, store: Store, out: str | Path, resume: bool = False,
     try:
         while state.step < settings.steps:
             state.step += 1
-            values = one_step(state, network, optimizer, windows, recipe, accelerator)
+            batch = batches.draw(seeded(settings.seed, state.step, accelerator.process_index))
+            values = one_step(state, network, optimizer, batch, recipe, accelerator)
             log.training(state.step, values, every=settings.log_every)
             if not math.isfinite(log.last.get("loss", 0.0)):
                 raise ValueError(f"the loss is {log.last['loss']} at step {state.step}; wanted a lower learning_rate")
@@ -102,41 +108,52 @@ def train(recipe: Recipe, store: Store, out: str | Path, resume: bool = False,
         log.close()
     if accelerator.is_main_process:
         facts = {"store": Path(store.manifest["source"]).name, "fingerprint": store.fingerprint,
-                 "records": len(windows), **recipe.model_dump(mode="json", exclude={"model"})}
+                 "records": len(batches), **recipe.model_dump(mode="json", exclude={"model"})}
         checkpoint.save(state.average, run / "model", facts, log.last_validation)
     accelerator.wait_for_everyone()
     return run / "model"
 
 
 def begin(recipe: Recipe, store: Store, device: torch.device) -> State:
-    torch.manual_seed(recipe.training.seed)
+    settings = recipe.training
+    torch.manual_seed(settings.seed)
     model = build(recipe.model).to(device).train()
+    if settings.start_from:
+        model.load_state_dict(started(settings.start_from, recipe).state_dict())
     average = copy.deepcopy(model).eval().requires_grad_(False)
-    settings = recipe.training
     optimizer = Muon(model, settings.learning_rate, settings.betas, settings.momentum, settings.weight_decay)
-    return State(model, average, optimizer, store.fingerprint)
+    adversary = Adversary(recipe.model.signal, recipe.adversarial, device) if recipe.adversarial else None
+    return State(model, average, optimizer, store.fingerprint, adversary)
 
 
-def one_step(state: State, network: nn.Module, optimizer, windows: Windows, recipe: Recipe,
+def started(name: str, recipe: Recipe) -> Autoencoder:
+    """The trained model that a training begins with."""
+    model = checkpoint.load(name)
+    if model.settings != recipe.model:
+        raise ValueError(f"training.start_from: {name} has other settings than the recipe's model; wanted the same")
+    return model
+
+
+def one_step(state: State, network: nn.Module, optimizer, batch: Batch, recipe: Recipe,
              accelerator: Accelerator) -> dict[str, torch.Tensor]:
-    """One optimizer step on one batch; every random number follows from seed, step and process."""
-    settings = recipe.training
-    generator = seeded(settings.seed, state.step, accelerator.process_index)
-    x, _ = windows.batch(settings.batch_size, generator)
-    x = augment(x, recipe.augment, generator)
+    """One optimizer step on one batch."""
+    settings, model = recipe.training, state.model
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(state.step, settings)
     with accelerator.autocast():
-        result = network(x)
-    weights = recipe.loss.model_dump()
-    every_lead = state.model.all_leads(x), state.model.all_leads(result.signal)
+        result = network(batch.input, batch.target, batch.condition)
+    weights = recipe.loss.at(state.step)
+    every_lead = model.all_leads(batch.target), model.all_leads(result.signal)
     losses = reconstruction_losses(*every_lead, weights, result.groups) | result.losses
     total = sum(weights[name] * loss for name, loss in losses.items())
+    if state.adversary:
+        cost, terms = state.adversary.challenge(state.step, batch.target, result.signal, total, model.last)
+        total, losses = total + cost, losses | terms
     optimizer.zero_grad()
     accelerator.backward(total)
-    norm = accelerator.clip_grad_norm_(state.model.parameters(), settings.clip)
+    norm = accelerator.clip_grad_norm_(model.parameters(), settings.clip)
     optimizer.step()
-    follow(state.average, state.model, min(settings.average, state.step / (state.step + 20)))
+    follow(state.average, model, min(settings.average, state.step / (state.step + 20)))
     values = {"loss": total, **losses, **result.stats, "gradient": norm}
     return {name: value.detach() for name, value in values.items()}
 

@@ -7,6 +7,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator
 
 from ecgvae.models import Settings, complaint, settings_of
+from ecgvae.training.adversarial import AdversarialSettings
+from ecgvae.training.noising import Noise
 
 UNREADABLE = (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError)     # what PyYAML raises
 Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -24,6 +26,14 @@ class Weights(Block):
     spectral: float = Field(0.0, ge=0)
     commitment: float = Field(0.25, ge=0)
     codebook: float = Field(1.0, ge=0)
+    nll: float = Field(1.0, ge=0)
+    kl: float = Field(1.0, ge=0)            # the beta of a VAE
+    kl_warmup: int = Field(0, ge=0)         # steps in which kl grows from nothing to its weight
+
+    def at(self, step: int) -> dict[str, float]:
+        """The weight of every term at a step."""
+        weights = self.model_dump(exclude={"kl_warmup"})
+        return weights | {"kl": self.kl * min(1.0, step / max(1, self.kl_warmup))}
 
 
 class Augmentation(Block):
@@ -47,6 +57,7 @@ class Training(Block):
     weight_decay: float = Field(1e-4, ge=0)
     clip: float = Field(1.0, gt=0)              # norm of the gradient
     average: Decay = 0.999                      # decay of the averaged weights, which are the ones kept
+    start_from: str | None = None               # a trained model (a shipped name or a folder) to begin with
     precision: Literal["fp32", "bf16", "auto"] = "auto"
     compile: bool = False
     seed: int = 0
@@ -59,6 +70,8 @@ class Recipe(Block):
     model: SerializeAsAny[Settings]
     loss: Weights = Weights()
     augment: Augmentation = Augmentation()
+    noise: Noise | None = None
+    adversarial: AdversarialSettings | None = None
     training: Training = Training()
 
     @field_validator("model", mode="before")
@@ -74,7 +87,7 @@ def read_recipe(path: str | Path, changes: tuple[str, ...] = ()) -> Recipe:
     except UNREADABLE as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
-        raise ValueError(f"{path} holds {type(values).__name__}; it must hold blocks: model, loss, augment, training")
+        raise ValueError(f"{path} holds {type(values).__name__}; it must hold blocks: model, loss, training, ...")
     for change in changes:
         apply(values, change)
     try:

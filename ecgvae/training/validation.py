@@ -27,17 +27,14 @@ class Validation:
 
     @torch.inference_mode()
     def __call__(self, model: Autoencoder, step: int) -> dict[str, float]:
-        """Mean PRDN (%) with each number of codebooks, by column name."""
+        """Mean PRDN (%) at each of the model's rates, by column name."""
         if self.x is None:
             return {}
         device = next(model.parameters()).device
-        codes = torch.cat([model.tokenize(x.to(device)) for x in self.x.split(32)])
-        values, y = {}, None
-        for count in range(1, codes.shape[1] + 1):
-            y = torch.cat([model.detokenize(part[:, :count], self.x.shape[-1]).cpu() for part in codes.split(32)])
-            values[f"prdn_{count}"] = self.prdn(model, y)
-        self.draw(model, y, step)
-        return values
+        batches = [[y.cpu() for y in model.reconstructions(x.to(device))] for x in self.x.split(32)]
+        rates = [torch.cat(parts) for parts in zip(*batches, strict=True)]
+        self.draw(model, rates[-1], step)
+        return {f"prdn_{number}": self.prdn(model, y) for number, y in enumerate(rates, 1)}
 
     def prdn(self, model: Autoencoder, y: torch.Tensor) -> float:
         true, made = (model.all_leads(s.to(model.expansion.device)).cpu().numpy() for s in (self.x, y))

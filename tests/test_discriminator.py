@@ -1,0 +1,73 @@
+"""Discriminators: what they see, at any length and in bfloat16, and what they cost."""
+
+import numpy as np
+import pytest
+import scipy.signal
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from ecgvae.models import build
+from ecgvae.nn.discriminator import FLOOR, SIZES, Discriminators, Spectrum
+
+
+@pytest.fixture
+def discriminators() -> Discriminators:
+    torch.manual_seed(0)
+    return Discriminators(3, 4)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_spectrum_is_the_logarithm_of_scipys(size):
+    x = np.random.default_rng(0).normal(size=(2, 3, 150)).astype(np.float32)
+    window = scipy.signal.windows.hann(size, sym=False)
+    transform = scipy.signal.ShortTimeFFT(window, hop=size // 4, fs=1)
+    count = (150 - size) // (size // 4) + 1     # frames that lie within the signal
+    frames = transform.stft(x.astype(float), p0=2, p1=2 + count)
+    wanted = np.log(np.hypot(np.abs(frames) / size**0.5, FLOOR)) + 1
+    with torch.autocast("cpu", torch.bfloat16):
+        made = Spectrum(size)(torch.from_numpy(x))
+    np.testing.assert_allclose(made.numpy(), wanted.swapaxes(-1, -2), atol=1e-4)
+
+
+@pytest.mark.parametrize("length", [64, 65, 97, 1000])
+def test_every_discriminator_gives_maps_and_logits_at_any_length(discriminators, length):
+    everything = discriminators(torch.randn(2, 3, length))
+    assert len(everything) == 5
+    for maps in everything:
+        assert len(maps) > 2 and maps[-1].shape[1] == 1
+        assert all(len(item) == 2 and item.numel() and item.isfinite().all() for item in maps)
+
+
+def test_shorter_signals_are_refused(discriminators):
+    with pytest.raises(ValueError, match="a signal of 63 samples; the discriminators want 64 or more"):
+        discriminators(torch.randn(2, 3, 63))
+
+
+def test_in_bfloat16_all_parameters_and_the_signal_get_a_gradient(discriminators):
+    x = torch.randn(2, 3, 200, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = [maps[-1] for maps in discriminators(x)]
+    assert {item.dtype for item in logits} == {torch.bfloat16}
+    sum(item.float().square().sum() for item in logits).backward()
+    for name, parameter in discriminators.named_parameters():
+        assert parameter.grad.isfinite().all() and parameter.grad.any(), name
+    assert x.grad.isfinite().all() and x.grad.any(1).float().mean() > 0.9
+
+
+def test_silence_gives_finite_gradients(discriminators):
+    x = torch.zeros(1, 3, 100, requires_grad=True)
+    sum(maps[-1].sum() for maps in discriminators(x)).backward()
+    assert x.grad.isfinite().all()
+
+
+def test_they_cost_a_tenth_of_the_small_autoencoder():
+    from ecgvae.models.vqvae import VQVAESettings
+
+    def operations(module, x):
+        with FlopCounterMode(display=False) as counter:
+            module(x)
+        return counter.get_total_flops()
+
+    x = torch.randn(1, 8, 1000)
+    model = build(VQVAESettings(codebooks=1, codebook_size=2)).eval()
+    assert operations(Discriminators(8, 16), x) < 0.1 * operations(lambda x: model.decode(model.encode(x)), x)
