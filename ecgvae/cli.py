@@ -80,7 +80,7 @@ def list_left_out(remarks: Sequence[tuple[str, str]], path: Path | None = None) 
         say("  (with --missing-leads zero, leads that a record lacks are taken as 0 mV)")
 
 
-@app.command(epilog=examples("ecgvae train recipes/ptbxl/vqvae-conv.yaml --data store --out run",
+@app.command(epilog=examples("ecgvae train recipes/ptbxl/vqvae.yaml --data store --out run",
                              "ecgvae train recipe.yaml --data store --out run --set model.codebook_size=512",
                              "ecgvae train recipe.yaml --data store --out run --resume"))
 def train(
@@ -188,7 +188,7 @@ def detokenize(
 @app.command(epilog=examples("ecgvae evaluate ptbxl-vqvae-conv store",
                              "ecgvae evaluate run/model store --split validation --out report.json"))
 def evaluate(
-    model: Annotated[str, Argument(metavar="MODEL", help="Tokenizer: a shipped name, or a folder.")],
+    model: Annotated[str, Argument(metavar="MODEL", help="Any model: a shipped name, or a folder.")],
     store: Annotated[Path, Argument(metavar="STORE", help="Store, as made by prepare.")],
     split: Annotated[str, Option(help="train, validation, test or all of the store.")] = "test",
     out: Annotated[Path | None, Option(help="Also write the report to this JSON file.")] = None,
@@ -199,7 +199,8 @@ def evaluate(
 ) -> None:
     """Measure how well ECG comes back.
 
-    For every number of codebooks: errors of each lead of each record, bit rates, and how well the codes are used.
+    Errors of each lead of each record; of a tokenizer for every number of codebooks, with bit rates and how well
+    the codes are used.
     """
     from ecgvae.batch import refuse
     from ecgvae.data.jobs import replace
@@ -217,17 +218,24 @@ def evaluate(
 
 
 def show_report(report: dict) -> None:
-    columns = ["codebooks", "bit/s", "entropy bit/s", "PRDN %", "median", "95 %", "RMSE µV", "median", "95 %",
-               "SNR dB", "correlation", "codes used %", "perplexity"]
-    rows = []
-    for row, stream in zip(report["rows"], report["streams"], strict=True):
-        errors = [f"{row[name][key]:.{digits}f}" for name, digits in (("prdn", 2), ("rmse_uv", 1))
-                  for key in ("mean", "median", "p95")]
-        rows.append([str(row["codebooks"]), f"{row['bits_per_second']:.0f}", f"{row['entropy_bits_per_second']:.0f}",
-                     *errors, f"{row['snr_db']['mean']:.2f}", f"{row['correlation']['mean']:.4f}",
-                     f"{100 * row['usage']:.1f}", f"{stream['perplexity']:.0f}"])
+    errors = ["PRDN %", "median", "95 %", "RMSE µV", "median", "95 %", "SNR dB", "correlation", "spectrum dB"]
     print(f"{report['model']} on {report['records']:,} records ({report['split']}) of {report['store']}")
+    if not report["streams"]:
+        show_table(["numbers/s", *errors],
+                   [[f"{row['latent_per_second']:g}", *errors_of(row)] for row in report["rows"]])
+        return
+    columns = ["codebooks", "bit/s", "entropy bit/s", *errors, "used %", "perplexity"]
+    rows = [[str(row["codebooks"]), f"{row['bits_per_second']:.0f}", f"{row['entropy_bits_per_second']:.0f}",
+             *errors_of(row), f"{100 * row['usage']:.1f}", f"{stream['perplexity']:.0f}"]
+            for row, stream in zip(report["rows"], report["streams"], strict=True)]
     show_table(columns, rows)
+
+
+def errors_of(row: dict) -> list[str]:
+    summaries = [f"{row[name][key]:.{digits}f}" for name, digits in (("prdn", 2), ("rmse_uv", 1))
+                 for key in ("mean", "median", "p95")]
+    return [*summaries, f"{row['snr_db']['mean']:.2f}", f"{row['correlation']['mean']:.4f}",
+            f"{row['spectrum_db']:.2f}"]
 
 
 @app.command(epilog=examples("ecgvae info ptbxl-vqvae-conv", "ecgvae info tokens.parquet --json"))
@@ -242,13 +250,31 @@ def info(
     show_json(facts) if as_json else show_facts(facts)
 
 
+@app.command(epilog=examples("ecgvae models", "ecgvae models --json"))
+def models(as_json: Json = False) -> None:
+    """List the models that come with ecgvae, and what every family costs in every size."""
+    from ecgvae.catalogue import families, shipped
+
+    ready, sizes = shipped(), families()
+    if as_json:
+        show_json({"shipped": ready, "families": sizes})
+        return
+    show_table(["shipped", "family", "backbone", "MB", "up to bit/s"],
+               [[row["name"], row["family"], row["backbone"], f"{row['megabytes']:.1f}",
+                 f"{row['bits_per_second']:.0f}" if row["bits_per_second"] else "-"] for row in ready])
+    print()
+    show_table(["family", "backbone", "parameters", "MFLOP a second of ECG"],
+               [[row["family"], row["backbone"], f"{row['parameters']:,}", f"{row['mflop_per_second']:.1f}"]
+                for row in sizes])
+
+
 @app.command(epilog=examples("ecgvae plot records/100 --out 100.png",
                              "ecgvae plot records/100 --out 100.pdf --model ptbxl-vqvae-conv",
                              "ecgvae plot tokens.parquet --record records/100 --out tokens.png"))
 def plot(
     thing: Annotated[Path, Argument(metavar="RECORD|TOKENS", help="WFDB record or token file.")],
     out: Annotated[Path, Option(help="Figure to write: .png, .pdf or .svg.")],
-    model: Annotated[str | None, Option(help="Tokenizer; draws its reconstruction over a record.")] = None,
+    model: Annotated[str | None, Option(help="Draws what comes back from it over a record.")] = None,
     record: Annotated[str | None, Option(help="Which record of a token file; by default the first.")] = None,
     device: Device = "auto",
     overwrite: Overwrite = False,

@@ -43,6 +43,7 @@ def is_parquet(path: Path) -> bool:
 
 
 def streams_in_words(streams: Iterable[Stream], rate: float) -> dict:
+    streams = list(streams)
     return {
         "streams": [f"{count} of {stream.size} codes, one every {1000 * stream.hop / rate:g} ms"
                     for stream, count in Counter(streams).items()],
@@ -51,20 +52,28 @@ def streams_in_words(streams: Iterable[Stream], rate: float) -> dict:
 
 
 def describe_model(model: str | Path) -> dict:
-    from ecgvae.tokenizer import Tokenizer
-
-    tokenizer, config = Tokenizer.load(model, "cpu"), checkpoint.config(model)
-    header, module = tokenizer.header(), tokenizer.model
-    training = config.get("training", {})
+    folder = checkpoint.locate(model)
+    module, config = checkpoint.load(folder), checkpoint.config(folder)
+    signal, training = module.signal, config.get("training", {})
     return {
-        "kind": "model", "name": tokenizer.name, "identity": tokenizer.identity, "family": module.settings.family,
+        "kind": "model", "name": folder.resolve().name, "identity": checkpoint.identity(module),
+        "family": module.settings.family,
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
-        "megabytes": (checkpoint.locate(model) / "model.safetensors").stat().st_size / 1e6,
-        "rate": header.rate, "leads": list(header.leads), "coded_leads": list(module.signal.coded),
-        **streams_in_words(header.streams, header.rate),
+        "megabytes": (folder / "model.safetensors").stat().st_size / 1e6,
+        "rate": signal.rate, "leads": list(signal.leads), "coded_leads": list(signal.coded), **latent_in_words(module),
         "trained_on": {key: training[key] for key in ("store", "fingerprint", "records") if key in training},
         "validation": config.get("metrics", {}), "versions": config.get("versions", {}),
     }
+
+
+def latent_in_words(module) -> dict:
+    """Streams of codes, or numbers."""
+    from ecgvae.evaluation.reconstruction import latent
+
+    if module.streams:
+        return streams_in_words((Stream(*stream) for stream in module.streams), module.signal.rate)
+    words = f"{module.settings.latent} numbers every {1000 * module.hop / module.signal.rate:g} ms"
+    return {"latent": words, **latent(module)}
 
 
 def describe_tokens(path: Path) -> dict:
@@ -105,10 +114,9 @@ def draw_record(path: Path, out: Path, model: str | None = None, device: str = "
     """Draw a record on ECG paper, and over it what comes back from a model."""
     record, overlay = open_record(path), None
     if model:
-        from ecgvae.tokenizer import Tokenizer
+        from ecgvae.evaluation.batches import load, restore
 
-        tokenizer = Tokenizer.load(model, device)
-        overlay = tokenizer.decode(tokenizer.encode(record.read(0, round(SHOWN * record.rate))))
+        overlay = restore(load(model, device), record.read(0, round(SHOWN * record.rate)))
     plot_record(record, out, overlay, overwrite=overwrite)
 
 

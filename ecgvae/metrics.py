@@ -1,4 +1,4 @@
-"""How close a reconstruction is, and how well its codes are used; numpy only."""
+"""How close a reconstruction is, how close two sets of signals are, and how well codes are used."""
 
 from collections.abc import Iterable, Sequence
 from typing import Protocol
@@ -43,6 +43,57 @@ def correlation(x: ArrayLike, y: ArrayLike) -> np.ndarray:
     x, y = _pair(x, y)
     x, y = _centred(x), _centred(y)
     return _ratio(np.sum(x * y, axis=-1), np.sqrt(_energy(x) * _energy(y)))
+
+
+def power_spectrum(x: ArrayLike, rate: float) -> np.ndarray:
+    """Power spectral density by Welch's method, a value for each whole number of Hz: (..., t) -> (..., f).
+
+    Hann windows of a second, half of it overlapping, each without its mean; a shorter signal is one window.
+    """
+    from scipy.signal import welch
+
+    second, x = round(rate), np.asarray(x, dtype=np.float64)
+    return welch(x, rate, nperseg=min(second, x.shape[-1]), nfft=second)[1]
+
+
+def spectrum_distance(x: ArrayLike, y: ArrayLike, rate: float, band: tuple[float, float] = (15, 45)) -> float:
+    """Decibels between the power spectra of two sets of records, not necessarily the same: (b, c, t) each.
+
+    The mean over the leads and the band's frequencies (Hz) of |10 log10(Py / Px)|, where P is the mean over
+    records of `power_spectrum`. That of 15 to 45 Hz is large where reconstructions are too smooth, or rough.
+    """
+    return decibels_between(*(power_spectrum(signals, rate).mean(0) for signals in (x, y)), rate, band)
+
+
+def decibels_between(x: np.ndarray, y: np.ndarray, rate: float, band: tuple[float, float] = (15, 45)) -> float:
+    """`spectrum_distance` of mean power spectra (c, f); leads without power in x are left out, nan if all are."""
+    frequency = np.arange(x.shape[-1]) * rate / round(rate)
+    inside = (band[0] <= frequency) & (frequency <= band[1])
+    x, y = x[..., inside], y[..., inside]
+    with np.errstate(divide="ignore"):
+        ratio = y[x > 0] / x[x > 0]
+        return float(np.abs(10 * np.log10(ratio)).mean()) if ratio.size else float("nan")
+
+
+def frechet(a: ArrayLike, b: ArrayLike) -> float:
+    """Fréchet distance of the Gaussians fitted to two sets of rows, (n, d) and (m, d), also with fewer rows than d.
+
+    |μa − μb|² + tr(Ca + Cb − 2 (Ca Cb)^½), as in Heusel et al. 2017. With C = RᵀR the last trace is the sum of
+    the singular values of Ra Rbᵀ. It is too large where rows are few: compare distances of equal numbers of rows.
+    """
+    (mean_a, root_a), (mean_b, root_b) = _gaussian(a), _gaussian(b)
+    shared = np.linalg.svd(root_a @ root_b.T, compute_uv=False).sum()
+    return float(max(0.0, _energy(mean_a - mean_b) + np.sum(root_a**2) + np.sum(root_b**2) - 2 * shared))
+
+
+def auc(true: ArrayLike, scores: ArrayLike) -> np.ndarray:
+    """Area under the ROC curve of each class (Mann-Whitney, ties count half): (n, k) -> (k,); nan for one-sided."""
+    from scipy.stats import rankdata
+
+    true = np.asarray(true, dtype=bool)
+    positive, negative = true.sum(axis=0), (~true).sum(axis=0)
+    above = np.sum(rankdata(scores, axis=0) * true, axis=0) - positive * (positive + 1) / 2
+    return _ratio(above, positive * negative)
 
 
 def code_usage(codes: ArrayLike, size: int) -> float:
@@ -103,6 +154,15 @@ def _centred(x: np.ndarray) -> np.ndarray:
 
 def _energy(x: np.ndarray) -> np.ndarray:
     return np.sum(x**2, axis=-1)
+
+
+def _gaussian(rows: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (d,) of rows and an R with RᵀR their covariance."""
+    rows = np.asarray(rows, dtype=np.float64)
+    if rows.ndim != 2 or len(rows) < 2:
+        raise ValueError(f"features of shape {rows.shape}; two or more rows (n, d) are wanted")
+    mean = rows.mean(axis=0)
+    return mean, np.linalg.qr(rows - mean, mode="r") / np.sqrt(len(rows) - 1)
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

@@ -2,7 +2,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.stats
+from sklearn.metrics import roc_auc_score
 
 from ecgvae import metrics
 
@@ -100,3 +102,80 @@ def test_summary_leaves_out_nan():
     values = [1.0, 2.0, float("nan"), 6.0]
     assert metrics.summary(values) == pytest.approx({"mean": 3.0, "median": 2.0, "p95": 5.6})
     assert np.isnan(list(metrics.summary([]).values())).all()
+
+
+def welch(x: np.ndarray, rate: int) -> np.ndarray:
+    """Welch's method written out: (records, leads, t) to the mean over records, one value a Hz."""
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(rate) / rate)
+    pieces = np.stack([x[..., start:start + rate] for start in range(0, x.shape[-1] - rate + 1, rate // 2)])
+    power = np.abs(np.fft.rfft((pieces - pieces.mean(-1, keepdims=True)) * window)) ** 2
+    return power.mean(axis=(0, 1))
+
+
+def test_spectrum_distance_is_that_of_spectra_written_out():
+    random = np.random.default_rng(1)
+    x, y = random.normal(size=(5, 2, 700)), random.normal(size=(4, 2, 1000)).cumsum(-1)
+    expected = np.abs(10 * np.log10(welch(y, 100)[:, 15:46] / welch(x, 100)[:, 15:46])).mean()
+    assert metrics.spectrum_distance(x, y, 100) == pytest.approx(expected, rel=1e-6)
+    assert metrics.spectrum_distance(x, y, 100, band=(1, 5)) == pytest.approx(
+        np.abs(10 * np.log10(welch(y, 100)[:, 1:6] / welch(x, 100)[:, 1:6])).mean(), rel=1e-6)
+
+
+def test_a_gain_is_its_decibels_in_the_leads_that_have_it(pair):
+    x, _ = pair
+    for gain in (2, 0.5):
+        y = x * [[gain], [1]]
+        assert metrics.spectrum_distance(x, y, 100) == pytest.approx(20 * np.log10(2) / 2)
+    assert metrics.spectrum_distance(x, x[::-1], 100) == pytest.approx(0, abs=1e-9)
+
+
+def test_power_of_a_sine_is_at_its_frequency():
+    time = np.arange(1000) / 250
+    power = metrics.power_spectrum(3 * np.sin(2 * np.pi * 20 * time), 250)
+    assert power.shape == (126,) and power.argmax() == 20
+    assert power.sum() == pytest.approx(3**2 / 2)
+    assert metrics.power_spectrum(np.ones((2, 40)), 250).shape == (2, 126)      # shorter than a window
+
+
+def test_leads_without_power_have_no_distance(pair):
+    x, y = pair
+    flat = x * [[1], [0]]
+    assert metrics.spectrum_distance(flat, y, 100) == metrics.spectrum_distance(x[:, :1], y[:, :1], 100)
+    assert metrics.spectrum_distance(y, flat, 100) == np.inf
+    assert np.isnan(metrics.spectrum_distance(x[:, :0], y[:, :0], 100))
+
+
+def rows(count: int, width: int, seed: int) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    return random.normal(size=(count, width)) @ random.normal(size=(width, width)) + random.normal(size=width)
+
+
+def test_frechet_is_that_of_matrix_square_roots():
+    a, b = rows(60, 6, 0), rows(90, 6, 1)
+    covariances = np.cov(a.T), np.cov(b.T)
+    root = scipy.linalg.sqrtm(covariances[0] @ covariances[1])
+    expected = np.sum((a.mean(0) - b.mean(0)) ** 2) + np.trace(sum(covariances) - 2 * root.real)
+    assert metrics.frechet(a, b) == pytest.approx(expected)
+    assert metrics.frechet(a, a) == pytest.approx(0, abs=1e-9)
+    assert metrics.frechet(a, a + [3, 4, 0, 0, 0, 0]) == pytest.approx(25)
+
+
+def test_frechet_of_fewer_rows_than_numbers():
+    a, b = rows(7, 30, 0), rows(5, 30, 1)
+    values, vectors = np.linalg.eigh(np.cov(a.T))
+    root = vectors * np.sqrt(values.clip(min=0)) @ vectors.T
+    shared = np.sqrt(np.linalg.eigvalsh(root @ np.cov(b.T) @ root).clip(min=0)).sum()
+    spread = np.trace(np.cov(a.T) + np.cov(b.T))
+    expected = np.sum((a.mean(0) - b.mean(0)) ** 2) + spread - 2 * shared
+    assert metrics.frechet(a, b) == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(ValueError, match="two or more rows"):
+        metrics.frechet(a[:1], b)
+
+
+def test_auc_is_that_of_scikit_learn():
+    random = np.random.default_rng(0)
+    true = random.random((80, 3)) < [0.5, 0.2, 0.9]
+    scores = np.round(true + random.normal(size=true.shape), 1)     # with ties
+    expected = [roc_auc_score(*column) for column in zip(true.T, scores.T, strict=True)]
+    np.testing.assert_allclose(metrics.auc(true, scores), expected)
+    assert np.isnan(metrics.auc(np.ones((4, 1)), random.random((4, 1)))).all()

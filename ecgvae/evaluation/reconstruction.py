@@ -1,69 +1,100 @@
-"""How well a tokenizer's ECG comes back, at every number of codebooks, and how well its codes are used."""
+"""How well a model's ECG comes back at each of its rates, and how well its codes are used."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from ecgvae import metrics
+from ecgvae import checkpoint, metrics
 from ecgvae.data.store import Store
-from ecgvae.data.tokens import Tokens
-from ecgvae.signal import Record
-from ecgvae.tokenizer import Tokenizer
+from ecgvae.data.tokens import Stream
+from ecgvae.evaluation.batches import Batch, batches, every_lead, exactly, load, rows_of
+from ecgvae.models import Autoencoder
 
 MICROVOLTS = 1000   # in a millivolt
+MEASURES = {
+    "prdn": metrics.prdn,
+    "rmse_uv": lambda x, y: metrics.rmse(x, y) * MICROVOLTS,
+    "snr_db": metrics.snr,
+    "correlation": metrics.correlation,
+}
+
+
+class Comparison:
+    """Errors of every lead of the records seen so far, and the sums of their power spectra."""
+
+    def __init__(self, rate: float):
+        self.rate = rate
+        self.errors: dict[str, list[np.ndarray]] = {name: [] for name in MEASURES}
+        self.spectra = 0
+
+    def add(self, true: np.ndarray, made: np.ndarray) -> None:
+        """Compare the leads (l, t) of a record."""
+        for name, measure in MEASURES.items():
+            self.errors[name].append(measure(true, made))
+        self.spectra = self.spectra + metrics.power_spectrum(np.stack([true, made]), self.rate)
+
+    def report(self) -> dict:
+        errors = {name: metrics.summary(np.concatenate(values)) for name, values in self.errors.items()}
+        return {**errors, "spectrum_db": metrics.decibels_between(*self.spectra, self.rate)}
 
 
 def evaluate(model: str | Path, store: Store, split: str = "test", device: str = "auto", batch_size: int = 64,
              progress: Callable[[int, int], None] | None = None) -> dict:
-    """A report on a split of a store: facts, and under "rows" one dict for each number of codebooks.
+    """A report on a split of a store: facts, and under "rows" one dict for each rate the model can code at.
 
     PRDN (%, mean removed), RMSE (uV), SNR (dB) and correlation are taken per lead and record over all leads of
-    the model, with their mean, median and 95th percentile. `entropy_bits_per_second` prices every code by the
-    split's own frequencies. `usage` and `perplexity` are per stream.
+    the model, with their mean, median and 95th percentile; `spectrum_db` is `metrics.spectrum_distance` in 15 to
+    45 Hz. A tokenizer has a row for each number of codebooks, where `entropy_bits_per_second` prices every code
+    by the split's own frequencies; `usage` and `perplexity` are per stream. A continuous model has one row, and
+    `latent_per_second` numbers.
     """
-    tokenizer = Tokenizer.load(model, device)
-    rows = store.split(split)
-    if len(rows) == 0:
-        raise ValueError(f"{store.path} has no records in its {split} split")
-    header, tokens, errors = tokenizer.header(), [], []
-    for start in range(0, len(rows), batch_size):
-        records = [store.record(row) for row in rows[start:start + batch_size]]
-        batch = tokenizer.encode_many(records, batch_size=batch_size)
-        errors += [list(by_codebooks(tokenizer, *pair)) for pair in zip(records, batch, strict=True)]
-        tokens += batch
+    module, rows = load(model, device), rows_of(store, split)
+    comparisons = [Comparison(store.rate) for _ in range(max(1, len(module.streams)))]
+    codes: list[Sequence[Tensor]] = []
+    done = 0
+    for batch in batches(module, store, rows, batch_size):
+        codes.append(compare(module, batch, comparisons))
+        done += len(batch.rows)
         if progress:
-            progress(min(start + batch_size, len(rows)), len(rows))
-    usage = [stream_usage(tokens, index, stream.size) for index, stream in enumerate(header.streams)]
-    table = [
-        {"codebooks": count, **rates(header.streams[:count], header.rate, usage),
-         **{name: metrics.summary(np.concatenate([record[count - 1][name] for record in errors]))
-            for name in ("prdn", "rmse_uv", "snr_db", "correlation")},
-         "usage": min(use["usage"] for use in usage[:count])}
-        for count in range(1, len(header.streams) + 1)
-    ]
-    return {"model": tokenizer.name, "identity": tokenizer.identity, "store": str(store.path), "split": split,
-            "fingerprint": store.fingerprint, "records": len(rows), "rows": table, "streams": usage}
+            progress(done, len(rows))
+    streams = [Stream(*stream) for stream in module.streams]
+    usage = [stream_usage(parts, streams[index].size) for index, parts in enumerate(zip(*codes, strict=True))]
+    prices = [price(streams, count, module.signal.rate, usage) for count in range(1, len(streams) + 1)]
+    table = [{**paid, **comparison.report()}
+             for paid, comparison in zip(prices or [latent(module)], comparisons, strict=True)]
+    return {"model": checkpoint.locate(model).resolve().name, "identity": checkpoint.identity(module),
+            "store": str(store.path), "split": split, "fingerprint": store.fingerprint, "records": len(rows),
+            "rows": table, "streams": usage}
 
 
-def by_codebooks(tokenizer: Tokenizer, record: Record, tokens: Tokens) -> Iterator[dict[str, np.ndarray]]:
-    """Errors of every lead with the first, the first two, ... of the codebooks."""
-    true = record.select(tokenizer.model.signal.leads).signal
-    for count in range(1, len(tokens.codes) + 1):
-        made = tokenizer.decode(replace(tokens, codes=tokens.codes[:count])).signal
-        yield {"prdn": metrics.prdn(true, made), "rmse_uv": metrics.rmse(true, made) * MICROVOLTS,
-               "snr_db": metrics.snr(true, made), "correlation": metrics.correlation(true, made)}
+def compare(model: Autoencoder, batch: Batch, comparisons: Sequence[Comparison]) -> tuple[Tensor, ...]:
+    """Add a batch at every rate, and give its codes (b, n) of every stream."""
+    true = [record.select(model.signal.leads).signal for record in batch.records]
+    with exactly():
+        for comparison, made in zip(comparisons, model.reconstructions(batch.x), strict=True):
+            for leads, coded, record in zip(true, made, batch.records, strict=True):
+                comparison.add(leads, every_lead(model, coded, record))
+        return tuple(codes.cpu() for codes in model.tokenize(batch.x)) if model.streams else ()
 
 
-def stream_usage(tokens: list[Tokens], index: int, size: int) -> dict[str, float]:
+def stream_usage(parts: Iterable[Tensor], size: int) -> dict[str, float]:
     """How evenly all records together use the codes of a stream."""
-    codes = np.concatenate([item.codes[index] for item in tokens])
+    codes = torch.cat([codes.flatten() for codes in parts]).numpy()
     return {"usage": metrics.code_usage(codes, size), "entropy": metrics.entropy(codes, size),
             "perplexity": metrics.perplexity(codes, size)}
 
 
-def rates(streams: tuple, rate: float, usage: list[dict[str, float]]) -> dict[str, float]:
-    entropies = [use["entropy"] for use in usage[:len(streams)]]
-    return {"bits_per_second": metrics.bits_per_second(streams, rate),
-            "entropy_bits_per_second": metrics.bits_per_second(streams, rate, entropies)}
+def price(streams: Sequence[Stream], count: int, rate: float, usage: Sequence[dict[str, float]]) -> dict[str, float]:
+    """What the first so many streams take, and how much of its book the least used of them uses."""
+    used, streams = usage[:count], streams[:count]
+    return {"codebooks": count, "bits_per_second": metrics.bits_per_second(streams, rate),
+            "entropy_bits_per_second": metrics.bits_per_second(streams, rate, [use["entropy"] for use in used]),
+            "usage": min(use["usage"] for use in used)}
+
+
+def latent(model: Autoencoder) -> dict[str, float]:
+    """What a continuous latent takes: numbers a second."""
+    return {"latent_per_second": model.settings.latent * model.signal.rate / model.hop}
