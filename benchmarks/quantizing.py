@@ -1,4 +1,4 @@
-"""A training step of ecgvae's VectorQuantizer beside vector-quantize-pytorch's: time and memory.
+"""A training step of ecgvae's quantizer beside vector-quantize-pytorch's: time and memory.
 
 A step is forward and backward in training mode with moving averages and a straight-through
 gradient, over 64 x 125 vectors of 64 numbers. Times are taken in turns in one process. Memory is
@@ -31,9 +31,9 @@ BATCH, DIM, FRAMES = 64, 64, 125
 def stepper(side: str, size: int) -> Callable:
     """A function that does one training step on latents (b, d, n)."""
     if side == "ecgvae":
-        from ecgvae.nn.quantize import VectorQuantizer
+        from ecgvae.nn.quantize import ResidualVectorQuantizer
 
-        quantizer = VectorQuantizer(DIM, size, decay=0.99).train()
+        quantizer = ResidualVectorQuantizer(DIM, size, decay=0.99).train()
 
         def forward(z):
             out = quantizer(z)

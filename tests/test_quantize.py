@@ -1,18 +1,15 @@
-"""Quantizers against brute force and against vector-quantize-pytorch, alone and in two processes."""
+"""Quantizers of latents against vector-quantize-pytorch, alone and in two processes."""
 
 import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 import torch.nn.functional as F
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
-from vector_quantize_pytorch import ResidualVQ, VectorQuantize
+from vector_quantize_pytorch import ResidualVQ, SimVQ, VectorQuantize
 
-from ecgvae.nn.nearest import nearest
-from ecgvae.nn.quantize import Codebook, ResidualVectorQuantizer, VectorQuantizer, kmeans, rotate
+from ecgvae.nn.quantize import LEVELS, ResidualVectorQuantizer, rotate
 
 DIM, SIZE = 6, 16
 
@@ -21,11 +18,10 @@ def normal(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def begin(quantizer, codes, use=1.0):
-    """Start its book(s) at given codes instead of by k-means."""
-    for level, start in zip(getattr(quantizer, "levels", [quantizer]), codes, strict=True):
+def begin(quantizer, codes):
+    """Start its books at given codes instead of by k-means."""
+    for level, start in zip(quantizer.levels, codes, strict=True):
         level.book.codes.data.copy_(start)
-        level.book.use.fill_(use)
         level.book.started.fill_(True)
     return quantizer
 
@@ -40,59 +36,12 @@ def oracle(codes, **options):
     return quantizer
 
 
-# --- nearest
-
-
-@settings(deadline=None, max_examples=60)
-@given(rows=st.integers(0, 70), size=st.integers(1, 200), dim=st.integers(1, 9), seed=st.integers(0, 99),
-       scale=st.sampled_from([1e-3, 1.0, 1e3]))
-def test_nearest_is_the_least_distance(rows, size, dim, seed, scale):
-    x, book = normal(rows, dim, seed=seed) * scale, normal(size, dim, seed=seed + 1) * scale
-    distances = torch.cdist(x.double(), book.double(), compute_mode="donot_use_mm_for_euclid_dist").square()
-    codes = nearest(x, book)
-    assert codes.shape == (rows,) and codes.dtype == torch.long
-    if rows:
-        excess = distances.gather(1, codes[:, None]) - distances.amin(1, keepdim=True)
-        rounding = 1e-6 * (x.double().square().sum(1, keepdim=True) + book.double().square().sum(1).max())
-        assert (excess <= rounding).all()
-
-
-def test_nearest_finds_each_code_itself_block_by_block():
-    book = normal(5000, 8)
-    order = torch.randperm(5000, generator=torch.Generator().manual_seed(1))
-    assert torch.equal(nearest(book[order], book), order)
-    assert torch.equal(nearest(book[order].bfloat16().float(), book), nearest(book[order].bfloat16(), book))
-
-
-def most_allocated(action) -> int:
-    """Bytes of the largest piece of memory that was taken at once."""
-    action()
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        action()
-    return max(event.self_cpu_memory_usage for event in profiled.events())
-
-
-@pytest.mark.parametrize("decay", [0.99, None])
-def test_memory_is_a_small_part_of_all_distances(decay):
-    rows, size = 20_000, 4096
-    quantizer = begin(VectorQuantizer(8, size, decay=decay, revive=0), [normal(size, 8)])
-    z = normal(1, 8, rows).requires_grad_()
-
-    def step():
-        result = quantizer(z)
-        (result.z.sum() + sum(result.losses.values())).backward()
-
-    every_distance = 4 * rows * size
-    assert most_allocated(step) < every_distance / 15
-    assert most_allocated(lambda: torch.zeros(rows, size)) >= every_distance     # or the measure is blind
-
-
-# --- one book
+# --- one level
 
 
 def test_averages_follow_as_the_oracles():
     start = normal(SIZE, DIM)
-    ours, theirs = begin(VectorQuantizer(DIM, SIZE, decay=0.9, revive=0), [start]), oracle(start)
+    ours, theirs = begin(ResidualVectorQuantizer(DIM, SIZE, decay=0.9, revive=0), [start]), oracle(start)
     for step in range(6):
         x = normal(3, DIM, 20, seed=step) + step / 3
         a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
@@ -105,22 +54,22 @@ def test_averages_follow_as_the_oracles():
         torch.testing.assert_close(result.z, quantized)
         torch.testing.assert_close(result.losses["commitment"], loss.squeeze())
         torch.testing.assert_close(a.grad, b.grad)
-        torch.testing.assert_close(ours.book.codes, theirs.codebook, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(ours.book.use, theirs._codebook.cluster_size[0])
-    assert (ours.book.codes - start).abs().max() > 0.1
+        torch.testing.assert_close(ours.levels[0].book.codes, theirs.codebook, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(ours.levels[0].book.use, theirs._codebook.cluster_size[0])
+    assert (ours.levels[0].book.codes - start).abs().max() > 0.1
 
 
 def test_straight_through_gives_codes_forward_and_the_identity_backward():
-    quantizer = begin(VectorQuantizer(DIM, SIZE), [normal(SIZE, DIM)])
+    quantizer = begin(ResidualVectorQuantizer(DIM, SIZE), [normal(SIZE, DIM)])
     z, weights = normal(2, DIM, 9, seed=1).requires_grad_(), normal(2, DIM, 9, seed=2)
     result = quantizer.eval()(z)
-    torch.testing.assert_close(result.z, quantizer.decode(result.codes[:, 0]).mT)
+    torch.testing.assert_close(result.z, quantizer.decode(result.codes))
     assert torch.equal(torch.autograd.grad((result.z * weights).sum(), z)[0], weights)
 
 
 def test_rotation_is_the_oracles():
     start = normal(SIZE, DIM)
-    ours = begin(VectorQuantizer(DIM, SIZE, decay=0.9, revive=0, gradient="rotation"), [start])
+    ours = begin(ResidualVectorQuantizer(DIM, SIZE, decay=0.9, revive=0, gradient="rotation"), [start])
     theirs = oracle(start, rotation_trick=True)
     x, weights = normal(2, DIM, 30, seed=3), normal(2, DIM, 30, seed=4)
     a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
@@ -142,28 +91,28 @@ def test_rotation_gives_the_code_itself_whatever_the_row():
 
 
 def test_a_learned_book_gets_both_losses():
-    quantizer = begin(VectorQuantizer(DIM, SIZE, decay=None), [normal(SIZE, DIM)])
+    quantizer = begin(ResidualVectorQuantizer(DIM, SIZE, decay=None), [normal(SIZE, DIM)])
     z = normal(2, DIM, 9, seed=1).requires_grad_()
     result = quantizer(z)
     rows = z.detach().mT.flatten(0, 1)
-    chosen = quantizer.book.codes.detach()[result.codes.flatten()]
+    chosen = quantizer.levels[0].book.codes.detach()[result.codes.flatten()]
     error = (rows - chosen).square().mean()
     torch.testing.assert_close(result.losses, {"commitment": error, "codebook": error})
     to_rows, = torch.autograd.grad(result.losses["commitment"], z, retain_graph=True)
     torch.testing.assert_close(to_rows.mT.flatten(0, 1), 2 * (rows - chosen) / rows.numel())
-    to_codes, = torch.autograd.grad(result.losses["codebook"], quantizer.book.codes)
+    to_codes, = torch.autograd.grad(result.losses["codebook"], quantizer.levels[0].book.codes)
     wanted = torch.zeros(SIZE, DIM).index_add_(0, result.codes.flatten(), 2 * (chosen - rows) / rows.numel())
     torch.testing.assert_close(to_codes, wanted)
-    assert set(VectorQuantizer(DIM, SIZE)(z).losses) == {"commitment"}
+    assert set(ResidualVectorQuantizer(DIM, SIZE)(z).losses) == {"commitment"}
 
 
 def test_factorized_and_normalized_codes_are_the_oracles():
-    ours = VectorQuantizer(DIM, SIZE, code_dim=3, normalize=True).eval()
+    ours = ResidualVectorQuantizer(DIM, SIZE, code_dim=3, normalize=True).eval()
     begin(ours, [normal(SIZE, 3)])
     theirs = VectorQuantize(DIM, SIZE, codebook_dim=3, use_cosine_sim=True, channel_last=False).eval()
     theirs.codebook = F.normalize(normal(SIZE, 3), dim=-1)
-    theirs.project_in.load_state_dict(ours.enter.state_dict())
-    theirs.project_out.load_state_dict(ours.leave.state_dict())
+    theirs.project_in.load_state_dict(ours.levels[0].enter.state_dict())
+    theirs.project_out.load_state_dict(ours.levels[0].leave.state_dict())
     x = normal(4, DIM, 50, seed=5)
     result, (quantized, codes, _) = ours(x), theirs(x)
     assert torch.equal(result.codes[:, 0], codes)
@@ -172,93 +121,98 @@ def test_factorized_and_normalized_codes_are_the_oracles():
 
 
 def test_normalized_codes_stay_on_the_sphere_while_they_follow():
-    quantizer = VectorQuantizer(DIM, SIZE, normalize=True, decay=0.5)
+    quantizer = ResidualVectorQuantizer(DIM, SIZE, normalize=True, decay=0.5)
     for step in range(3):
         result = quantizer(normal(2, DIM, 40, seed=step) * 9)
-    torch.testing.assert_close(quantizer.book.vectors.norm(dim=1), torch.ones(SIZE))
+    torch.testing.assert_close(quantizer.levels[0].book.vectors.norm(dim=1), torch.ones(SIZE))
     torch.testing.assert_close(result.z.norm(dim=1), torch.ones(2, 40))
 
 
-def test_an_unknown_gradient_is_refused():
+def test_what_is_unknown_is_refused():
     with pytest.raises(ValueError, match=r"^gradient is 'x'; it must be one of straight-through, rotation$"):
-        VectorQuantizer(DIM, SIZE, gradient="x")
+        ResidualVectorQuantizer(DIM, SIZE, gradient="x")
+    with pytest.raises(ValueError, match=r"^kind is 'x'; it must be one of vq, simvq, fsq$"):
+        ResidualVectorQuantizer(DIM, SIZE, kind="x")
+
+
+@pytest.mark.parametrize("gradient", ["straight-through", "rotation"])
+def test_simvq_is_the_oracles(gradient):
+    ours = ResidualVectorQuantizer(DIM, SIZE, kind="simvq", gradient=gradient)
+    theirs = SimVQ(DIM, SIZE, channel_first=True, rotation_trick=gradient == "rotation")
+    book = ours.levels[0].book
+    book.codes.copy_(theirs.frozen_codebook)
+    book.map.data.copy_(theirs.code_transform.weight.T)
+    book.started.fill_(True)
+    a, b = normal(2, DIM, 40).requires_grad_(), normal(2, DIM, 40).requires_grad_()
+    result, (quantized, codes, loss) = ours(a), theirs(b)
+    ours_loss, weights = result.losses["codebook"] + 0.25 * result.losses["commitment"], normal(2, DIM, 40, seed=1)
+    (ours_loss + (result.z * weights).sum()).backward()
+    (loss + (quantized * weights).sum()).backward()
+    assert torch.equal(result.codes[:, 0], codes)
+    torch.testing.assert_close(result.z, quantized)
+    torch.testing.assert_close(ours_loss, loss)
+    torch.testing.assert_close(a.grad, b.grad)
+    torch.testing.assert_close(book.map.grad, theirs.code_transform.weight.grad.T)
+    torch.testing.assert_close(ours.decode(result.codes), theirs.indices_to_codes(codes))
+
+
+@pytest.mark.parametrize("kind", LEVELS)
+def test_every_kind_encodes_as_it_trains_and_starts_with_the_first_batch(kind):
+    torch.manual_seed(0)
+    quantizer, z = ResidualVectorQuantizer(DIM, SIZE, 3, kind=kind), normal(4, DIM, 100) * 0.1 + 3
+    assert all(level.size == SIZE for level in quantizer.levels)
+    error = (quantizer(z).z - z).square().mean()
+    assert error < 0.5 * z.var()
+    trained = quantizer.eval()(z)
+    assert torch.equal(quantizer.encode(z), trained.codes)
+    torch.testing.assert_close(quantizer.decode(trained.codes), trained.z)
+    assert torch.equal(quantizer.encode(z, 2), trained.codes[:, :2])
 
 
 def test_perplexity_counts_evenly_used_codes():
-    quantizer = begin(VectorQuantizer(1, 4), [torch.tensor([[0.], [1.], [2.], [3.]])]).eval()
+    quantizer = begin(ResidualVectorQuantizer(1, 4), [torch.tensor([[0.], [1.], [2.], [3.]])]).eval()
     assert quantizer(torch.tensor([[[0., 1., 1., 0.]]])).stats["perplexity"] == pytest.approx(2)
     assert quantizer(torch.tensor([[[0., 1., 2., 3.]]])).stats["perplexity"] == pytest.approx(4)
 
 
-# --- start and revival
-
-
-def error(rows, centres):
-    return float((rows - centres[nearest(rows, centres)]).square().mean())
-
-
-def test_kmeans_lowers_the_error_round_by_round():
-    rows, errors = normal(500, 3), []
-    for rounds in (0, 1, 3, 10):
-        torch.manual_seed(0)
-        errors.append(error(rows, kmeans(rows, 12, rounds)))
-    assert errors == sorted(errors, reverse=True) and errors[-1] < 0.85 * errors[0]
-
-
-def test_kmeans_fills_a_book_larger_than_the_batch():
-    rows = 50 + normal(5, 3)
-    for repeats in (1, 10):
-        centres = kmeans(rows.repeat(repeats, 1), 12)
-        assert centres.shape == (12, 3) and centres.min() > 40
-        assert error(rows, centres) < 1e-5
-
-
 def test_the_first_training_batch_starts_the_book_and_evaluation_does_not():
-    quantizer = VectorQuantizer(DIM, SIZE)
+    quantizer = ResidualVectorQuantizer(DIM, SIZE)
     x = 50 + normal(2, DIM, 40)
     quantizer.eval()(x)
-    assert not quantizer.book.started
+    assert not quantizer.levels[0].book.started
     error = quantizer.train()(x).losses["commitment"]
-    assert quantizer.book.started
+    assert quantizer.levels[0].book.started
     assert error < x.var() / 2
 
 
-@pytest.mark.parametrize("decay", [0.9, None])
-def test_an_unused_code_moves_to_the_data_and_stays(decay):
-    torch.manual_seed(0)
-    start = torch.cat([normal(SIZE - 1, DIM), torch.full((1, DIM), 1000.)])
-    book = begin(VectorQuantizer(DIM, SIZE, decay=decay), [start], use=10).book
-    rows = normal(160, DIM, seed=1)
-    for _ in range(400):
-        book(rows)
-        if book.codes[-1].abs().max() < 100:
-            break
-    revived = book.codes[-1].clone()
-    assert (rows == revived).all(1).any()       # it is one of the rows
-    assert book.use[-1] == len(rows) / SIZE
-    for _ in range(10):
-        book(rows[nearest(rows, book.codes) != SIZE - 1])
-    assert torch.equal(book.codes[-1], revived)     # though nothing hit it
-    for _ in range(30):
-        codes, _ = book(rows)
-        assert (codes == SIZE - 1).any()
-    assert (book.codes[-1] - revived).norm() < 2
-    assert book.use[-1] > 0.05 * len(rows) / SIZE
-
-
-def test_without_revival_a_lost_code_stays_lost():
-    start = torch.cat([normal(SIZE - 1, DIM), torch.full((1, DIM), 1000.)])
-    book = begin(VectorQuantizer(DIM, SIZE, decay=0.5, revive=0), [start]).book
-    for step in range(50):
-        book(normal(160, DIM, seed=step))
-    assert (book.codes[-1] == 1000).all()
-
-
 def test_evaluation_changes_nothing():
-    quantizer = begin(VectorQuantizer(DIM, SIZE), [normal(SIZE, DIM)]).eval()
+    quantizer = begin(ResidualVectorQuantizer(DIM, SIZE), [normal(SIZE, DIM)]).eval()
     before = {name: value.clone() for name, value in quantizer.state_dict().items()}
     quantizer(normal(2, DIM, 30, seed=1))
     assert all(torch.equal(value, before[name]) for name, value in quantizer.state_dict().items())
+
+
+def most_allocated(action) -> int:
+    """Bytes of the largest piece of memory that was taken at once."""
+    action()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        action()
+    return max(event.self_cpu_memory_usage for event in profiled.events())
+
+
+@pytest.mark.parametrize("decay", [0.99, None])
+def test_memory_is_a_small_part_of_all_distances(decay):
+    rows, size = 20_000, 4096
+    quantizer = begin(ResidualVectorQuantizer(8, size, decay=decay, revive=0), [normal(size, 8)])
+    z = normal(1, 8, rows).requires_grad_()
+
+    def step():
+        result = quantizer(z)
+        (result.z.sum() + sum(result.losses.values())).backward()
+
+    every_distance = 4 * rows * size
+    assert most_allocated(step) < every_distance / 15
+    assert most_allocated(lambda: torch.zeros(rows, size)) >= every_distance     # or the measure is blind
 
 
 # --- residual
@@ -348,15 +302,15 @@ def test_the_decoders_gradient_passes_once(levels):
 class Small(nn.Module):
     """A residual quantizer between two layers, with a loss that is a mean over items."""
 
-    def __init__(self):
+    def __init__(self, options):
         super().__init__()
         torch.manual_seed(3)
         self.enter, self.leave = nn.Conv1d(2, DIM, 1), nn.Conv1d(DIM, 2, 1)
-        self.quantizer = ResidualVectorQuantizer(DIM, SIZE, 2, decay=0.8, revive=0.7)
+        self.quantizer = ResidualVectorQuantizer(DIM, SIZE, 2, **options)
 
     def forward(self, x, active):
         result = self.quantizer(self.enter(x), active)
-        return F.mse_loss(self.leave(result.z), x) + result.losses["commitment"]
+        return F.mse_loss(self.leave(result.z), x) + sum(result.losses.values())
 
 
 def train_small(model, batches):
@@ -368,13 +322,17 @@ def train_small(model, batches):
         optimizer.step()
 
 
+KINDS = [{"decay": 0.8, "revive": 0.7}, {"kind": "simvq"}, {"kind": "fsq"}]
+
+
 def one_of_two(rank, folder, batches):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-    model = Small()
     half = len(batches[0]) // 2
-    train_small(nn.parallel.DistributedDataParallel(model), [x[rank * half:(rank + 1) * half] for x in batches])
-    torch.save(model.state_dict(), f"{folder}/{rank}.pt")
+    for index, options in enumerate(KINDS):
+        model = Small(options)
+        train_small(nn.parallel.DistributedDataParallel(model), [x[rank * half:(rank + 1) * half] for x in batches])
+        torch.save(model.state_dict(), f"{folder}/{index}-{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -382,15 +340,11 @@ def one_of_two(rank, folder, batches):
 def test_two_processes_learn_what_one_learns_from_both_batches(tmp_path):
     batches = [normal(8, 2, 24, seed=step) * (1 + step) for step in range(5)]
     multiprocessing.spawn(one_of_two, (str(tmp_path), batches), nprocs=2)
-    alone = Small()
-    train_small(alone, batches)
-    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
-    for name, value in alone.state_dict().items():
-        assert torch.equal(first[name], second[name]), name
-        torch.testing.assert_close(first[name], value, rtol=1e-4, atol=1e-5, msg=name)
-
-
-def test_a_book_keeps_what_it_is_given():
-    book = Codebook(3, 8)
-    assert {name for name, _ in book.named_buffers()} == {"codes", "use", "started"}
-    assert [name for name, _ in Codebook(3, 8, decay=None).named_parameters()] == ["codes"]
+    for index, options in enumerate(KINDS):
+        alone = Small(options)
+        train_small(alone, batches)
+        first, second = (torch.load(tmp_path / f"{index}-{rank}.pt", weights_only=True) for rank in range(2))
+        for name, value in alone.state_dict().items():
+            message = f"{options} {name}"
+            assert torch.equal(first[name], second[name]), message
+            torch.testing.assert_close(first[name], value, rtol=1e-4, atol=1e-5, msg=message)

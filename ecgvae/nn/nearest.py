@@ -12,15 +12,15 @@ COLUMNS = 32        # a row of distances is searched as a table of so many colum
 def nearest(rows: Float[Tensor, "r d"], codebook: Float[Tensor, "k d"]) -> Int[Tensor, "r"]:
     """Index of the nearest code (Euclidean) of each row; at most `BLOCK` distances exist at a time."""
     rows, codebook = rows.detach().float(), codebook.detach().float()
-    spare = -len(codebook) % COLUMNS
-    offset = F.pad(codebook.square().sum(1), (0, spare), value=torch.inf)   # |x|^2 is the same for every code
-    transposed = F.pad(-2 * codebook, (0, 0, 0, spare)).T
+    offset = codebook.square().sum(1)       # |x|^2 is the same for every code
+    if spare := -len(codebook) % COLUMNS:
+        offset, codebook = F.pad(offset, (0, spare), value=torch.inf), F.pad(codebook, (0, 0, 0, spare))
     step = max(1, BLOCK // len(offset))
     distances = rows.new_empty(min(step, len(rows)), len(offset))
     codes = torch.empty(len(rows), dtype=torch.long, device=rows.device)
     for start in range(0, len(rows), step):
         block = rows[start:start + step]
-        codes[start:start + step] = lowest(torch.addmm(offset, block, transposed, out=distances[:len(block)]))
+        codes[start:start + step] = lowest(torch.addmm(offset, block, codebook.T, alpha=-2, out=distances[:len(block)]))
     return codes
 
 

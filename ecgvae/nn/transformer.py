@@ -78,8 +78,13 @@ def turns(positions: int, channels: int) -> Float[Tensor, "p e 2"]:
 
 def rotated(x: Float[Tensor, "m h p d"], turns: Float[Tensor, "p e 2"]) -> Float[Tensor, "m h p d"]:
     """Turn every pair of neighbouring channels, as complex numbers."""
-    pairs = x.to(torch.promote_types(x.dtype, turns.dtype)).unflatten(-1, (-1, 2))
+    pairs = precise(x).unflatten(-1, (-1, 2))
     return torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(turns)).flatten(-2).type_as(x)
+
+
+def precise(x: Tensor) -> Tensor:
+    """In float32, unless it is already finer."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def silent(linear: nn.Linear) -> nn.Linear:
@@ -120,7 +125,7 @@ class Block(nn.Module):
 
 
 class Blocks(nn.Sequential):
-    """Blocks in a row, for latents with their channels first; the stream between them stays in float32."""
+    """Blocks in a row, channels first outside; what passes between them stays in float32."""
 
     def __init__(self, width: int, layers: int, heads: int, window: int):
         if width % (2 * heads):
@@ -129,7 +134,7 @@ class Blocks(nn.Sequential):
         self.reach = sum(block.reach for block in self)
 
     def forward(self, x: Float[Tensor, "b d n"]) -> Float[Tensor, "b d n"]:
-        return super().forward(x.transpose(1, 2).float().contiguous()).transpose(1, 2)
+        return super().forward(precise(x.transpose(1, 2)).contiguous()).transpose(1, 2)
 
 
 class Encoder(nn.Module):

@@ -147,7 +147,8 @@ def one_step(state: State, network: nn.Module, optimizer, batch: Batch, recipe: 
     losses = reconstruction_losses(*every_lead, weights, result.groups) | result.losses
     total = sum(weights[name] * loss for name, loss in losses.items())
     if state.adversary:
-        cost, terms = state.adversary.challenge(state.step, batch.target, result.signal, total, model.last)
+        with accelerator.autocast():
+            cost, terms = state.adversary.challenge(state.step, batch.target, result.signal, total, model.last)
         total, losses = total + cost, losses | terms
     optimizer.zero_grad()
     accelerator.backward(total)

@@ -2,14 +2,18 @@
 
     python recipes/ptbxl/compare.py ptbxl.store runs/compare --steps 500
 
-Interrupted, it goes on where it was. Every run's report is OUT/NAME/report.json, the table is OUT/table.json.
+Interrupted, it goes on where it was. Every run's report is OUT/NAME/report-SPLIT.json.
 """
 
 import argparse
 import json
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+import torch
+from accelerate import Accelerator
 
 from ecgvae import checkpoint
 from ecgvae.catalogue import cost
@@ -19,11 +23,15 @@ from ecgvae.evaluation.likelihood import likelihood
 from ecgvae.evaluation.reconstruction import evaluate
 from ecgvae.evaluation.samples import sample_quality
 from ecgvae.terminal import Progress, show_table
-from ecgvae.training.loop import train
+from ecgvae.training.batches import Batches
+from ecgvae.training.loop import begin, one_step, precision, train
 from ecgvae.training.recipe import Recipe, read_recipe
 
 FAMILIES = ("ae", "vae", "cvae", "vqvae", "vqvae2", "vqgan")
 BACKBONES = ("conv", "transformer")
+ROUNDS = 3      # timed steps of each
+COLUMNS = ["model", "M parameters", "MFLOP/s", "records/s", "bit/s", "numbers/s", "PRDN %", "spectrum dB",
+           "codes used %", "active", "Fréchet", "samples' spectrum dB"]
 
 
 def plan(family: str, backbone: str, size: str, steps: int) -> Recipe:
@@ -40,39 +48,47 @@ def run(name: str, recipe: Recipe, store: Store, out: Path, split: str) -> dict:
     path = out / name / f"report-{split}.json"
     if path.exists():
         return json.loads(path.read_text())
-    speed = trained(name, recipe, store, out / name)
-    model = out / name / "model"
-    report = {"name": name, "records_per_second": speed, **cost(recipe.model), **evaluate(model, store, split)}
+    with Progress(f"steps of {name}") as progress:
+        model = train(recipe, store, out / name, resume=(out / name / "recipe.json").exists(),
+                      progress=lambda step, logged: progress(step, recipe.training.steps, []))
+    report = {"name": name, **cost(recipe.model), **evaluate(model, store, split)}
     if recipe.model.family in ("vae", "cvae"):
-        report |= {"likelihood": likelihood(model, store, split), "samples": sample_quality(
-            checkpoint.load(model), store, split)}
+        report["likelihood"] = likelihood(model, store, split)
+        report["samples"] = sample_quality(checkpoint.load(model), store, split)
     replace(path, lambda partial: partial.write_text(json.dumps(report, indent=1)))
     return report
 
 
-def trained(name: str, recipe: Recipe, store: Store, out: Path) -> float:
-    """Train a model, and tell at how many records a second; the number is kept beside it."""
-    path, times = out / "records-per-second.json", []
-    with Progress(f"steps of {name}") as progress:
-        def show(step: int, logged: dict[str, float]) -> None:
-            times.append(time.perf_counter())
-            progress(step, recipe.training.steps, [])
-
-        train(recipe, store, out, resume=(out / "recipe.json").exists(), progress=show)
-    if len(times) > 2:
-        median = statistics.median(after - before for before, after in zip(times, times[1:], strict=False))
-        path.write_text(json.dumps(recipe.training.batch_size / median))
-    return json.loads(path.read_text())
+def speeds(recipes: dict[str, Recipe], store: Store) -> dict[str, float]:
+    """Records a second that each trains on; in turns, so that a busy machine slows all alike."""
+    accelerator = Accelerator(mixed_precision=precision(next(iter(recipes.values())).training.precision))
+    steps = {name: stepper(recipe, store, accelerator) for name, recipe in recipes.items()}
+    times: dict[str, list[float]] = {name: [] for name in recipes}
+    for number in range(1 + ROUNDS):        # the first warms up
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            times[name] += [time.perf_counter() - start] * (number > 0)
+    return {name: recipe.training.batch_size / statistics.median(times[name]) for name, recipe in recipes.items()}
 
 
-def row(report: dict) -> list[str]:
+def stepper(recipe: Recipe, store: Store, accelerator: Accelerator) -> Callable[[], object]:
+    """A step of a training after whatever begins late in it has begun."""
+    state = begin(recipe, store, accelerator.device)
+    state.step = recipe.training.steps - 1
+    batch = Batches(recipe, store, state.model, accelerator.device).draw(torch.Generator().manual_seed(0))
+    network, optimizer = accelerator.prepare(state.model, state.optimizer)
+    return lambda: one_step(state, network, optimizer, batch, recipe, accelerator)
+
+
+def row(report: dict, speed: float) -> list[str]:
     """A line of the table: a model with all that it has."""
     last, chances, samples = report["rows"][-1], report.get("likelihood", {}), report.get("samples", {})
 
     def shown(values: dict, key: str, digits: int, factor: float = 1) -> str:
         return f"{values[key] * factor:.{digits}f}" if key in values else "-"
     return [report["name"], f"{report['parameters'] / 1e6:.2f}", f"{report['mflop_per_second']:.0f}",
-            f"{report['records_per_second']:.0f}", shown(last, "bits_per_second", 0),
+            f"{speed:.0f}", shown(last, "bits_per_second", 0),
             shown(last, "latent_per_second", 0), f"{last['prdn']['mean']:.1f}", f"{last['spectrum_db']:.2f}",
             shown(last, "usage", 1, 100), shown(chances, "active_units", 2), shown(samples, "frechet_ratio", 1),
             shown(samples, "spectrum_db", 1)]
@@ -89,11 +105,13 @@ def main() -> None:
     parser.add_argument("--split", default="validation", help="of the store to measure on (default validation)")
     args = parser.parse_args()
     store = Store.open(args.store)
-    reports = [run(f"{family}-{backbone}", plan(family, backbone, args.size, args.steps), store, args.out, args.split)
-               for family in args.families.split(",") for backbone in args.backbones.split(",")]
-    replace(args.out / f"table-{args.split}.json", lambda path: path.write_text(json.dumps(reports, indent=1)))
-    show_table(["model", "M parameters", "MFLOP/s", "records/s", "bit/s", "numbers/s", "PRDN %", "spectrum dB",
-                "codes used %", "active", "Fréchet", "samples' spectrum dB"], [row(report) for report in reports])
+    recipes = {f"{family}-{backbone}": plan(family, backbone, args.size, args.steps)
+               for family in args.families.split(",") for backbone in args.backbones.split(",")}
+    reports = [run(name, recipe, store, args.out, args.split) for name, recipe in recipes.items()]
+    taken = speeds(recipes, store)
+    table = [row(report, taken[report["name"]]) for report in reports]
+    replace(args.out / f"table-{args.split}.json", lambda path: path.write_text(json.dumps([COLUMNS, *table], indent=1)))
+    show_table(COLUMNS, table)
     coded = [report for report in reports if report["streams"]]
     if coded:
         rates = sorted({round(line["bits_per_second"]) for report in coded for line in report["rows"]})

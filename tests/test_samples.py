@@ -1,0 +1,97 @@
+"""Samples of a prior against real records: what is real must look real."""
+
+import numpy as np
+import pytest
+import torch
+from stores import write_store
+
+from ecgvae import checkpoint, metrics
+from ecgvae.evaluation import samples
+from ecgvae.evaluation.batches import batches
+from ecgvae.evaluation.probe import features
+from ecgvae.evaluation.samples import sample_quality
+from ecgvae.models import build, settings_of
+
+LEADS, LENGTH = ("I", "II", "III"), 300
+
+
+def records(count: int, seed: int) -> np.ndarray:
+    coded = np.random.default_rng(seed).normal(size=(count, 2, LENGTH)).cumsum(-1) / 20
+    return np.concatenate([coded, coded[:, 1:] - coded[:, :1]], axis=1)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """60 training records and 40 of the test fold; the sex of six in seven is known."""
+    sex = np.where(np.arange(100) % 7, "male", None)
+    return write_store(tmp_path_factory.mktemp("samples") / "store", records(100, 0), LEADS,
+                       fold=np.repeat([1, 10], [60, 40]), sex=sex)
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory, tiny, learned):
+    return checkpoint.save(learned(tiny(signal={"leads": LEADS})), tmp_path_factory.mktemp("judge") / "judge")
+
+
+def make(tiny, **settings):
+    torch.manual_seed(0)
+    return build(settings_of({"latent": 8, "backbone": tiny().backbone, "signal": {"leads": LEADS}, **settings})).eval()
+
+
+@pytest.fixture
+def vae(tiny):
+    return make(tiny, family="vae")
+
+
+def test_real_records_score_as_real_ones(vae, store, judge, monkeypatch):
+    more = torch.from_numpy(records(40, 1)[:, :2]).float()
+    monkeypatch.setattr(vae, "sample", lambda count, length, generator: more[:count])
+    report = sample_quality(vae, store, judge=judge)
+    assert report["records"] == 40
+    assert 0.5 < report["frechet_ratio"] < 2 and report["spectrum_db"] < 2
+    assert report["range_mv"]["samples"]["mean"] == pytest.approx(np.ptp(records(40, 1), axis=-1).mean(), rel=1e-4)
+    assert report["range_mv"]["real"]["mean"] == pytest.approx(np.ptp(records(100, 0)[60:], axis=-1).mean(), rel=1e-2)
+    expected = metrics.spectrum_distance(records(100, 0)[60:], records(40, 1), 100)
+    assert report["spectrum_db"] == pytest.approx(expected, rel=0.01)
+
+    monkeypatch.setattr(vae, "sample", lambda count, length, generator: 2 * more[:count])
+    louder = sample_quality(vae, store, judge=judge)
+    assert louder["frechet_ratio"] > 2 * report["frechet_ratio"] and louder["spectrum_db"] > 5
+
+
+def test_the_records_themselves_are_at_no_distance(vae, store, judge, monkeypatch):
+    """And the usual distance is that of as many training records, standardised by these."""
+    real = next(batches(vae, store, np.arange(60, 100)))
+    monkeypatch.setattr(vae, "sample", lambda count, length, generator: real.x)
+    assert sample_quality(vae, store, judge=judge)["frechet"] == pytest.approx(0, abs=1e-6)
+    monkeypatch.setattr(vae, "sample", lambda count, length, generator: real.x.flip(1))
+    report, encoder = sample_quality(vae, store, judge=judge, seed=5), checkpoint.load(judge)
+    others = features(encoder, store, np.random.default_rng(5).permutation(60)[:40])
+    distance = metrics.frechet((features(encoder, store, np.arange(60, 100)) - others.mean(0)) / others.std(0),
+                               (others - others.mean(0)) / others.std(0))
+    assert report["frechet"] / report["frechet_ratio"] == pytest.approx(distance, rel=1e-6)
+
+
+def test_samples_are_those_of_the_seed(vae, store, judge):
+    first, same, other = (sample_quality(vae, store, judge=judge, seed=seed) for seed in (0, 0, 1))
+    assert first == same != other
+
+
+def test_a_conditional_model_is_told_of_the_records(tiny, store, judge, monkeypatch):
+    model, told = make(tiny, family="cvae", condition={"sex": True, "leads": ["III"]}), []
+    monkeypatch.setattr(model, "sample", lambda count, length, generator, condition: told.append(condition)
+                        or torch.zeros(count, 2, length))
+    sample_quality(model, store, judge=judge)
+    (given,) = told
+    assert given.vector.tolist() == [[0, float(row % 7 > 0)] for row in range(60, 100)]     # male is 0
+    np.testing.assert_allclose(given.signal[:, 0], [store.signal(row)[2] for row in range(60, 100)], atol=0.003)
+    monkeypatch.undo()
+    assert np.isfinite(sample_quality(model, store, judge=judge)["frechet"])
+
+
+def test_what_cannot_be_compared_is_refused(tiny, store, judge, vae):
+    with pytest.raises(ValueError, match="family ae has no prior to sample"):
+        sample_quality(make(tiny, family="ae"), store, judge=judge)
+    with pytest.raises(ValueError, match="takes I, II at 100 Hz; the model has I, II at 50 Hz"):
+        sample_quality(make(tiny, family="vae", signal={"leads": LEADS, "rate": 50}), store, judge=judge)
+    assert samples.JUDGE in checkpoint.pretrained()
