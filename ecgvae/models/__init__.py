@@ -11,6 +11,7 @@ from ecgvae.models.cvae import CVAE, CVAESettings, Given
 from ecgvae.models.vae import AE, VAE, AESettings, VAESettings
 from ecgvae.models.vqvae import VQVAE, VQVAESettings
 from ecgvae.models.vqvae2 import VQVAE2, VQVAE2Settings
+from ecgvae.nn.quantize import LEVELS
 
 FAMILIES: dict[str, tuple[type[Settings], type[Autoencoder]]] = {
     "ae": (AESettings, AE),
@@ -38,8 +39,9 @@ def complaint(error: ValidationError, *block: str) -> str:
     """The first thing wrong, in one line that begins with the key it is about."""
     first = error.errors()[0]
     message = first["msg"].removeprefix("Value error, ")
-    keys = [key for before, key in pairwise(("", *first["loc"])) if before != "backbone" or key not in KINDS]
-    place = ".".join(map(str, (*block, *keys)))     # which kind of backbone was tried is no key
+    keys = [key for before, key in pairwise(("", *first["loc"])) if before not in ("backbone", "quantizer")
+            or key not in (*KINDS, *LEVELS)]
+    place = ".".join(map(str, (*block, *keys)))     # which kind of them was tried is no key
     if first["type"] == "value_error" and message.startswith(place):     # it names the key by itself
         place = ""
     got = "" if isinstance(first["input"], dict) else f" (got {reprlib.repr(first['input'])})"

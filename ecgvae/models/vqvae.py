@@ -5,25 +5,12 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from ecgvae.models.autoencoder import Quantizing, Reconstruction, Settings
-from ecgvae.models.backbone import Part, Width
-from ecgvae.nn.quantize import Quantized, ResidualVectorQuantizer
-
-
-class QuantizerSettings(Part):
-    """Books and how they learn; see `ecgvae.nn.quantize.VectorQuantizer`."""
-
-    code_dim: Width | None = None
-    normalize: bool = False
-    decay: float | None = Field(0.99, gt=0, lt=1)
-    revive: float = Field(0.05, ge=0, lt=1)
-    gradient: Literal["straight-through", "rotation"] = "straight-through"
-
-    def build(self, dim: int, size: int, codebooks: int) -> ResidualVectorQuantizer:
-        return ResidualVectorQuantizer(dim, size, codebooks, **self.model_dump())
+from ecgvae.models.quantizer import Books, QuantizerSettings
+from ecgvae.nn.quantize import Quantized
 
 
 class VQVAESettings(Settings):
@@ -32,7 +19,12 @@ class VQVAESettings(Settings):
     family: Literal["vqvae"] = "vqvae"
     codebooks: int = Field(8, ge=1, le=64)
     codebook_size: int = Field(1024, ge=2, le=1 << 20)
-    quantizer: QuantizerSettings = QuantizerSettings()
+    quantizer: QuantizerSettings = Books()
+
+    @model_validator(mode="after")
+    def enough_dimensions(self):
+        self.quantizer.check(self.latent, self.codebook_size)
+        return self
 
 
 class VQVAE(Quantizing):

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from ecgvae.models.autoencoder import Reconstruction
 from ecgvae.models.backbone import LARGEST_HOP, Part, Stride
-from ecgvae.models.vqvae import VQVAE, QuantizerSettings, VQVAESettings, quantize
+from ecgvae.models.quantizer import QuantizerSettings
+from ecgvae.models.vqvae import VQVAE, VQVAESettings, quantize
 from ecgvae.nn.conv import Conv, carrying
 
 
@@ -37,6 +38,8 @@ class VQVAE2Settings(VQVAESettings):
         hop = self.backbone.hop * math.prod(level.ratio for level in self.coarse)
         if hop > LARGEST_HOP:
             raise ValueError(f"coarse has ratios that make a hop of {hop}; wanted at most {LARGEST_HOP}")
+        for level in self.coarse:
+            self.quantizer.check(self.latent, level.codebook_size)
         return self
 
 

@@ -31,7 +31,7 @@ FAMILIES = ("ae", "vae", "cvae", "vqvae", "vqvae2", "vqgan")
 BACKBONES = ("conv", "transformer")
 ROUNDS = 3      # timed steps of each
 COLUMNS = ["model", "M parameters", "MFLOP/s", "records/s", "bit/s", "numbers/s", "PRDN %", "spectrum dB",
-           "codes used %", "active", "Fréchet", "samples' spectrum dB"]
+           "codes used %", "active %", "Fréchet", "their dB"]
 
 
 def plan(family: str, backbone: str, size: str, steps: int) -> Recipe:
@@ -90,7 +90,7 @@ def row(report: dict, speed: float) -> list[str]:
     return [report["name"], f"{report['parameters'] / 1e6:.2f}", f"{report['mflop_per_second']:.0f}",
             f"{speed:.0f}", shown(last, "bits_per_second", 0),
             shown(last, "latent_per_second", 0), f"{last['prdn']['mean']:.1f}", f"{last['spectrum_db']:.2f}",
-            shown(last, "usage", 1, 100), shown(chances, "active_units", 2), shown(samples, "frechet_ratio", 1),
+            shown(last, "usage", 1, 100), shown(chances, "active_share", 0, 100), shown(samples, "frechet_ratio", 1),
             shown(samples, "spectrum_db", 1)]
 
 
@@ -110,7 +110,7 @@ def main() -> None:
     reports = [run(name, recipe, store, args.out, args.split) for name, recipe in recipes.items()]
     taken = speeds(recipes, store)
     table = [row(report, taken[report["name"]]) for report in reports]
-    replace(args.out / f"table-{args.split}.json", lambda path: path.write_text(json.dumps([COLUMNS, *table], indent=1)))
+    replace(args.out / f"table-{args.split}.json", lambda path: path.write_text(json.dumps([COLUMNS, *table])))
     show_table(COLUMNS, table)
     coded = [report for report in reports if report["streams"]]
     if coded:
