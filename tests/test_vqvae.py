@@ -177,7 +177,7 @@ def test_all_leads_follow_from_the_coded_ones(tiny):
     ({"quantizer": {"decay": 1}}, "model.quantizer.decay: Input should be less than 1 (got 1)"),
     ({"quantizer": {"kind": "fsq", "decay": 0.9}}, "model.quantizer.decay: Extra inputs are not permitted (got 0.9)"),
     ({"quantizer": "fsq", "codebook_size": 1021},
-     "model: fsq with 1021 codes in 8 dimensions; wanted a product of at most 8 numbers from 3 to 16, such as 1024"),
+     "model: fsq with 1021 codes in 64 dimensions; wanted a product of at most 64 numbers from 3 to 16, such as 1024"),
     ({"signal": {"leads": ("I", "i")}}, "model.signal.leads: leads I, I; wanted every name once (got ('I', 'i'))"),
     ({"family": "gan"}, "model.family is 'gan'; it must be one of " + ", ".join(FAMILIES)),
     ({"family": ["vqvae"]}, "model.family is ['vqvae']; it must be one of " + ", ".join(FAMILIES)),
