@@ -16,7 +16,7 @@ from ecgvae.data.tokens import TokenFile, merge_tokens, open_tokens, write_token
 from ecgvae.signal import write_record
 from ecgvae.tokenizer import Tokenizer
 
-PART_RECORDS = 256          # what an interruption may cost
+PART_RECORDS = 512          # what an interruption may cost
 PART_SAMPLES = 1 << 25
 
 Progress = Callable[[int, int], object]

@@ -1,9 +1,11 @@
 """Records to tokens and back, whatever the model and however long the record."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from ecgvae.signal import Record, RecordFile, conform_stream, ratio, resample
 
 PIECE = 1 << 14     # samples a model sees at once of a long record (164 s at 100 Hz), and its overlap besides
 CACHED = 8          # records at a time on a CPU: what its cache holds
+KEPT = 31 << 18     # numbers in a block (31 MiB) after whose release glibc keeps what is freed, see mallopt(3)
 EVEN = 0.002        # mV: half the sum of two such steps is whole microvolts, so files keep Einthoven's law exactly
 
 
@@ -75,49 +78,40 @@ class Tokenizer:
         A record that can't be used is an error, or is left out after `unusable` was told its place and why.
         """
         codebooks = self.checked(codebooks)
-        tokens, waiting = [], {}
-        for place, record in enumerate(records):
-            source = Source(record, self.model, missing)
-            try:
-                first = next(source.pieces)
-                if not first.whole:
-                    source.codes = self.long_codes(chain([first], source.pieces), source.length, codebooks)
-            except (ValueError, OSError) as error:
-                if unusable is None:
-                    raise
-                unusable(place, error)
-                continue
-            tokens.append(source)
-            if first.whole:
-                waiting.setdefault(first.signal.shape[-1], []).append((source, first.signal))
-        for group in waiting.values():
-            for start in range(0, len(group), batch_size):
-                batch = group[start:start + batch_size]
-                streams = self.codes(np.stack([signal for _, signal in batch]), codebooks)
-                for (source, _), *codes in zip(batch, *streams, strict=True):
-                    source.codes = tuple(codes)
-        return [source.tokens() for source in tokens]
-
-    def long_codes(self, pieces: Iterable["Piece"], samples: int, codebooks: int) -> tuple[np.ndarray, ...]:
-        """Codes (n,) of every stream of a record in pieces."""
         streams = self.header(codebooks).streams
-        every = tuple(np.empty(stream.length(samples), np.int64) for stream in streams)    # else memory frays
-        done = 0
-        for piece in pieces:
-            for stream, codes, whole in zip(streams, self.codes(piece.signal[None], codebooks), every, strict=True):
-                own = codes[0, piece.start // stream.hop:stream.length(piece.stop)]
-                whole[done // stream.hop:done // stream.hop + len(own)] = own
-            done += piece.stop - piece.start
-        return every
+        most = min(batch_size, CACHED) if self.device.type == "cpu" else batch_size
+        sources, waiting = [], {}
+        with crew(self.device) as submit:
+            for place, record in enumerate(records):
+                source = Source(record, self.model, missing, streams)
+                try:
+                    for piece in source.pieces:
+                        alike = waiting.setdefault(piece.signal.shape[-1], [])
+                        alike.append((source, piece))
+                        if len(alike) == most or not piece.whole:
+                            submit(self.fill, waiting.pop(piece.signal.shape[-1]))
+                except (ValueError, OSError) as error:
+                    if unusable is None:
+                        raise
+                    unusable(place, error)
+                    continue
+                sources.append(source)
+            for alike in waiting.values():
+                submit(self.fill, alike)
+        return [source.tokens() for source in sources]
+
+    def fill(self, pieces: Sequence[tuple["Source", "Piece"]]) -> None:
+        """Give sources the codes of some of their pieces, all of one length."""
+        streams = self.codes(np.stack([piece.signal for _, piece in pieces]), len(pieces[0][0].streams))
+        for (source, piece), *codes in zip(pieces, *streams, strict=True):
+            source.put(piece, codes)
 
     @torch.inference_mode()
     def codes(self, signals: np.ndarray, codebooks: int) -> tuple[np.ndarray, ...]:
         """(b, c, t) mV to (b, n) codes of every stream."""
-        group = CACHED if self.device.type == "cpu" else len(signals)
-        parts = torch.from_numpy(signals).to(self.device).split(group)
+        x = torch.from_numpy(signals).to(self.device)
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):    # ten bits would flip nearest codes
-            streams = zip(*(self.model.tokenize(part, codebooks) for part in parts), strict=True)
-            return tuple(torch.cat(stream).cpu().numpy() for stream in streams)
+            return tuple(codes.cpu().numpy() for codes in self.model.tokenize(x, codebooks))
 
     def decode(self, tokens: Tokens, original: bool = True) -> Record:
         """The record of some tokens, with every lead, at the rate and length of the record they came from.
@@ -160,6 +154,34 @@ def whole(samples: int, grain: int) -> int:
     return -(-samples // grain) * grain
 
 
+@contextmanager
+def crew(device: torch.device) -> Iterator[Callable[..., None]]:
+    """Gives a function that has calls done by and by, and by several threads on a CPU; at the end all are done.
+
+    A thread for each call is faster than all threads in every operation, and leaves reading to go on beside.
+    """
+    threads = torch.get_num_threads()
+    torch.empty(KEPT)
+    if device.type != "cpu" or threads == 1:
+        yield lambda work, *arguments: work(*arguments)
+        return
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            pending: deque[Future] = deque()
+
+            def submit(work: Callable, *arguments) -> None:
+                pending.append(pool.submit(work, *arguments))
+                while len(pending) > 2 * threads:       # what waits takes memory
+                    pending.popleft().result()
+
+            yield submit
+            for future in pending:
+                future.result()
+    finally:
+        torch.set_num_threads(threads)
+
+
 def pick_device(device: str) -> torch.device:
     """The device of a name; "auto" is a GPU where there is one. ValueError if torch can't use it."""
     if device == "auto":
@@ -177,22 +199,26 @@ class Piece:
     signal: np.ndarray
     start: int
     stop: int
+    place: int       # where in the whole signal the sample at `start` is
     whole: bool      # it is all there is
 
 
 class Source:
     """A record on its way to tokens: its conformed signal in pieces, and what is noted on the way."""
 
-    def __init__(self, record: Record | RecordFile, model: Autoencoder, missing: str):
-        self.record, self.model, self.samples, self.notes = record, model, 0, ()
-        self.codes: tuple[np.ndarray, ...] = ()
+    def __init__(self, record: Record | RecordFile, model: Autoencoder, missing: str, streams: Sequence[Stream]):
+        self.record, self.model, self.streams, self.samples, self.notes = record, model, streams, 0, ()
         size = PIECE // model.grain * model.grain
         self.pieces = pieces(self.blocks(missing), size, whole(model.reach[0], model.grain))
+        length = ratio(record.rate, model.signal.rate).length(record.samples)
+        self.codes = tuple(np.empty(stream.length(length), np.int64) for stream in streams)
 
-    @property
-    def length(self) -> int:
-        """Samples the record will have at the model's rate."""
-        return ratio(self.record.rate, self.model.signal.rate).length(self.record.samples)
+    def put(self, piece: "Piece", codes: Sequence[np.ndarray]) -> None:
+        """Keep a piece's codes, (n,) of every stream with the overlap, at their place."""
+        for stream, made, every in zip(self.streams, codes, self.codes, strict=True):
+            own = made[piece.start // stream.hop:stream.length(piece.stop)]
+            first = piece.place // stream.hop
+            every[first:first + len(own)] = own
 
     def blocks(self, missing: str) -> Iterator[np.ndarray]:
         for block in conform_stream(self.record, self.model.signal, missing):
@@ -211,12 +237,12 @@ def pieces(blocks: Iterable[np.ndarray], size: int, halo: int) -> Iterator[Piece
 
     Only the last one may be shorter, or longer by the halo.
     """
-    signal, before, whole = None, 0, True       # what is still needed, how much of it lies before the next piece
+    signal, before, place, whole = None, 0, 0, True     # `before` of what is still needed lies before the next piece
     for block in blocks:
         signal = block if signal is None else np.concatenate([signal, block], axis=1)
         while signal.shape[1] > before + size + halo:
             whole = False
-            yield Piece(signal[:, :before + size + halo], before, before + size, whole)
+            yield Piece(signal[:, :before + size + halo], before, before + size, place, whole)
             cut = max(0, before + size - halo)
-            signal, before = signal[:, cut:], before + size - cut
-    yield Piece(signal, before, signal.shape[1], whole)
+            signal, before, place = signal[:, cut:], before + size - cut, place + size
+    yield Piece(signal, before, signal.shape[1], place, whole)

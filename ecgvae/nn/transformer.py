@@ -99,7 +99,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        hidden = 32 * round(width * 8 / 3 / 32)
+        hidden = 32 * max(1, round(width * 8 / 3 / 32))     # two thirds of the usual 4 widths: it has three matrices
         self.gate = nn.Linear(width, 2 * hidden)
         self.out = silent(nn.Linear(hidden, width))
 
