@@ -128,7 +128,8 @@ def test_the_bits_of_a_frame_do_not_depend_on_batch_length_or_place():
 
 
 def test_every_parameter_learns():
-    for half, x in zip(map(scrambled, pair(SHAPES[1])), (torch.randn(2, 2, 100), torch.randn(2, 8, 20)), strict=True):
+    inputs = torch.randn(2, 2, 100), torch.randn(2, 8, 20)
+    for half, x in zip(map(scrambled, pair(SHAPES[1])), inputs, strict=True):
         half(x).square().sum().backward()
         assert all(parameter.grad.abs().sum() > 0 for parameter in half.parameters())
 

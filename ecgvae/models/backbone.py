@@ -104,7 +104,7 @@ SIZES: dict[str, ConvSettings | TransformerSettings] = {
     "conv-base": ConvSettings(**scales((256, 512), (1, 3), (1, 3, 9, 1))),
     "transformer-tiny": TransformerSettings(width=32, layers=1, heads=2, window=16),
     "transformer-small": TransformerSettings(),
-    "transformer-base": TransformerSettings(width=512, layers=6, heads=8, window=64),
+    "transformer-base": TransformerSettings(width=384, layers=4, heads=6, window=64),
 }
 
 

@@ -1,4 +1,4 @@
-"""Transformer encoder and decoder: patches, then attention within a window, at any length in linear memory."""
+"""Transformer encoder and decoder: patches, then attention in a window, in memory linear in the length."""
 
 import torch
 import torch.nn.functional as F
@@ -13,11 +13,12 @@ WHOLE = 4           # windows up to which all frames make one block
 
 
 class Attention(nn.Module):
-    """Attention of every frame to those at most `window` away, with rotary positions (Su et al. 2021, eq. 34).
+    """Attention to frames at most `window` away, with rotary positions (Su et al. 2021, eq. 34).
 
-    A block of `window` queries sees its own and the two neighbouring blocks of keys, less what is out of the window.
-    Positions count from the first of the three, so that numbers do not depend on how far into a recording they are.
-    Queries and keys are normalised (Dehghani et al. 2023, section 2).
+    A block of `window` queries sees its own and the two neighbouring blocks of keys, less what is out of
+    the window; up to `WHOLE` windows make one block. Positions count from the first key of a block, so that
+    numbers do not depend on how far into a recording they are. Queries and keys are normalised (Dehghani et
+    al. 2023, section 2).
     """
 
     def __init__(self, width: int, heads: int, window: int):
@@ -45,7 +46,7 @@ class Attention(nn.Module):
 
 def attend(q: Float[Tensor, "m h w d"], k: Float[Tensor, "m h v d"], v: Float[Tensor, "m h v d"],
            bias: Float[Tensor, "m 1 w v"]) -> Float[Tensor, "m h w d"]:
-    """Softmax attention; written out on a CPU, where the backward pass of torch's own takes four times as long."""
+    """Softmax attention; written out on a CPU, where torch's own takes several times as long in bfloat16."""
     if q.device.type != "cpu":
         return F.scaled_dot_product_attention(q, k, v, bias)
     return (q * q.shape[-1] ** -0.5 @ k.mT + bias).softmax(-1) @ v
@@ -58,7 +59,7 @@ def beside(blocks: Float[Tensor, "m h w d"]) -> Float[Tensor, "m h 3w d"]:
 
 
 def band(frames: int, block: int, before: int, window: int, like: Tensor) -> Float[Tensor, "m 1 w v"]:
-    """0 where a block's query may see a key, a frame that exists and is at most `window` away, else -infinity.
+    """0 where a query may see a key, a frame that exists and is at most `window` away, else -infinity.
 
     The keys of a block begin `before` frames before its queries and end as many after them.
     """
@@ -79,7 +80,8 @@ def turns(positions: int, channels: int) -> Float[Tensor, "p e 2"]:
 def rotated(x: Float[Tensor, "m h p d"], turns: Float[Tensor, "p e 2"]) -> Float[Tensor, "m h p d"]:
     """Turn every pair of neighbouring channels, as complex numbers."""
     pairs = precise(x).unflatten(-1, (-1, 2))
-    return torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(turns)).flatten(-2).type_as(x)
+    turned = torch.view_as_complex(pairs) * torch.view_as_complex(turns)
+    return torch.view_as_real(turned).flatten(-2).type_as(x)
 
 
 def precise(x: Tensor) -> Tensor:
@@ -99,7 +101,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        hidden = 32 * max(1, round(width * 8 / 3 / 32))     # two thirds of the usual 4 widths: it has three matrices
+        hidden = 32 * max(1, round(width * 8 / 3 / 32))     # 2/3 of the usual 4 widths, for 3 matrices
         self.gate = nn.Linear(width, 2 * hidden)
         self.out = silent(nn.Linear(hidden, width))
 
@@ -138,7 +140,7 @@ class Blocks(nn.Sequential):
 
 
 class Encoder(nn.Module):
-    """Signal to latent: overlapping patches of `hop` samples, then blocks; lengths must be multiples of the hop.
+    """Signal to latent: overlapping patches, then blocks; lengths must be multiples of the hop.
 
     `reach` is how many samples before and after its own `hop` samples a frame depends on.
     """
@@ -155,7 +157,10 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latent to signal: the encoder's mirror; `reach` is how many frames before and after its own a sample needs."""
+    """Latent to signal: the encoder's mirror.
+
+    `reach` is how many frames before and after its own a sample depends on.
+    """
 
     def __init__(self, inputs: int, outputs: int, hop: int, width: int, layers: int, heads: int, window: int):
         super().__init__()
