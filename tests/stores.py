@@ -19,5 +19,6 @@ def write_store(folder: Path, signals: np.ndarray, leads: tuple[str, ...], rate:
     np.save(folder / "signals.npy", stored)
     pandas.DataFrame({**table, **columns}).to_parquet(folder / "records.parquet")
     (folder / "manifest.json").write_text(json.dumps(
-        {"format": 1, "leads": list(leads), "rate": rate, "samples": count * length, "fingerprint": "by hand"}))
+        {"format": 1, "leads": list(leads), "rate": rate, "samples": count * length, "fingerprint": "by hand",
+         "source": "by-hand"}))
     return Store.open(folder)

@@ -53,11 +53,29 @@ def run(way: dict, args: argparse.Namespace, store: Store) -> dict:
     return report
 
 
-def line(report: dict) -> list[str]:
-    way = ["-", "-", "1"] if report["clean"] == 1 else [f"{report['w']:g}", report["draw"], f"{report['clean']:g}"]
-    errors = [f"{row['prdn']['mean']:.0f}" for row in report["denoising"]]
-    return [*way, f"{report['rows'][-1]['prdn']['mean']:.1f}", *errors, f"{report['auc']:.3f}",
-            f"{report['noisy_auc']:.3f}"]
+def named(report: dict) -> str:
+    """How a model's input was noised, in words."""
+    if report["clean"] == 1:
+        return "no noise"
+    return f"w = {report['w']}, t {report['draw']}, {report['clean']:g} clean"
+
+
+def errors(report: dict, noise: str, which: str = "prdn") -> list[str]:
+    """PRDN at each SNR of a noise."""
+    return [f"{row[which]['mean']:.1f}" for row in report["denoising"] if row["noise"] == noise]
+
+
+def show(reports: list[dict]) -> None:
+    """What each model does with clean records, then with each noise."""
+    kind, level = PROBED
+    show_table(["trained with", "PRDN %", "AUC", f"AUC, {kind} {level} dB"],
+               [[named(report), f"{report['rows'][-1]['prdn']['mean']:.1f}", f"{report['auc']:.3f}",
+                 f"{report['noisy_auc']:.3f}"] for report in reports])
+    for noise in dict.fromkeys(row["noise"] for row in reports[0]["denoising"]):
+        print(f"\nPRDN % from the clean signal, {noise}")
+        show_table(["trained with", *(f"{level} dB" for level in LEVELS)],
+                   [["(the noisy signal itself)", *errors(reports[0], noise, "noisy_prdn")],
+                    *([named(report), *errors(report, noise)] for report in reports)])
 
 
 def main() -> None:
@@ -70,13 +88,7 @@ def main() -> None:
     parser.add_argument("--split", default="validation", help="of the store to measure on (default validation)")
     args = parser.parse_args()
     store = Store.open(args.store)
-    reports = [run(way, args, store) for way in WAYS]
-    noises = [f"{row['noise']} {row['snr_db']}" for row in reports[0]["denoising"]]
-    untouched = [f"{row['noisy_prdn']['mean']:.0f}" for row in reports[0]["denoising"]]
-    print(f"PRDN %: clean records, then with noise at {', '.join(map(str, LEVELS))} dB; AUC: clean records, then with "
-          f"{PROBED[0]} at {PROBED[1]} dB")
-    show_table(["w", "t", "clean", "PRDN", *noises, "AUC", "noisy AUC"],
-               [["the", "noisy", "signal", "0", *untouched, "", ""], *map(line, reports)])
+    show([run(way, args, store) for way in WAYS])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,87 @@
+"""The recipes and the scripts beside them, on a store that stands in for PTB-XL's."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from stores import write_store
+
+from ecgvae import checkpoint
+from ecgvae.models import FAMILIES
+from ecgvae.signal import LEADS_12
+from ecgvae.synthetic import CONDITIONS, simulate
+from ecgvae.training.loop import train
+from ecgvae.training.recipe import read_recipe
+
+FOLDER = Path(__file__).parent.parent / "recipes" / "ptbxl"
+RECIPES = sorted(FOLDER.glob("*.yaml"))
+SHORT = ("training.steps=2", "training.batch_size=4", "training.validate_every=2")
+CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
+
+pytestmark = pytest.mark.skipif(not RECIPES, reason="not run from the source tree")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Sixty records of 10 s with PTB-XL's columns, in ten folds."""
+    beats = [simulate(condition, seconds=10, rate=100, seed=1).signal for condition in list(CONDITIONS)[:6]]
+    noise = np.random.default_rng(0)
+    signals = np.stack([beats[index % 6] + noise.normal(0, 0.02, beats[0].shape) for index in range(60)])
+    return write_store(tmp_path_factory.mktemp("stores") / "store", signals, LEADS_12, patient=np.arange(60),
+                       fold=1 + np.arange(60) // 6, age=np.linspace(20, 90, 60), sex=np.arange(60) % 2,
+                       superclass=[[CLASSES[index % 6 % 5]] for index in range(60)])
+
+
+def script(name: str):
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_family_has_a_recipe():
+    assert {path.stem for path in RECIPES} == {*FAMILIES, "vqgan"}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_trains(path, store, tmp_path):
+    changes = ("model.backbone=conv-tiny", *SHORT)
+    changes += ("adversarial.start=0",) if path.stem == "vqgan" else ()
+    recipe = read_recipe(path, changes)
+    trained = checkpoint.load(train(recipe, store, tmp_path / "run"))
+    assert trained.settings == recipe.model
+    columns = (tmp_path / "run" / "log.csv").read_text().splitlines()[0].split(",")
+    assert ("discriminator" in columns) == (path.stem == "vqgan")
+    assert ("kl" in columns) == (path.stem in ("vae", "cvae"))
+
+
+def test_the_comparison_goes_on_where_it_was_and_says_the_same(store, tmp_path, monkeypatch, capsys):
+    compare = script("compare")
+    monkeypatch.setattr(sys, "argv", ["compare.py", str(store.path), str(tmp_path / "out"), "--steps", "2", "--size",
+                                      "tiny", "--families", "vae,vqvae2", "--backbones", "conv"])
+    compare.main()
+    first = capsys.readouterr().out
+    assert "vae-conv" in first and "vqvae2-conv" in first and "PRDN % by bit/s" in first
+    reports = {path: path.read_text() for path in tmp_path.glob("out/*/report-validation.json")}
+    assert len(reports) == 2
+    for path, text in reports.items():
+        rows = json.loads(text)["rows"]
+        assert f"{rows[-1]['prdn']['mean']:.1f}" in first, path
+    monkeypatch.setattr(compare, "train", None)     # nothing is trained again
+    compare.main()
+    assert {path: path.read_text() for path in reports} == reports
+
+
+def test_the_ablation_of_noising(store, tmp_path, monkeypatch, capsys):
+    noise = script("noise")
+    monkeypatch.setattr(noise, "WAYS", [{"clean": 1.0}, {"w": 0, "draw": "low-noise", "clean": 0.5}])
+    (tmp_path / "ae.yaml").write_text((FOLDER / "ae.yaml").read_text().replace("conv-small", "conv-tiny"))
+    monkeypatch.setattr(sys, "argv", ["noise.py", str(store.path), str(tmp_path / "out"), "--steps", "2",
+                                      "--recipe", str(tmp_path / "ae.yaml")])
+    noise.main()
+    shown = capsys.readouterr().out
+    assert "w = 0, t low-noise, 0.5 clean" in shown and "muscle" in shown and "nan" not in shown
+    assert len(list(tmp_path.glob("out/*/report-validation.json"))) == 2
