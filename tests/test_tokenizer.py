@@ -130,6 +130,36 @@ def test_a_batch_is_coded_as_each_record_alone(twelve):
     assert all(same_codes(a.codes, b.codes) for a, b in zip(together, small, strict=True))
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_change_no_code_and_are_given_back(twelve, monkeypatch, threads):
+    monkeypatch.setattr(ecgvae.tokenizer, "PIECE", 512)
+    mixed = [record((200, 1300, 37)[index % 3], seed=index) for index in range(40)]
+    alone = [at_once(twelve, one) for one in mixed]
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        made = twelve.encode_many(mixed)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert all(same_codes(tokens.codes, codes) for tokens, codes in zip(made, alone, strict=True))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_error_in_a_thread_is_ones_own(two, monkeypatch, threads):
+    def fail(*arguments):
+        raise RuntimeError("out of memory")
+    monkeypatch.setattr(type(two.model), "tokenize", fail)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with pytest.raises(RuntimeError, match="out of memory"):
+            two.encode_many([record(300, leads=TWO) for _ in range(30)])
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_order_case_and_further_leads_change_nothing(twelve, tmp_path):
     standard = record(name="standard")
     order = np.random.default_rng(1).permutation(12)
