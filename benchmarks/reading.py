@@ -1,10 +1,8 @@
-"""Records a second of ecgvae's reader and of wfdb.rdrecord, by turns in one process.
+"""Records a second of ecgvae's reader and of wfdb.rdrecord, by turns in one process."""
 
-python benchmarks/reading.py FOLDER [RECORDS]
-"""
-
-import sys
+import argparse
 import time
+from pathlib import Path
 
 import numpy as np
 import wfdb
@@ -21,9 +19,13 @@ def seconds(read, paths: list[str]) -> float:
     return time.perf_counter() - start
 
 
-def main(folder: str, count: int = 200) -> None:
+def main() -> None:
     """Prints both and their ratio, after a first round that checks that both read the same."""
-    paths = [str(path) for path in find_records(folder)[:count]]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="folder of WFDB records")
+    parser.add_argument("--records", type=int, default=200, help="of them, read in a round (default 200)")
+    args = parser.parse_args()
+    paths = [str(path) for path in find_records(args.folder)[:args.records]]
     for path in paths:
         expected = wfdb.rdrecord(path).p_signal.T.astype(np.float32)
         if not np.array_equal(read_record(path).signal, expected, equal_nan=True):
@@ -37,4 +39,4 @@ def main(folder: str, count: int = 200) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:]))
+    main()
