@@ -72,7 +72,7 @@ def train(recipe: Recipe, store: Store, out: str | Path, resume: bool = False,
     goes on. Stopped and resumed any number of times, the result is that of one run, bit for bit on the CPU.
     """
     settings = recipe.training
-    accelerator = Accelerator(mixed_precision=precision(settings.precision))
+    accelerator = Accelerator(mixed_precision="no")      # see `autocast`; its own is one for all runs of a process
     run = Path(out)
     if accelerator.is_main_process:
         claim(run, recipe, store, resume)
@@ -140,14 +140,14 @@ def one_step(state: State, network: nn.Module, optimizer, batch: Batch, recipe: 
     settings, model = recipe.training, state.model
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(state.step, settings)
-    with accelerator.autocast():
+    with autocast(settings.precision, batch.input.device):
         result = network(batch.input, batch.target, batch.condition)
     weights = recipe.loss.at(state.step)
     every_lead = model.all_leads(batch.target), model.all_leads(result.signal)
     losses = reconstruction_losses(*every_lead, weights, result.groups) | result.losses
     total = sum(weights[name] * loss for name, loss in losses.items())
     if state.adversary:
-        with accelerator.autocast():
+        with autocast(settings.precision, batch.input.device):
             cost, terms = state.adversary.challenge(state.step, batch.target, result.signal, total, model.last)
         total, losses = total + cost, losses | terms
     optimizer.zero_grad()
@@ -186,11 +186,10 @@ def due(step: int, every: int, last: int) -> bool:
     return step % every == 0 or step == last
 
 
-def precision(wanted: str) -> str:
-    """Accelerate's name of a precision; "auto" is bf16 where a GPU has it, and float32 on a CPU."""
-    if wanted == "auto":
-        wanted = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
-    return {"fp32": "no", "bf16": "bf16"}[wanted]
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """Where matrix products are taken in bfloat16, if so wanted; "auto" is so on a GPU that has it, never on a CPU."""
+    capable = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16" or (precision == "auto" and capable))
 
 
 def claim(run: Path, recipe: Recipe, store: Store, resume: bool) -> None:
