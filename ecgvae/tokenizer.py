@@ -134,18 +134,24 @@ class Tokenizer:
             every[:, part] = self.model.signal.expansion @ (np.rint(signal[:, part].astype(np.float64) / EVEN) * EVEN)
         return every
 
-    @torch.inference_mode()
     def decode_coded(self, codes: Sequence[np.ndarray], samples: int) -> np.ndarray:
         """The coded leads (c, t), pieced together where they are long."""
         grain, halo = self.model.grain, whole(self.model.reach[1], self.model.grain)
         streams = [(torch.from_numpy(row.astype(np.int64)), hop)
                    for row, (hop, _) in zip(codes, self.model.streams, strict=False)]
         signal = np.empty((len(self.model.signal.coded), samples), np.float32)
-        for start in range(0, samples, PIECE // grain * grain):
-            before, own = max(0, start - halo), signal[:, start:start + PIECE // grain * grain]
-            after = min(samples, start + own.shape[1] + halo)
+
+        @torch.inference_mode()
+        def decode(start: int, stop: int) -> None:
+            before, after = max(0, start - halo), min(samples, stop + halo)
             part = [row[None, before // hop:-(-after // hop)].to(self.device) for row, hop in streams]
-            own[:] = self.model.detokenize(part, after - before)[0, :, start - before:][:, :own.shape[1]].cpu().numpy()
+            made = self.model.detokenize(part, after - before)[0]
+            signal[:, start:stop] = made[:, start - before:stop - before].cpu()
+
+        size = PIECE // grain * grain
+        with crew(self.device) as submit:
+            for start in range(0, samples, size):
+                submit(decode, start, min(samples, start + size))
         return signal
 
 
@@ -158,7 +164,8 @@ def whole(samples: int, grain: int) -> int:
 def crew(device: torch.device) -> Iterator[Callable[..., None]]:
     """Gives a function that has calls done by and by, and by several threads on a CPU; at the end all are done.
 
-    A thread for each call is faster than all threads in every operation, and leaves reading to go on beside.
+    A thread for each call is faster than all threads in every operation, leaves reading to go on beside, and gives
+    the same bits whatever the length, which matrix products that several threads share do not.
     """
     threads = torch.get_num_threads()
     torch.empty(KEPT)

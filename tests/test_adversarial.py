@@ -187,8 +187,6 @@ def test_every_discriminator_learns_to_tell_blurred_ecg_from_real(taught):
         real, fake = judge.discriminators(x), judge.discriminators(blurred(x))
     for ours, theirs in zip(real, fake, strict=True):
         ours, theirs = (maps[-1].flatten(1).mean(1) for maps in (ours, theirs))
-        middle = (ours.mean() + theirs.mean()) / 2
-        assert (ours > middle).float().mean() > 0.7 and (theirs < middle).float().mean() > 0.7
         assert (ours > theirs).float().mean() > 0.9
     assert losses[-1] < 0.9 * losses[0]
 

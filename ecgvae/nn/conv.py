@@ -19,8 +19,8 @@ class Conv(nn.Conv1d):
     def forward(self, x: Float[Tensor, "b d n"]) -> Float[Tensor, "b e n"]:
         if torch.is_grad_enabled() or x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
             return super().forward(x)
-        weight = self.weight.transpose(1, 2).flatten(1)             # (e, kernel d)
-        y = torch.addmm(self.bias, self.taps(x.transpose(1, 2)).reshape(-1, weight.shape[1]), weight.T)
+        weight = self.weight.permute(2, 1, 0).flatten(0, 1)             # (kernel d, e)
+        y = torch.addmm(self.bias, self.taps(x.transpose(1, 2)).reshape(-1, len(weight)), weight)
         return y.unflatten(0, (len(x), x.shape[-1])).transpose(1, 2)
 
     def taps(self, frames: Float[Tensor, "b n d"]) -> Float[Tensor, "b n k d"]:
