@@ -4,10 +4,11 @@ import math
 
 import pytest
 import torch
+from scipy.stats import chisquare, wasserstein_distance
 from vector_quantize_pytorch import FSQ
 
 from ecgvae.nn.quantize import ResidualVectorQuantizer
-from ecgvae.nn.scalar import Grid, ScalarQuantizer, grid_of
+from ecgvae.nn.scalar import Grid, ScalarQuantizer, grid_of, unevenness
 
 
 def normal(*shape, seed=0):
@@ -95,7 +96,7 @@ def test_residual_levels_shrink_the_error_and_any_first_few_decode():
     quantizer = ResidualVectorQuantizer(8, 256, 4, kind="fsq").train()
     z = normal(4, 8, 500)
     result = quantizer(z)
-    assert result.losses == {} and result.codes.shape == (4, 4, 500)
+    assert set(result.losses) == {"evenness"} and result.codes.shape == (4, 4, 500)
     quantizer.eval()
     codes = quantizer.encode(z)
     assert torch.equal(quantizer(z).codes, codes)
@@ -116,3 +117,42 @@ def test_a_constant_batch_starts_without_nan():
     level = ScalarQuantizer(8, 64).train()
     rows, _, _ = level.quantize(torch.ones(10, 8), torch.ones(10, 8))
     assert rows.isfinite().all()
+
+
+@pytest.mark.parametrize("sides", [(8, 5, 3), (4, 4, 4), (16,)])
+def test_even_values_round_to_all_points_alike(sides):
+    torch.manual_seed(0)
+    grid, size = Grid(sides, torch.zeros(1)), math.prod(sides)
+    values = grid.even(200 * size)
+    assert bool((values.round() >= -grid.low).all() and (values.round() < grid.sides - grid.low).all())
+    assert bool(((values + grid.offset).abs() <= grid.reach).all())
+    counts = torch.bincount(grid.code(values.round()), minlength=size)
+    assert chisquare(counts).pvalue > 1e-3
+
+
+def test_unevenness_leads_values_to_all_points():
+    torch.manual_seed(0)
+    grid = Grid((8, 4, 4), torch.zeros(1))
+    x = (normal(1000, 3) @ normal(3, 3, seed=1)).mul(0.2).requires_grad_()      # close together, and dependent
+
+    def used():
+        counts = torch.bincount(grid.code(grid.bounded(x.detach()).round()), minlength=128)
+        return float((counts > 0).float().mean())
+    before, optimizer = used(), torch.optim.Adam([x], 0.03)
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss = unevenness(grid.bounded(x), grid)
+        loss.backward()
+        optimizer.step()
+    assert before < 0.3 and used() > 0.97 and loss < 0.01
+
+
+def test_unevenness_of_one_side_is_the_distance_of_sorted_values():
+    """With one dimension there is one direction and its opposite."""
+    grid = Grid((6,), torch.zeros(1))
+    values = grid.bounded(normal(5000, 1))
+    ordered = values.flatten().sort().values
+    torch.manual_seed(0)
+    distance = wasserstein_distance(ordered.numpy(), grid.even(5000).flatten().numpy())     # of power 1, so no larger
+    torch.manual_seed(0)
+    assert distance**2 <= float(unevenness(values, grid) * grid.reach**2) < 2 * distance**2

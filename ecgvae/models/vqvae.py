@@ -64,12 +64,17 @@ class VQVAE(Quantizing):
 
     def forward(self, x: Float[Tensor, "b c t"], target: Float[Tensor, "b c t"] | None = None,
                 condition: None = None) -> Reconstruction:
-        """Item i keeps its first i mod q + 1 codebooks, so that any number of them learns to decode."""
+        """Items keep their first 1 to q codebooks in turn, so that any number of them learns to decode."""
         groups = self.settings.codebooks
-        active = torch.arange(len(x), device=x.device) % groups + 1
+        active = self.turns(x, groups) + 1
         quantized = quantize(self.quantizer, self.encode(x), active)
         signal = self.decode(quantized.z, x.shape[-1]).float()
         return Reconstruction(signal, quantized.losses, quantized.stats, groups)
+
+    def turns(self, x: Tensor, groups: int) -> Int[Tensor, "b"]:
+        """0 to groups - 1 in turn, in training from a random one on: batches of fewer items reach every group too."""
+        turn = torch.arange(len(x), device=x.device)
+        return (turn + torch.randint(groups, (), device=x.device) if self.training else turn) % groups
 
 
 def quantize(quantizer: nn.Module, z: Float[Tensor, "b d n"], active: Int[Tensor, "b"] | None = None) -> Quantized:

@@ -105,9 +105,9 @@ class VQVAE2(VQVAE):
 
     def forward(self, x: Float[Tensor, "b c t"], target: Float[Tensor, "b c t"] | None = None,
                 condition: None = None) -> Reconstruction:
-        """Item i keeps the first i mod (q + 1) of the finest level's q codebooks."""
+        """Items keep the first 0 to q of the finest level's q codebooks in turn."""
         groups = self.settings.codebooks + 1
-        active = torch.arange(len(x), device=x.device) % groups
+        active = self.turns(x, groups)
         latents, parts = self.latents(x), []
 
         def code(depth: int, expected: Tensor | None) -> Tensor:

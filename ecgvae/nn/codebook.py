@@ -30,6 +30,16 @@ def gathered(rows: Float[Tensor, "r d"]) -> Float[Tensor, "s d"]:
     return torch.cat(parts)
 
 
+def joined(rows: Float[Tensor, "r d"]) -> Float[Tensor, "s d"]:
+    """The same, for a loss of all of them: a process's own rows keep a gradient, as large as the mean over processes
+    needs that of one process with all rows to be equalled."""
+    if not together():
+        return rows
+    every, start, world = gathered(rows.detach()), dist.get_rank() * len(rows), dist.get_world_size()
+    own = rows.detach() + world * (rows - rows.detach())
+    return torch.cat([every[:start], own, every[start + len(rows):]])
+
+
 def agreed(values: Tensor) -> Tensor:
     """The first process's values, on every process."""
     if together():

@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ecgvae.nn.codebook import agreed, gathered
+from ecgvae.nn.codebook import agreed, gathered, joined
 
 LEAST, MOST = 3, 16     # values along a dimension
+DIRECTIONS = 64         # that values are seen from to tell how even they are
 
 
 def factorizations(size: int, least: int = LEAST) -> Iterator[tuple[int, ...]]:
@@ -46,6 +47,13 @@ class Grid:
         """Values that round to points (Mentzer et al. 2023, appendix A.1)."""
         return torch.tanh(x + self.shift) * self.reach - self.offset
 
+    def even(self, rows: int) -> Float[Tensor, "r g"]:
+        """Random values that round to all points alike: uniform, but in half the room where a side ends."""
+        sides = self.sides.to(self.offset)
+        values = (torch.rand(rows, len(sides), device=sides.device) - 0.5) * sides
+        beyond = (values.abs() - (sides - 2) / 2).clamp_min(0)
+        return values - beyond / 2 * values.sign() - self.offset
+
     def code(self, point: Float[Tensor, "... g"]) -> Int[Tensor, "..."]:
         return ((point + self.low) * self.radix).sum(-1).long()
 
@@ -56,9 +64,10 @@ class Grid:
 class ScalarQuantizer(nn.Module):
     """The latent projected to a few dimensions, each rounded to one of a few values (Mentzer et al. 2023, section 3).
 
-    It has no losses: the decoder's gradient alone moves the latent and the projections. Projections are centred and
-    spread by running averages, so that at any scale of the latent, hence at any residual level, tanh fills the grid
-    about evenly. The first training batch starts them at its principal axes, and the way back by least squares.
+    The decoder's gradient moves the latent and the projections, and the loss `evenness` leads them to use all points
+    alike. Projections are centred and spread by running averages, so that at any scale of the latent, hence at any
+    residual level, tanh fills the grid about evenly. The first training batch starts them at its principal axes, and
+    the way back by least squares.
     """
 
     def __init__(self, dim: int, size: int):
@@ -72,15 +81,16 @@ class ScalarQuantizer(nn.Module):
         self.register_buffer("started", torch.tensor(False))
 
     def quantize(self, rows: Float[Tensor, "r d"], source: Float[Tensor, "r d"]) -> tuple[Tensor, Tensor, dict]:
-        """Quantized rows, codes and no losses."""
+        """Quantized rows, codes and, in training, how uneven they are; `source` takes the gradient of that."""
         if self.training and not self.started:
             self.start(source.detach())
         grid, entered = Grid(self.sides, rows), self.enter(rows)
-        values = self.bounded(entered, grid)
+        values, losses = self.bounded(entered, grid), {}
         if self.training:
+            losses["evenness"] = unevenness(self.bounded(self.enter(source), grid), grid)
             self.follow(gathered(entered.detach()), 0.99)
         point = values.round().detach()
-        return self.back(values + (point - values).detach(), grid), grid.code(point), {}
+        return self.back(values + (point - values).detach(), grid), grid.code(point), losses
 
     def nearest(self, rows: Float[Tensor, "r d"]) -> Int[Tensor, "r"]:
         grid = Grid(self.sides, rows)
@@ -113,3 +123,14 @@ class ScalarQuantizer(nn.Module):
     def follow(self, entered: Float[Tensor, "r g"], keep: float) -> None:
         self.centre.lerp_(entered.mean(0), 1 - keep)
         self.spread.lerp_((entered - self.centre).abs().mean(0), 1 - keep)
+
+
+def unevenness(values: Float[Tensor, "r g"], grid: Grid) -> Float[Tensor, ""]:
+    """Squared sliced Wasserstein distance (Bonneel et al. 2015, section 2.3) to values that use all points alike.
+
+    In units of half a side.
+    """
+    every = joined(values / grid.reach)
+    even = grid.even(len(every)) / grid.reach
+    directions = F.normalize(torch.randn(len(grid.sides), DIRECTIONS, device=values.device), dim=0)
+    return ((every @ directions).sort(0).values - (even @ directions).sort(0).values).square().mean()
