@@ -68,9 +68,9 @@ class TransformerSettings(Part):
 
     kind: Literal["transformer"] = "transformer"
     hop: int = Field(8, ge=1, le=LARGEST_HOP)
-    width: Width = 128
-    layers: int = Field(3, ge=1, le=64)
-    heads: int = Field(4, ge=1, le=64)
+    width: Width = 144
+    layers: int = Field(2, ge=1, le=64)
+    heads: int = Field(3, ge=1, le=64)
     window: int = Field(32, ge=1, le=4096)
 
     @model_validator(mode="after")

@@ -30,7 +30,7 @@ class Books(Levels):
     code_dim: Width | None = None
     normalize: bool = False
     decay: float | None = Field(0.99, gt=0, lt=1)
-    revive: float = Field(0.05, ge=0, lt=1)
+    revive: float = Field(0.5, ge=0, lt=1)
     gradient: Gradient = "straight-through"
 
 

@@ -72,7 +72,7 @@ class Codebook(nn.Module):
     Dhariwal et al. 2020, section 2.2). `normalize` compares and gives codes on the unit sphere.
     """
 
-    def __init__(self, dim: int, size: int, decay: float | None = 0.99, normalize: bool = False, revive: float = 0.05):
+    def __init__(self, dim: int, size: int, decay: float | None = 0.99, normalize: bool = False, revive: float = 0.5):
         super().__init__()
         self.size, self.decay, self.normalize, self.revive = size, decay, normalize, revive
         if decay is None:

@@ -81,7 +81,7 @@ class VectorQuantizer(nn.Module):
 
 
 def vq(dim: int, size: int, code_dim: int | None = None, normalize: bool = False, decay: float | None = 0.99,
-       revive: float = 0.05, gradient: str = "straight-through") -> VectorQuantizer:
+       revive: float = 0.5, gradient: str = "straight-through") -> VectorQuantizer:
     """A book whose codes follow the data one by one."""
     return VectorQuantizer(dim, Codebook(code_dim or dim, size, decay, normalize, revive), gradient)
 

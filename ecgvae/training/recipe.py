@@ -57,7 +57,7 @@ class Training(Block):
     momentum: Decay = 0.95
     weight_decay: float = Field(1e-4, ge=0)
     clip: float = Field(1.0, gt=0)              # norm of the gradient
-    average: Decay = 0.999                      # decay of the averaged weights, which are the ones kept
+    average: Decay = 0.99                       # decay of the averaged weights, which are the ones kept
     start_from: str | None = None               # a trained model (a shipped name or a folder) to begin with
     precision: Literal["fp32", "bf16", "auto"] = "auto"
     compile: bool = False

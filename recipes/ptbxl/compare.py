@@ -37,7 +37,7 @@ COLUMNS = ["model", "M parameters", "MFLOP/s", "records/s", "bit/s", "numbers/s"
 def plan(family: str, backbone: str, size: str, steps: int) -> Recipe:
     """The family's recipe, with the backbone and for so many steps; an adversary comes for the last two fifths."""
     changes = [f"model.backbone={backbone}-{size}", f"training.steps={steps}", f"training.warmup={steps // 10}",
-               f"training.validate_every={steps}", "training.average=0.99"]
+               f"training.validate_every={steps}"]
     if family == "vqgan":
         changes += [f"adversarial.start={steps * 3 // 5}", f"adversarial.ramp={max(1, steps // 10)}"]
     return read_recipe(Path(__file__).with_name(f"{family}.yaml"), tuple(changes))

@@ -36,7 +36,7 @@ def run(way: dict, args: argparse.Namespace, store: Store) -> dict:
     path = args.out / name / f"report-{args.split}.json"
     if path.exists():
         return json.loads(path.read_text())
-    changes = [f"training.steps={args.steps}", f"training.warmup={args.steps // 10}", "training.average=0.99",
+    changes = [f"training.steps={args.steps}", f"training.warmup={args.steps // 10}",
                f"training.validate_every={args.steps}", f"noise={json.dumps(way)}"]
     recipe = read_recipe(args.recipe, tuple(changes))
     with Progress(f"steps of {name}") as progress:
