@@ -4,6 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from jaxtyping import install_import_hook
+
+TENSORS = ["ecgvae.models", "ecgvae.nn", "ecgvae.noise", "ecgvae.training"]
+install_import_hook(TENSORS, "checking.checked")    # every call's shapes and types, in this process
+
 
 
 @pytest.fixture(scope="session")

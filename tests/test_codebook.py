@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgvae.nn.codebook import Codebook, LinearCodebook, kmeans
+from ecgvae.nn.codebook import Codebook, LinearCodebook, kmeans, settle
 from ecgvae.nn.nearest import nearest
 
 DIM, SIZE = 6, 16
@@ -91,6 +91,19 @@ def test_an_unused_code_moves_to_the_data_and_stays(decay):
         assert (codes == SIZE - 1).any()
     assert (book.codes[-1] - revived).norm() < 2
     assert book.use[-1] > 0.05 * len(rows) / SIZE
+
+
+@pytest.mark.parametrize(("done", "moves"), [(0.0, True), (0.5, True), (0.7, True), (0.8, False), (1.0, False)])
+def test_revival_fades_out(done, moves):
+    """A code with a quarter of its even share of rows moves while the threshold, first a half of it, is higher."""
+    start = torch.arange(SIZE).unsqueeze(1).expand(SIZE, DIM) * 10.0
+    book = started(Codebook(DIM, SIZE, decay=0.5, revive=0.5), start, use=4)
+    rows = start.repeat_interleave(4, 0)[:-3] + 0.1 * normal(4 * SIZE - 3, DIM)
+    book.use[-1] = 1
+    settle(torch.nn.Sequential(book), done)
+    book(rows)
+    assert ((book.codes[-1] - start[-1]).norm() > 1) == moves
+    assert (book.codes[:-1] - start[:-1]).norm(dim=1).max() < 1
 
 
 def test_without_revival_a_lost_code_stays_lost():

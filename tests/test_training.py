@@ -247,6 +247,16 @@ def test_one_batch_is_learned(store, recipe):
     assert sum(losses[-5:]) / 5 < sum(losses[:5]) / 5 - 0.25       # logarithms: a quarter of the error is gone
 
 
+def test_a_step_settles_books_by_how_far_the_run_is(store, recipe):
+    accelerator = Accelerator(mixed_precision="no")
+    state = begin(recipe, store, accelerator.device)
+    x = torch.randn(4, 8, 200)
+    for state.step in (1, recipe.training.steps):
+        one_step(state, state.model, state.optimizer, Batch(x, x), recipe, accelerator)
+        revivals = [float(level.book.revival) for level in state.model.quantizer.levels]
+        assert revivals == [0.5 if state.step == 1 else 0.0] * len(revivals)
+
+
 def test_learning_rate_warms_up_and_falls_to_a_hundredth():
     settings = Training(steps=1000, warmup=100, learning_rate=0.5)
     rates = np.array([learning_rate(step, settings) for step in range(1, 1001)])

@@ -15,7 +15,7 @@ def condition_vectors(store: Store, condition: Condition) -> Float[Tensor, "rows
     """
     empty = [None] * len(store)
     labels = named(store, condition) if condition.labels else [()] * len(store)
-    ages = column(store, "age") if condition.age else empty
+    ages = [None if age is None else float(age) for age in column(store, "age")] if condition.age else empty
     sexes = [sex_of(value) for value in column(store, "sex")] if condition.sex else empty
     vectors = [condition.vector(*facts) for facts in zip(labels, ages, sexes, strict=True)]
     return torch.tensor(vectors, dtype=torch.float32).reshape(len(store), sum(condition.widths))

@@ -2,6 +2,7 @@
 
 import reprlib
 from itertools import pairwise
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -22,7 +23,7 @@ FAMILIES: dict[str, tuple[type[Settings], type[Autoencoder]]] = {
 }
 
 
-def settings_of(values: dict) -> Settings:
+def settings_of(values: Any) -> Settings:
     """Check the settings of a model, whose `family` says which they must be; ValueError names what is wrong."""
     if not isinstance(values, dict):
         raise ValueError(f"model is {reprlib.repr(values)}; it must be a block of settings")

@@ -97,7 +97,7 @@ class Autoencoder(nn.Module, ABC):
         """Every lead of the signal's contract from the coded ones (Einthoven, Goldberger)."""
         return torch.einsum("lc,bct->blt", self.expansion, x)
 
-    def whole_frames(self, x: Float[Tensor, "b c t"], hop: int | None = None) -> Float[Tensor, "b c t"]:
+    def whole_frames(self, x: Float[Tensor, "b c t"], hop: int | None = None) -> Float[Tensor, "b c s"]:
         """The signal up to a multiple of the hop, its last sample held."""
         missing = -x.shape[-1] % (hop or self.hop)
         return F.pad(x, (0, missing), mode="replicate") if missing else x
@@ -107,11 +107,11 @@ class Quantizing(Autoencoder):
     """A model whose latent can be told in streams of codes, the first few of which decode by themselves."""
 
     @abstractmethod
-    def tokenize(self, x: Float[Tensor, "b c t"], codebooks: int | None = None) -> tuple[Int[Tensor, "b n"], ...]:
+    def tokenize(self, x: Float[Tensor, "b c t"], codebooks: int | None = None) -> tuple[Int[Tensor, "b _"], ...]:
         """The codes of all streams, or of the first few; each has one code for every hop of its own."""
 
     @abstractmethod
-    def detokenize(self, codes: Sequence[Int[Tensor, "b n"]], samples: int | None = None) -> Float[Tensor, "b c t"]:
+    def detokenize(self, codes: Sequence[Int[Tensor, "b _"]], samples: int | None = None) -> Float[Tensor, "b c t"]:
         """The signal of the codes of all streams, or of the first few."""
 
     def reconstruct(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:

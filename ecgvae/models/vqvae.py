@@ -56,10 +56,10 @@ class VQVAE(Quantizing):
     def decode(self, z: Float[Tensor, "b d n"], samples: int | None = None) -> Float[Tensor, "b c t"]:
         return self.decoder(z)[..., :samples] * self.signal.scale
 
-    def tokenize(self, x: Float[Tensor, "b c t"], codebooks: int | None = None) -> tuple[Int[Tensor, "b n"], ...]:
+    def tokenize(self, x: Float[Tensor, "b c t"], codebooks: int | None = None) -> tuple[Int[Tensor, "b _"], ...]:
         return self.quantizer.encode(self.encode(x), codebooks).unbind(1)
 
-    def detokenize(self, codes: Sequence[Int[Tensor, "b n"]], samples: int | None = None) -> Float[Tensor, "b c t"]:
+    def detokenize(self, codes: Sequence[Int[Tensor, "b _"]], samples: int | None = None) -> Float[Tensor, "b c t"]:
         return self.decode(self.quantizer.decode(torch.stack(tuple(codes), 1)), samples)
 
     def forward(self, x: Float[Tensor, "b c t"], target: Float[Tensor, "b c t"] | None = None,

@@ -79,7 +79,7 @@ class VQVAE2(VQVAE):
                   for (hop, _), book in zip(self.levels, books, strict=True)]
         return tuple(chain.from_iterable(reversed(levels)))
 
-    def tokenize(self, x: Float[Tensor, "b c t"], codebooks: int | None = None) -> tuple[Int[Tensor, "b n"], ...]:
+    def tokenize(self, x: Float[Tensor, "b c t"], codebooks: int | None = None) -> tuple[Int[Tensor, "b _"], ...]:
         latents, streams = self.latents(x), []
 
         def code(depth: int, expected: Tensor | None) -> Tensor:
@@ -91,7 +91,7 @@ class VQVAE2(VQVAE):
         self.descend(x.shape[-1], code)
         return tuple(streams[:codebooks])
 
-    def detokenize(self, codes: Sequence[Int[Tensor, "b n"]], samples: int | None = None) -> Float[Tensor, "b c t"]:
+    def detokenize(self, codes: Sequence[Int[Tensor, "b _"]], samples: int | None = None) -> Float[Tensor, "b c t"]:
         left = list(codes)
         if samples is None:
             samples = codes[-1].shape[-1] * self.streams[len(codes) - 1][0]

@@ -81,6 +81,7 @@ class Codebook(nn.Module):
             self.register_buffer("codes", torch.randn(size, dim))
         self.register_buffer("use", torch.ones(size))       # average rows a code gets in a batch
         self.register_buffer("started", torch.tensor(False))
+        self.register_buffer("revival", torch.tensor(float(revive)), persistent=False)      # see `settle`
 
     def shaped(self, rows: Tensor) -> Tensor:
         return F.normalize(rows, dim=-1) if self.normalize else rows
@@ -127,7 +128,7 @@ class Codebook(nn.Module):
             self.codes.copy_(torch.where((counts > 0).unsqueeze(1), moved, self.codes))
         self.use.copy_(use)
         share = counts.sum() / self.size
-        dead = (use < self.revive * share).nonzero().squeeze(1)
+        dead = (use < self.revival * share).nonzero().squeeze(1)
         if len(dead):
             rows = gathered(rows)
             self.place(dead, rows[torch.randint(len(rows), (len(dead),), device=rows.device)], share)
@@ -136,6 +137,13 @@ class Codebook(nn.Module):
         """Put codes somewhere new, the same on every process, as if they had always been there."""
         self.codes.data[index] = agreed(vectors)
         self.use[index] = use
+
+
+def settle(model: nn.Module, done: float) -> None:
+    """Fade revival out over the second half of a training, so that the codes kept have come to rest."""
+    for book in model.modules():
+        if isinstance(book, Codebook):
+            book.revival.fill_(book.revive * min(1.0, 2 * (1 - done)))
 
 
 class LinearCodebook(nn.Module):

@@ -20,7 +20,7 @@ class Gaussian:
     log_variance: Float[Tensor, "..."]
 
     @classmethod
-    def of(cls, both: Float[Tensor, "b 2d n"]) -> "Gaussian":
+    def of(cls, both: Float[Tensor, "b c n"]) -> "Gaussian":
         """From a network's output: means, then log variances, which are clamped; in float32."""
         mean, log_variance = both.float().chunk(2, 1)
         return cls(mean, log_variance.clamp(*LOG_VARIANCE))

@@ -76,7 +76,7 @@ class VectorQuantizer(nn.Module):
     def nearest(self, rows: Float[Tensor, "r d"]) -> Int[Tensor, "r"]:
         return nearest(self.book.shaped(self.enter(rows)), self.book.vectors)
 
-    def decode(self, codes: Int[Tensor, "b n"]) -> Float[Tensor, "b n d"]:
+    def decode(self, codes: Int[Tensor, "..."]) -> Float[Tensor, "... d"]:
         return self.leave(F.embedding(codes, self.book.vectors))
 
 

@@ -96,7 +96,7 @@ class ScalarQuantizer(nn.Module):
         grid = Grid(self.sides, rows)
         return grid.code(self.bounded(self.enter(rows), grid).round())
 
-    def decode(self, codes: Int[Tensor, "b n"]) -> Float[Tensor, "b n d"]:
+    def decode(self, codes: Int[Tensor, "..."]) -> Float[Tensor, "... d"]:
         grid = Grid(self.sides, self.scale)
         return self.back(grid.point(codes), grid)
 

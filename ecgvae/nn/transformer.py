@@ -52,7 +52,7 @@ def attend(q: Float[Tensor, "m h w d"], k: Float[Tensor, "m h v d"], v: Float[Te
     return (q * q.shape[-1] ** -0.5 @ k.mT + bias).softmax(-1) @ v
 
 
-def beside(blocks: Float[Tensor, "m h w d"]) -> Float[Tensor, "m h 3w d"]:
+def beside(blocks: Float[Tensor, "m h w d"]) -> Float[Tensor, "m h 3*w d"]:
     """Every block between its two neighbours, zeros beyond the ends."""
     padded = F.pad(blocks, (0, 0, 0, 0, 0, 0, 1, 1))
     return torch.cat([padded[:-2], blocks, padded[2:]], 2)

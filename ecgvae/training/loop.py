@@ -15,6 +15,7 @@ from ecgvae import checkpoint
 from ecgvae.data.jobs import replace
 from ecgvae.data.store import Store
 from ecgvae.models import Autoencoder, build
+from ecgvae.nn.codebook import settle
 from ecgvae.training.adversarial import Adversary
 from ecgvae.training.batches import Batch, Batches
 from ecgvae.training.log import Log
@@ -140,6 +141,7 @@ def one_step(state: State, network: nn.Module, optimizer, batch: Batch, recipe: 
     settings, model = recipe.training, state.model
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(state.step, settings)
+    settle(model, state.step / settings.steps)
     with autocast(settings.precision, batch.input.device):
         result = network(batch.input, batch.target, batch.condition)
     weights = recipe.loss.at(state.step)
