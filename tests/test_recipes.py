@@ -43,7 +43,7 @@ def script(name: str):
 
 
 def test_every_family_has_a_recipe():
-    assert {path.stem for path in RECIPES} == {*FAMILIES, "vqgan"}
+    assert {path.stem for path in RECIPES} == {*FAMILIES, "vqgan", "fsq"}
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

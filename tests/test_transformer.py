@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torch.multiprocessing as multiprocessing
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -186,8 +187,13 @@ def test_half_an_hour_takes_linear_memory():
     assert largest.elements < 1.01 * frames * max(8 * width, 2 * 3 * window)
 
 
-def test_it_compiles_as_one_graph():
+def compiled_as_one_graph(rank):
     encoder = scrambled(pair(SHAPES[0])[0], 0.1)
     compiled = torch.compile(encoder, backend="eager", fullgraph=True)
     x = torch.randn(2, 2, 60)
     torch.testing.assert_close(compiled(x), encoder(x))
+
+
+def test_it_compiles_as_one_graph():
+    """In a process of its own, where shapes are not checked: torch.compile can't see through the checks."""
+    multiprocessing.spawn(compiled_as_one_graph, nprocs=1)

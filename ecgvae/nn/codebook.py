@@ -81,7 +81,7 @@ class Codebook(nn.Module):
             self.register_buffer("codes", torch.randn(size, dim))
         self.register_buffer("use", torch.ones(size))       # average rows a code gets in a batch
         self.register_buffer("started", torch.tensor(False))
-        self.register_buffer("revival", torch.tensor(float(revive)), persistent=False)      # see `settle`
+        self.register_buffer("revival", torch.tensor(float(revive), device="cpu"), persistent=False)  # see `settle`
 
     def shaped(self, rows: Tensor) -> Tensor:
         return F.normalize(rows, dim=-1) if self.normalize else rows

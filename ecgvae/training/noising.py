@@ -68,8 +68,8 @@ class Noising:
         """The model's input and its target."""
         return self.apply(self.plan(len(x), generator), x)
 
-    def pair(self, x: Signals, y: Signals,
-             generator: torch.Generator) -> tuple[tuple[Signals, Signals], tuple[Signals, Signals]]:
+    def pair(self, x: Signals, y: Float[Tensor, "b k t"], generator: torch.Generator
+             ) -> tuple[tuple[Signals, Signals], tuple[Float[Tensor, "b k t"], Float[Tensor, "b k t"]]]:
         """Input and target of x, and of y: the same kind and level of noise in both, drawn for each."""
         plan = self.plan(len(x), generator)
         return self.apply(plan, x), self.apply(plan, y)
