@@ -1,6 +1,6 @@
 """Train every family with every backbone for the same number of steps, and print one table of them all.
 
-    python recipes/ptbxl/compare.py ptbxl.store runs/compare --steps 500
+    python recipes/ptbxl/compare.py ptbxl.store runs/compare
 
 Interrupted, it goes on where it was. Every run's report is OUT/NAME/report-SPLIT.json.
 """
@@ -30,8 +30,8 @@ from ecgvae.training.recipe import Recipe, read_recipe
 FAMILIES = ("ae", "vae", "cvae", "vqvae", "vqvae2", "vqgan")
 BACKBONES = ("conv", "transformer")
 ROUNDS = 3      # timed steps of each
-COLUMNS = ["model", "M parameters", "MFLOP/s", "records/s", "bit/s", "numbers/s", "PRDN %", "spectrum dB",
-           "codes used %", "active %", "Fréchet", "their dB"]
+COLUMNS = ["model", "M parameters", "MFLOP/s", "records/s", "bit/s", "entropy bit/s", "numbers/s", "PRDN %",
+           "spectrum dB", "codes used %", "active %", "Fréchet", "their dB"]
 
 
 def plan(family: str, backbone: str, size: str, steps: int) -> Recipe:
@@ -88,7 +88,7 @@ def row(report: dict, speed: float) -> list[str]:
     def shown(values: dict, key: str, digits: int, factor: float = 1) -> str:
         return f"{values[key] * factor:.{digits}f}" if key in values else "-"
     return [report["name"], f"{report['parameters'] / 1e6:.2f}", f"{report['mflop_per_second']:.0f}",
-            f"{speed:.0f}", shown(last, "bits_per_second", 0),
+            f"{speed:.0f}", shown(last, "bits_per_second", 0), shown(last, "entropy_bits_per_second", 0),
             shown(last, "latent_per_second", 0), f"{last['prdn']['mean']:.1f}", f"{last['spectrum_db']:.2f}",
             shown(last, "usage", 1, 100), shown(chances, "active_share", 0, 100), shown(samples, "frechet_ratio", 1),
             shown(samples, "spectrum_db", 1)]
@@ -98,7 +98,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", type=Path, help="PTB-XL store (datasets/ptbxl/prepare.py)")
     parser.add_argument("out", type=Path, help="folder for the runs and the table")
-    parser.add_argument("--steps", type=int, default=500, help="of every training (default 500)")
+    parser.add_argument("--steps", type=int, default=5500, help="of every training (default 5500)")
     parser.add_argument("--size", default="small", choices=("tiny", "small", "base"))
     parser.add_argument("--families", default=",".join(FAMILIES), help=f"some of {','.join(FAMILIES)}")
     parser.add_argument("--backbones", default=",".join(BACKBONES), help=f"some of {','.join(BACKBONES)}")
