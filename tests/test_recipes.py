@@ -77,11 +77,12 @@ def test_the_comparison_goes_on_where_it_was_and_says_the_same(store, tmp_path, 
 
 def test_the_ablation_of_noising(store, tmp_path, monkeypatch, capsys):
     noise = script("noise")
-    monkeypatch.setattr(noise, "WAYS", [{"clean": 1.0}, {"w": 0, "draw": "low-noise", "clean": 0.5}])
+    monkeypatch.setattr(noise, "WAYS", [{"clean": 1.0}, {"w": 0, "draw": "low-noise", "clean": 0.5, "artefacts": 0.5}])
     (tmp_path / "ae.yaml").write_text((FOLDER / "ae.yaml").read_text().replace("conv-small", "conv-tiny"))
     monkeypatch.setattr(sys, "argv", ["noise.py", str(store.path), str(tmp_path / "out"), "--steps", "2",
                                       "--recipe", str(tmp_path / "ae.yaml")])
     noise.main()
     shown = capsys.readouterr().out
-    assert "w = 0, t low-noise, 0.5 clean" in shown and "muscle" in shown and "nan" not in shown
+    assert "w = 0, t low-noise, 0.5 clean, 0.5 of the rest artefacts" in shown
+    assert "muscle" in shown and "nan" not in shown
     assert len(list(tmp_path.glob("out/*/report-validation.json"))) == 2

@@ -2,7 +2,8 @@
 
     python recipes/ptbxl/noise.py ptbxl.store runs/noise --recordings nstdb --steps 500
 
-w is the weight of x_0 in x_t + w x_0, t how its step is drawn, clean the share of records left as they are. Measured
+w is the weight of x_0 in x_t + w x_0, t how its step is drawn, clean the share of records left as they are; the last
+way gives half of the noised records artefacts instead, from the first half of each recording. Measured
 are PRDN of clean records, PRDN from the clean signal when noise is added at 20, 10, 5 and 0 dB, and a linear probe's
 AUC on clean and on noisy records. Interrupted, it goes on where it was.
 """
@@ -26,7 +27,8 @@ from ecgvae.training.loop import train
 from ecgvae.training.recipe import read_recipe
 
 WAYS = [{"clean": 1.0}, *({"w": w, "draw": draw, "clean": clean} for w, draw, clean in
-                          product((0, 1), ("uniform", "low-noise"), (0, 0.5)))]
+                          product((0, 1), ("uniform", "low-noise"), (0, 0.5))),
+        {"w": 1, "draw": "low-noise", "clean": 0.5, "artefacts": 0.5}]
 PROBED = "muscle", 5        # noise of the noisy records that the probe reads, and its SNR in dB
 
 
@@ -36,8 +38,9 @@ def run(way: dict, args: argparse.Namespace, store: Store) -> dict:
     path = args.out / name / f"report-{args.split}.json"
     if path.exists():
         return json.loads(path.read_text())
+    recordings = {"recordings": str(args.recordings)} if args.recordings and way.get("artefacts") else {}
     changes = [f"training.steps={args.steps}", f"training.warmup={args.steps // 10}",
-               f"training.validate_every={args.steps}", f"noise={json.dumps(way)}"]
+               f"training.validate_every={args.steps}", f"noise={json.dumps(way | recordings)}"]
     recipe = read_recipe(args.recipe, tuple(changes))
     with Progress(f"steps of {name}") as progress:
         folder = train(recipe, store, args.out / name, resume=(args.out / name / "recipe.json").exists(),
@@ -57,7 +60,8 @@ def named(report: dict) -> str:
     """How a model's input was noised, in words."""
     if report["clean"] == 1:
         return "no noise"
-    return f"w = {report['w']}, t {report['draw']}, {report['clean']:g} clean"
+    artefacts = f", {report['artefacts']:g} of the rest artefacts" if "artefacts" in report else ""
+    return f"w = {report['w']}, t {report['draw']}, {report['clean']:g} clean{artefacts}"
 
 
 def errors(report: dict, noise: str, which: str = "prdn") -> list[str]:
@@ -83,7 +87,7 @@ def main() -> None:
     parser.add_argument("store", type=Path, help="PTB-XL store (datasets/ptbxl/prepare.py)")
     parser.add_argument("out", type=Path, help="folder for the runs")
     parser.add_argument("--recipe", type=Path, default=Path(__file__).with_name("ae.yaml"), help="default ae.yaml")
-    parser.add_argument("--recordings", type=Path, help="folder of recorded noise (nstdb), tested on its second half")
+    parser.add_argument("--recordings", type=Path, help="folder of recorded noise (nstdb); its second half tests")
     parser.add_argument("--steps", type=int, default=500, help="of every training (default 500)")
     parser.add_argument("--split", default="validation", help="of the store to measure on (default validation)")
     args = parser.parse_args()
