@@ -60,7 +60,7 @@ def run(name: str, recipe: Recipe, store: Store, out: Path, split: str) -> dict:
 
 
 def speeds(recipes: dict[str, Recipe], store: Store) -> dict[str, float]:
-    """Records a second that each trains on; in turns, so that a busy machine slows all alike."""
+    """Records of 10 s that each trains on in a second; in turns, so that a busy machine slows all alike."""
     accelerator = Accelerator(mixed_precision="no")
     steps = {name: stepper(recipe, store, accelerator) for name, recipe in recipes.items()}
     times: dict[str, list[float]] = {name: [] for name in recipes}
@@ -69,7 +69,8 @@ def speeds(recipes: dict[str, Recipe], store: Store) -> dict[str, float]:
             start = time.perf_counter()
             step()
             times[name] += [time.perf_counter() - start] * (number > 0)
-    return {name: recipe.training.batch_size / statistics.median(times[name]) for name, recipe in recipes.items()}
+    return {name: recipe.training.batch_size * recipe.training.window / 10 / statistics.median(times[name])
+            for name, recipe in recipes.items()}
 
 
 def stepper(recipe: Recipe, store: Store, accelerator: Accelerator) -> Callable[[], object]:
