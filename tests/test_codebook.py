@@ -74,7 +74,7 @@ def test_kmeans_fills_a_book_larger_than_the_batch():
 def test_an_unused_code_moves_to_the_data_and_stays(decay):
     torch.manual_seed(0)
     start = torch.cat([normal(SIZE - 1, DIM), torch.full((1, DIM), 1000.)])
-    book = started(Codebook(DIM, SIZE, decay), start, use=10)
+    book = started(Codebook(DIM, SIZE, decay, revive=0.05), start, use=10)
     rows = normal(160, DIM, seed=1)
     for _ in range(400):
         book(rows)
@@ -116,7 +116,7 @@ def test_without_revival_a_lost_code_stays_lost():
 
 def test_a_book_keeps_what_it_is_given():
     book = Codebook(3, 8)
-    assert {name for name, _ in book.named_buffers()} == {"codes", "use", "started"}
+    assert set(book.state_dict()) == {"codes", "use", "started"}
     assert [name for name, _ in Codebook(3, 8, decay=None).named_parameters()] == ["codes"]
 
 
