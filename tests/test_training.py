@@ -247,6 +247,19 @@ def test_one_batch_is_learned(store, recipe):
     assert sum(losses[-5:]) / 5 < sum(losses[:5]) / 5 - 0.25       # logarithms: a quarter of the error is gone
 
 
+def test_a_training_begins_with_a_trained_model(store, recipe, tiny, learned, tmp_path):
+    trained = learned(recipe.model)
+    folder = str(checkpoint.save(trained, tmp_path / "model"))
+    state = begin(changed(recipe, start_from=folder), store, torch.device("cpu"))
+    for name, value in trained.state_dict().items():
+        assert torch.equal(state.model.state_dict()[name], value)
+        assert torch.equal(state.average.state_dict()[name], value)
+    other = changed(recipe.model_copy(update={"model": tiny(quantizer={"revive": 0.25})}), start_from=folder)
+    assert mistake(ValueError, other, store, tmp_path / "run") == (
+        f"training.start_from: {folder} has model.quantizer.revive 0.5, the recipe 0.25; wanted the same")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_step_settles_books_by_how_far_the_run_is(store, recipe):
     accelerator = Accelerator(mixed_precision="no")
     state = begin(recipe, store, accelerator.device)

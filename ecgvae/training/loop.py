@@ -2,10 +2,11 @@
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -74,11 +75,10 @@ def train(recipe: Recipe, store: Store, out: str | Path, resume: bool = False,
     """
     settings = recipe.training
     accelerator = Accelerator(mixed_precision="no")      # see `autocast`; its own is one for all runs of a process
-    run = Path(out)
+    run, state = Path(out), begin(recipe, store, accelerator.device)
     if accelerator.is_main_process:
         claim(run, recipe, store, resume)
     accelerator.wait_for_everyone()
-    state = begin(recipe, store, accelerator.device)
     if resume and (run / "state.pt").exists():
         state.load(run / "state.pt")
     if state.step == settings.steps and (run / "model").exists():
@@ -130,9 +130,18 @@ def begin(recipe: Recipe, store: Store, device: torch.device) -> State:
 def started(name: str, recipe: Recipe) -> Autoencoder:
     """The trained model that a training begins with."""
     model = checkpoint.load(name)
-    if model.settings != recipe.model:
-        raise ValueError(f"training.start_from: {name} has other settings than the recipe's model; wanted the same")
+    for path, theirs, ours in differences(model.settings.model_dump(), recipe.model.model_dump()):
+        raise ValueError(f"training.start_from: {name} has {path} {theirs}, the recipe {ours}; wanted the same")
     return model
+
+
+def differences(one: Any, other: Any, path: str = "model") -> Iterator[tuple[str, Any, Any]]:
+    """Where two trees of settings differ: the path, and both values."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in one | other:
+            yield from differences(one.get(key), other.get(key), f"{path}.{key}")
+    elif one != other:
+        yield path, one, other
 
 
 def one_step(state: State, network: nn.Module, optimizer, batch: Batch, recipe: Recipe,
