@@ -110,3 +110,15 @@ def tokens(tmp_path_factory, records, model) -> Path:
     from ecgvae.tokenizer import Tokenizer
 
     return tokenize_files([records], tmp_path_factory.mktemp("tokens") / "tokens.parquet", Tokenizer.load(model)).out
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Five records of different lengths in two folders."""
+    from stores import write_wfdb
+
+    random = np.random.default_rng(0)
+    for index, length in enumerate((300, 250, 400, 120, 1000)):
+        path = tmp_path / "source" / "ab"[index % 2] / f"r{index}"
+        write_wfdb(path, random.integers(-2000, 2000, (length, 12)))
+    return tmp_path / "source"

@@ -1,4 +1,4 @@
-"""Stores written by hand, for what needs more records than are quick to prepare."""
+"""Stores and records written by hand, and what a folder holds."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,7 @@ import numpy as np
 import pandas
 
 from ecgvae.data.store import MICROVOLTS, Store
+from ecgvae.signal import LEADS_12
 
 
 def write_store(folder: Path, signals: np.ndarray, leads: tuple[str, ...], rate: float = 100, **columns) -> Store:
@@ -22,3 +23,17 @@ def write_store(folder: Path, signals: np.ndarray, leads: tuple[str, ...], rate:
         {"format": 1, "leads": list(leads), "rate": rate, "samples": count * length, "fingerprint": "by hand",
          "source": "by-hand"}))
     return Store.open(folder)
+
+
+def write_wfdb(path, microvolts, leads=LEADS_12, rate=100, gain=1000):
+    """A format 16 record with these stored values (t, c); at 1000 a millivolt they are microvolts."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_suffix(".dat").write_bytes(microvolts.astype("<i2").tobytes())
+    lines = [f"{path.name} {len(leads)} {rate} {len(microvolts)}"]
+    lines += [f"{path.name}.dat 16 {gain}/mV 16 0 0 0 0 {lead}" for lead in leads]
+    path.with_suffix(".hea").write_text("\n".join([*lines, f"# about {path.name}"]) + "\n")
+    return microvolts
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}

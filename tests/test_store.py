@@ -1,46 +1,18 @@
 import json
 import os
-import resource
 import shutil
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas
 import pytest
 from pyarrow import parquet
 from scipy.signal import resample_poly
+from stores import content, write_wfdb
 
 from ecgvae.data import prepare
 from ecgvae.data.prepare import build_store
 from ecgvae.data.store import Store
 from ecgvae.signal import LEADS_12
-
-
-def write_wfdb(path, microvolts, leads=LEADS_12, rate=100, gain=1000):
-    """A format 16 record with these stored values (t, c); at 1000 a millivolt they are microvolts."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_suffix(".dat").write_bytes(microvolts.astype("<i2").tobytes())
-    lines = [f"{path.name} {len(leads)} {rate} {len(microvolts)}"]
-    lines += [f"{path.name}.dat 16 {gain}/mV 16 0 0 0 0 {lead}" for lead in leads]
-    path.with_suffix(".hea").write_text("\n".join([*lines, f"# about {path.name}"]) + "\n")
-    return microvolts
-
-
-@pytest.fixture
-def source(tmp_path):
-    """Five records of different lengths in two folders."""
-    random = np.random.default_rng(0)
-    for index, length in enumerate((300, 250, 400, 120, 1000)):
-        path = tmp_path / "source" / "ab"[index % 2] / f"r{index}"
-        write_wfdb(path, random.integers(-2000, 2000, (length, 12)))
-    return tmp_path / "source"
-
-
-def content(folder):
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def reasons(store):
@@ -225,97 +197,6 @@ def test_without_folds_patients_are_split_whole(tmp_path):
     assert 100 < len(parts["train"]) < 140 and len(parts["test"]) and len(parts["validation"])
     with pytest.raises(ValueError, match="wanted train, validation, test or all"):
         store.split("dev")
-
-
-def test_interrupted_it_goes_on_and_gives_the_same_bytes(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(prepare, "BATCH_RECORDS", 1)
-    unbroken = build_store(source, tmp_path / "a", workers=2)
-    done = []
-
-    def interrupt(count, total):
-        done.append(count)
-        if len(done) == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        build_store(source, tmp_path / "b", workers=1, progress=interrupt)
-    assert not (tmp_path / "b").exists() and done == [0, 1, 2]
-    resumed = build_store(source, tmp_path / "b", workers=1, progress=lambda count, total: done.append(count))
-    assert done == [0, 1, 2, 2, 3, 4, 5]
-    assert content(resumed.path) == content(unbroken.path)
-
-
-def test_interrupted_while_joining_it_goes_on(source, tmp_path, monkeypatch):
-    unbroken = build_store(source, tmp_path / "a", workers=1)
-    with monkeypatch.context() as patch:
-        patch.setattr("ecgvae.data.merge.write_table", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            build_store(source, tmp_path / "b", workers=1)
-    assert content(build_store(source, tmp_path / "b", workers=1).path) == content(unbroken.path)
-
-
-SCRIPT = """
-import os, signal, sys, time
-from pathlib import Path
-from ecgvae.data import prepare
-prepare.BATCH_RECORDS = 1
-def stop(done, total):
-    if done == 2:
-        print(*[line.split()[0] for line in os.popen(f"ps -o pid= --ppid {os.getpid()}")], flush=True)
-        os.killpg(0, signal.SIGINT) if sys.argv[3] == "INT" else os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(5)
-if __name__ == "__main__":
-    try:
-        prepare.build_store(sys.argv[1], sys.argv[2], workers=2, progress=stop)
-    except KeyboardInterrupt:
-        sys.exit(130)
-"""
-
-
-@pytest.mark.parametrize("name, code", [("INT", 130), ("KILL", -signal.SIGKILL)])
-def test_stopped_from_outside_no_worker_stays_or_complains(source, tmp_path, monkeypatch, name, code):
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    done = subprocess.run(
-        [sys.executable, script, source, tmp_path / "out", name], start_new_session=True, capture_output=True,
-        text=True, timeout=60, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-    )
-    assert done.returncode == code and "Traceback" not in done.stderr
-    assert name == "KILL" or done.stderr == ""  # of a killed process Python itself says something
-    workers = done.stdout.split()
-    assert len(workers) >= 2 and not any(alive(worker) for worker in workers)
-    assert not (tmp_path / "out").exists() and len(list((tmp_path / "out.partial").glob("part-*"))) >= 2
-    monkeypatch.setattr(prepare, "BATCH_RECORDS", 1)
-    resumed = build_store(source, tmp_path / "out", workers=1)
-    assert content(resumed.path) == content(build_store(source, tmp_path / "unbroken", workers=1).path)
-
-
-def alive(process):
-    """Whether a process is still at work a moment later."""
-    for _ in range(50):
-        try:
-            state = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
-        except FileNotFoundError:
-            return False
-        if state == "Z":
-            return False
-        signal.sigtimedwait([], 0.1)
-    return True
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_full_disk_is_one_error_and_can_be_gone_on_from(source, tmp_path, monkeypatch, workers):
-    monkeypatch.setattr(prepare, "BATCH_RECORDS", 2)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, hard))
-    try:
-        with pytest.raises(OSError, match="File too large: '.*out.partial/part-") as caught:
-            build_store(source, tmp_path / "out", workers=workers)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert "\n" not in str(caught.value) and not (tmp_path / "out").exists()
-    assert not list(tmp_path.glob("**/*.tmp"))
-    assert len(build_store(source, tmp_path / "out", workers=1)) == 5
 
 
 def spoil_manifest(out):

@@ -31,8 +31,11 @@ def gathered(rows: Float[Tensor, "r d"]) -> Float[Tensor, "s d"]:
 
 
 def joined(rows: Float[Tensor, "r d"]) -> Float[Tensor, "s d"]:
-    """The same, for a loss of all of them: a process's own rows keep a gradient, as large as the mean over processes
-    needs that of one process with all rows to be equalled."""
+    """The rows of all processes, for a loss of them all.
+
+    A process's own rows keep a gradient, times the number of processes: the mean over processes, which training
+    takes, is then the gradient that one process with all rows would have.
+    """
     if not together():
         return rows
     every, start, world = gathered(rows.detach()), dist.get_rank() * len(rows), dist.get_world_size()

@@ -30,6 +30,7 @@ from ecgvae.training.recipe import Recipe, read_recipe
 FAMILIES = ("ae", "vae", "cvae", "vqvae", "vqvae2", "vqgan")
 BACKBONES = ("conv", "transformer")
 ROUNDS = 3      # timed steps of each
+SECONDS = 10    # of a record
 COLUMNS = ["model", "M parameters", "MFLOP/s", "records/s", "bit/s", "entropy bit/s", "numbers/s", "PRDN %",
            "spectrum dB", "codes used %", "active %", "Fréchet", "their dB"]
 
@@ -69,7 +70,7 @@ def speeds(recipes: dict[str, Recipe], store: Store) -> dict[str, float]:
             start = time.perf_counter()
             step()
             times[name] += [time.perf_counter() - start] * (number > 0)
-    return {name: recipe.training.batch_size * recipe.training.window / 10 / statistics.median(times[name])
+    return {name: recipe.training.batch_size * recipe.training.window / SECONDS / statistics.median(times[name])
             for name, recipe in recipes.items()}
 
 
