@@ -7,7 +7,7 @@ import numpy as np
 from ecgvae import metrics
 from ecgvae.batch import detokenize_files, refuse, tokenize_files
 from ecgvae.data.tokens import open_tokens
-from ecgvae.plot import plot_comparison
+from ecgvae.plotting import plot_comparison
 from ecgvae.signal import read_record
 from ecgvae.synthetic import write_demo_records
 from ecgvae.tokenizer import Tokenizer

@@ -7,8 +7,8 @@ from pathlib import Path
 from ecgvae import checkpoint, metrics
 from ecgvae.data.store import Store
 from ecgvae.data.tokens import Stream, open_tokens
-from ecgvae.paper import SHOWN
-from ecgvae.plot import plot_record, plot_tokens
+from ecgvae.plotting import plot_record, plot_tokens
+from ecgvae.plotting.paper import SHOWN
 from ecgvae.signal import open_record
 
 

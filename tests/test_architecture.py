@@ -16,8 +16,8 @@ LAYERS = {
     "models": 2,
     "checkpoint": 3, "data": 3,
     "tokenizer": 4,
-    "training": 5, "evaluation": 5, "batch": 5, "plot": 5, "paper": 5, "demo": 5,
-    "inspection": 6, "catalogue": 6, "terminal": 6, "cli": 6, "__main__": 6,
+    "training": 5, "evaluation": 5, "batch": 5, "plotting": 5, "demo": 5,
+    "inspection": 6, "catalogue": 6, "cli": 6, "__main__": 6,
 }
 OUTSIDE = {"datasets", "recipes", "benchmarks", "tests"}      # scripts, which import the package and not the reverse
 SLOW = {"torch", "wfdb", "pandas", "matplotlib", "scipy", "pyarrow", "accelerate"}

@@ -8,7 +8,7 @@ from ecgvae.data.dataset import Windows
 from ecgvae.data.store import Store
 from ecgvae.metrics import prdn, summary
 from ecgvae.models import Autoencoder
-from ecgvae.plot import plot_comparison
+from ecgvae.plotting import plot_comparison
 from ecgvae.signal import Record, SignalSpec
 
 RECORDS, PICTURES, SECONDS = 128, 3, 10

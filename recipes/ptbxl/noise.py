@@ -16,13 +16,13 @@ from pathlib import Path
 
 import torch
 
+from ecgvae.cli.terminal import Progress, show_table
 from ecgvae.data.jobs import replace
 from ecgvae.data.store import Store
 from ecgvae.evaluation.batches import load
 from ecgvae.evaluation.denoising import LEVELS, denoising, unheard
 from ecgvae.evaluation.probe import probe
 from ecgvae.evaluation.reconstruction import evaluate
-from ecgvae.terminal import Progress, show_table
 from ecgvae.training.loop import train
 from ecgvae.training.recipe import read_recipe
 

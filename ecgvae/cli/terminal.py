@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import typer
 from typer.core import TyperGroup
@@ -76,6 +77,17 @@ def list_remarks(title: str, remarks: Sequence[tuple[str, str]], most: int = 20)
         say(f"  {name}: {remark}")
     if len(remarks) > most:
         say(f"  and {len(remarks) - most:,} more")
+
+
+def list_left_out(remarks: Sequence[tuple[str, str]], path: Path | None = None) -> None:
+    """Tell which records were left out and why, in a CSV file too where there is a path."""
+    if path:
+        from ecgvae.data.merge import write_skipped
+
+        write_skipped(remarks, path)
+    list_remarks("left out", remarks)
+    if any("the model wants" in reason for _, reason in remarks):
+        say("  (with --missing-leads zero, leads that a record lacks are taken as 0 mV)")
 
 
 def show_json(values) -> None:

@@ -13,9 +13,9 @@ import torch
 from commands import call, mistake
 
 from ecgvae import batch, checkpoint, demo
+from ecgvae.cli.terminal import Progress, duration, finite
 from ecgvae.data.tokens import open_tokens
 from ecgvae.signal import read_record
-from ecgvae.terminal import Progress, duration, finite
 from ecgvae.tokenizer import Tokenizer
 
 VERBS = ("prepare", "train", "tokenize", "detokenize", "evaluate", "info", "plot", "demo")

@@ -11,7 +11,7 @@ import pytest
 from ecgvae.data.store import Store
 from ecgvae.signal import LEADS_12, read_record
 
-SCRIPT = Path(__file__).parents[1] / "datasets" / "ptbxl" / "prepare.py"
+SCRIPT = Path(__file__).parents[2] / "datasets" / "ptbxl" / "prepare.py"
 
 DATABASE = """\
 ecg_id,patient_id,age,sex,scp_codes,strat_fold,filename_lr,filename_hr

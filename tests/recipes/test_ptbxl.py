@@ -16,7 +16,7 @@ from ecgvae.synthetic import CONDITIONS, simulate
 from ecgvae.training.loop import train
 from ecgvae.training.recipe import read_recipe
 
-FOLDER = Path(__file__).parent.parent / "recipes" / "ptbxl"
+FOLDER = Path(__file__).parents[2] / "recipes" / "ptbxl"
 RECIPES = sorted(FOLDER.glob("*.yaml"))
 SHORT = ("training.steps=2", "training.batch_size=4", "training.validate_every=2")
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.signal import resample_poly, welch
 from wfdb import rdrecord
 
-from ecgvae import noise, plot
+from ecgvae import noise, plotting
 from ecgvae.noise import KINDS, SCHEDULES, Recordings, alpha_bars, at_snr, corruptions
 from ecgvae.noise.artefacts import SYNTHETIC, drop_out
 from ecgvae.signal import Record, write_record
@@ -272,8 +272,8 @@ def test_the_stress_test_database_is_read_by_halves(data):
 
 def test_the_plot_shows_what_the_closed_form_says(tmp_path, monkeypatch):
     figures = []
-    monkeypatch.setattr(plot, "_save", lambda figure, path: figures.append(figure) or path)
-    plot.plot_noise(tmp_path / "noise.png", steps=200)
+    monkeypatch.setattr("ecgvae.plotting.curves.save_figure", lambda figure, path: figures.append(figure) or path)
+    plotting.plot_noise(tmp_path / "noise.png", steps=200)
     lines = {line.get_label(): line.get_ydata() for line in figures[0].axes[0].lines}
     for schedule in SCHEDULES:
         for w in (0, 1):

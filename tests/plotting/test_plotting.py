@@ -7,8 +7,8 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from ecgvae import metrics, plot
-from ecgvae.paper import HEADER, MARGIN, PULSE, lay_out, sheet
+from ecgvae import metrics, plotting
+from ecgvae.plotting.paper import HEADER, MARGIN, PULSE, lay_out, sheet
 from ecgvae.signal import LEADS_12, Record, open_record, write_record
 
 ORDER = ["I", "aVR", "V1", "V4", "II", "aVL", "V2", "V5", "III", "aVF", "V3", "V6", "II"]
@@ -31,7 +31,7 @@ def red_pixels(path) -> int:
 
 @pytest.mark.parametrize(("suffix", "magic"), [(".png", b"\x89PNG"), (".pdf", b"%PDF"), (".SVG", b"<?xml")])
 def test_formats_by_suffix(tmp_path, record, suffix, magic):
-    path = plot.plot_record(record, tmp_path / "new" / f"figure{suffix}")
+    path = plotting.plot_record(record, tmp_path / "new" / f"figure{suffix}")
     assert path.read_bytes().startswith(magic)
     assert list(path.parent.iterdir()) == [path]
 
@@ -39,7 +39,7 @@ def test_formats_by_suffix(tmp_path, record, suffix, magic):
 @pytest.mark.parametrize("name", ["figure.bmp", "figure", "figure.png.exe"])
 def test_other_suffixes_are_refused(tmp_path, record, name):
     with pytest.raises(ValueError, match=r"\.png, \.pdf, \.svg are wanted"):
-        plot.plot_record(record, tmp_path / name)
+        plotting.plot_record(record, tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 
@@ -47,9 +47,9 @@ def test_an_existing_figure_stays_unless_asked(tmp_path, record):
     path = tmp_path / "figure.png"
     path.write_text("mine")
     with pytest.raises(FileExistsError, match="figure.png exists"):
-        plot.plot_record(record, path)
+        plotting.plot_record(record, path)
     assert path.read_text() == "mine"
-    plot.plot_record(record, path, overwrite=True)
+    plotting.plot_record(record, path, overwrite=True)
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
@@ -62,7 +62,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, record, monkeypatch):
     path.write_text("before")
     monkeypatch.setattr(Figure, "savefig", fill)
     with pytest.raises(OSError, match="No space"):
-        plot.plot_record(record, path, overwrite=True)
+        plotting.plot_record(record, path, overwrite=True)
     assert [file.read_text() for file in tmp_path.iterdir()] == ["before"]
 
 
@@ -125,8 +125,8 @@ def test_rows_do_not_meet(record):
 
 def test_the_reconstruction_is_red_and_its_prdn_in_the_title(tmp_path, record):
     other = replace(record, signal=record.signal * np.float32(0.9))
-    assert red_pixels(plot.plot_record(record, tmp_path / "alone.png")) == 0
-    assert red_pixels(plot.plot_record(record, tmp_path / "both.png", overlay=other)) > 1000
+    assert red_pixels(plotting.plot_record(record, tmp_path / "alone.png")) == 0
+    assert red_pixels(plotting.plot_record(record, tmp_path / "both.png", overlay=other)) > 1000
     prdn = metrics.prdn(record.signal, other.signal).mean()
     assert lay_out(record, other).title == f"waves · PRDN {prdn:.1f} %" == "waves · PRDN 10.0 %"
     assert lay_out(record, other, title="mine").title == "mine · PRDN 10.0 %"
@@ -145,20 +145,20 @@ def test_missing_samples_and_odd_names(tmp_path, record):
     signal = record.signal.copy()
     signal[0], signal[3, 100:600] = np.nan, np.nan
     odd = replace(record, signal=signal, name="costs $5_{x}$ % \\frac")
-    assert plot.plot_record(odd, tmp_path / "odd.png", overlay=odd).stat().st_size > 10_000
+    assert plotting.plot_record(odd, tmp_path / "odd.png", overlay=odd).stat().st_size > 10_000
 
 
 def test_nothing_to_draw(tmp_path):
     with pytest.raises(ValueError, match="empty has no samples"):
-        plot.plot_record(Record(np.zeros((1, 0)), 100, ("II",), name="empty"), tmp_path / "figure.png")
+        plotting.plot_record(Record(np.zeros((1, 0)), 100, ("II",), name="empty"), tmp_path / "figure.png")
     with pytest.raises(ValueError, match="at least one pair"):
-        plot.plot_comparison([], tmp_path / "figure.png")
+        plotting.plot_comparison([], tmp_path / "figure.png")
 
 
 @pytest.mark.parametrize(("count", "columns"), [(2, 1), (5, 2)])
 def test_comparison_has_a_panel_a_pair(tmp_path, record, count, columns):
-    single = imread(plot.plot_record(record, tmp_path / "one.png", overlay=record)).shape
-    many = imread(plot.plot_comparison([(record, record)] * count, tmp_path / "many.png")).shape
+    single = imread(plotting.plot_record(record, tmp_path / "one.png", overlay=record)).shape
+    many = imread(plotting.plot_comparison([(record, record)] * count, tmp_path / "many.png")).shape
     mm = 150 / 25.4
     assert many[1] == pytest.approx(columns * (single[1] - MARGIN * mm) + MARGIN * mm, abs=2)
     assert many[0] == pytest.approx(-(-count // columns) * (single[0] - MARGIN * mm) + MARGIN * mm, abs=2)
@@ -166,9 +166,9 @@ def test_comparison_has_a_panel_a_pair(tmp_path, record, count, columns):
 
 def test_tokens_have_a_colour_a_code_under_the_trace(tmp_path, record, monkeypatch):
     figures = []
-    monkeypatch.setattr(plot, "_save", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr("ecgvae.plotting.tokens.save_figure", lambda figure, path: figures.append(figure))
     codes = [np.array([5, 6, 5, 900] * 31), np.arange(31, dtype=np.uint16)]
-    plot.plot_tokens(record, codes, [8, 32], 100, tmp_path / "tokens.png")
+    plotting.plot_tokens(record, codes, [8, 32], 100, tmp_path / "tokens.png")
     first, second = figures[0].axes[0].collections[-2:]
     colours = first.get_facecolors()
     assert len(colours) == 124 and len(second.get_paths()) == 31
@@ -179,7 +179,7 @@ def test_tokens_have_a_colour_a_code_under_the_trace(tmp_path, record, monkeypat
 
 
 def test_tokens_as_a_file(tmp_path, record):
-    path = plot.plot_tokens(
+    path = plotting.plot_tokens(
         record, [np.zeros(125, dtype=np.uint16), np.zeros(0)], [8, 8], 100, tmp_path / "a.png"
     )
     assert path.stat().st_size > 10_000
@@ -188,10 +188,10 @@ def test_tokens_as_a_file(tmp_path, record):
 def test_curves(tmp_path, monkeypatch):
     log = tmp_path / "log.csv"
     log.write_text("step,loss,validation,device,empty\n1,100,,cpu,\n2,10,7,cpu,\n3,1,,cpu,\n")
-    assert plot.plot_curves(log, tmp_path / "curves.svg").stat().st_size > 1000
+    assert plotting.plot_curves(log, tmp_path / "curves.svg").stat().st_size > 1000
     figures = []
-    monkeypatch.setattr(plot, "_save", lambda figure, path: figures.append(figure))
-    plot.plot_curves(log, tmp_path / "curves.png")
+    monkeypatch.setattr("ecgvae.plotting.curves.save_figure", lambda figure, path: figures.append(figure))
+    plotting.plot_curves(log, tmp_path / "curves.png")
     loss, validation = figures[0].axes
     assert [axes.get_title() for axes in figures[0].axes] == ["loss", "validation"]
     assert (loss.get_yscale(), validation.get_yscale()) == ("log", "linear")
@@ -203,12 +203,12 @@ def test_curves_need_steps_and_numbers(tmp_path, text):
     log = tmp_path / "log.csv"
     log.write_text(text)
     with pytest.raises(ValueError):
-        plot.plot_curves(log, tmp_path / "curves.png")
+        plotting.plot_curves(log, tmp_path / "curves.png")
 
 
 def test_matplotlib_loads_when_needed_and_never_pyplot(tmp_path):
     code = (
-        "import sys, numpy as np; from ecgvae.plot import plot_record; from ecgvae.signal import Record;"
+        "import sys, numpy as np; from ecgvae.plotting import plot_record; from ecgvae.signal import Record;"
         "assert 'matplotlib' not in sys.modules;"
         "plot_record(Record(np.zeros((1, 9)), 9, ('II',)), sys.argv[1]);"
         "assert 'matplotlib.pyplot' not in sys.modules"

@@ -65,7 +65,7 @@ def test_stopped_from_outside_no_worker_stays_or_complains(source, tmp_path, mon
     script.write_text(SCRIPT)
     done = subprocess.run(
         [sys.executable, script, source, tmp_path / "out", name], start_new_session=True, capture_output=True,
-        text=True, timeout=60, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        text=True, timeout=60, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     assert done.returncode == code and "Traceback" not in done.stderr
     assert name == "KILL" or done.stderr == ""  # of a killed process Python itself says something
