@@ -29,7 +29,7 @@ def load(folder: Path) -> tuple[np.ndarray, np.ndarray, float]:
     if (folder / "manifest.json").exists():
         from ecgvae.data.store import Store
 
-        store = Store.open(folder)
+        store = Store(folder)
         rows = [list(store.leads).index(lead) for lead in LEADS]
         signals = [store.signal(i)[rows] for i in range(len(store))]
         return np.stack(signals) * 1000, store.records["fold"].to_numpy(), store.rate

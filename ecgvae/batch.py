@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ecgvae.data import jobs
 from ecgvae.data.collection import Collection, Entry
-from ecgvae.data.prepare import one_line
+from ecgvae.data.prepare import error_text
 from ecgvae.data.tokens import TokenFile, merge_tokens, open_tokens, write_tokens
 from ecgvae.signal import write_record
 from ecgvae.tokenizer import Tokenizer
@@ -34,7 +34,7 @@ class Summary:
     noted: Remarks = ()
 
 
-class NothingDone(ValueError):
+class NoUsableRecords(ValueError):
     """No record of a collection could be used; `skipped` says why."""
 
     def __init__(self, skipped: Remarks):
@@ -62,7 +62,7 @@ def tokenize_files(sources: Iterable[str | Path], out: str | Path, tokenizer: To
     listed. Under `accelerate launch` each process takes its share, and only the first returns a summary.
     """
     out = Path(out)
-    refuse(out, overwrite)
+    check_free(out, overwrite)
     work = Tokenizing(Collection(sources), tokenizer, tokenizer.checked(codebooks), missing, batch_size)
     batches = list(work.collection.batches(PART_RECORDS, PART_SAMPLES))
     group = processes()
@@ -76,7 +76,7 @@ def tokenize_files(sources: Iterable[str | Path], out: str | Path, tokenizer: To
         for index, path in pending:
             if first:
                 progress(done, total)
-            jobs.replace(path, lambda folder, batch=batches[index]: work.write(folder, batch))
+            jobs.write_atomically(path, lambda folder, batch=batches[index]: work.write(folder, batch))
             done += len(batches[index])
         if group is not None:
             group.wait_for_everyone()
@@ -88,7 +88,7 @@ def begin(out: Path, facts: dict, overwrite: bool) -> jobs.Parts:
     return jobs.Parts(out.with_name(out.name + ".partial"), facts, overwrite)
 
 
-def refuse(out: Path, overwrite: bool) -> None:
+def check_free(out: Path, overwrite: bool) -> None:
     if out.exists() and not overwrite:
         raise FileExistsError(f"{out} exists; use --overwrite")
 
@@ -134,10 +134,10 @@ class Tokenizing:
                 records.append(self.collection.open(entry))
                 entries.append(entry)
             except (ValueError, OSError) as error:
-                skipped.append((str(entry), one_line(error)))
+                skipped.append((str(entry), error_text(error)))
         bad: dict[int, Exception] = {}
         made = self.tokenizer.encode_many(records, self.codebooks, self.missing, self.batch_size, bad.__setitem__)
-        skipped += [(str(entries[index]), one_line(error)) for index, error in bad.items()]
+        skipped += [(str(entries[index]), error_text(error)) for index, error in bad.items()]
         good = [entry for index, entry in enumerate(entries) if index not in bad]
         for entry, tokens in zip(good, made, strict=True):
             yield self.collection.traced(entry, tokens, self.tokenizer.model.signal.rate)
@@ -151,7 +151,7 @@ def join(parts: jobs.Parts, out: Path, overwrite: bool) -> Summary:
                       for key in ("skipped", "noted"))
     if not records:
         parts.remove()
-        raise NothingDone(skipped)
+        raise NoUsableRecords(skipped)
     merge_tokens([path / "tokens.parquet" for path in parts.paths()], out, overwrite)
     parts.remove()
     return Summary(out, records, seconds, skipped, noted)
@@ -169,7 +169,7 @@ def load_tokenizer(file: TokenFile, model: str | Path | None = None, device: str
     if file.header.tokenizer != tokenizer.identity:
         raise ValueError(f"{file.path} is from the tokenizer {file.header.tokenizer} ({file.header.model}); "
                          f"{tokenizer.name} is {tokenizer.identity}")
-    expected = tokenizer.header(len(file.header.streams))
+    expected = tokenizer.header(len(file.header.codebooks))
     if file.header != replace(expected, model=file.header.model):
         raise ValueError(f"{file.path} is damaged: its header differs from that of its tokenizer")
     return tokenizer
@@ -184,7 +184,7 @@ def detokenize_files(path: str | Path, out: str | Path, model: str | Path | None
     has its first sample added to its name. Interrupted, it goes on from OUT.partial when called again.
     """
     out = Path(out)
-    refuse(out, overwrite)
+    check_free(out, overwrite)
     file = open_tokens(path)
     tokenizer = load_tokenizer(file, model, device)
     status = file.path.stat()
@@ -199,12 +199,12 @@ def detokenize_files(path: str | Path, out: str | Path, model: str | Path | None
                     write_record(tokenizer.decode(tokens, original), folder, name)
                 seconds += tokens.samples / file.header.rate
             except ValueError as error:
-                skipped.append((name, one_line(error)))
+                skipped.append((name, error_text(error)))
         if len(skipped) < len(file):
             move(folder, out)
         parts.remove()
     if len(skipped) == len(file):
-        raise NothingDone(tuple(skipped))
+        raise NoUsableRecords(tuple(skipped))
     return Summary(out, len(file) - len(skipped), seconds, tuple(skipped))
 
 

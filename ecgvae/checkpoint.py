@@ -5,6 +5,10 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 FORMAT = 1
 PRETRAINED = Path(__file__).parent / "pretrained"
@@ -81,8 +85,8 @@ def config(model: str | Path) -> dict:
     return values
 
 
-def load(model: str | Path):
-    """The module of a shipped name or a folder, in evaluation mode on the CPU; every weight must be there and fit.
+def load(model: str | Path, device: str = "cpu"):
+    """The module of a shipped name or a folder, in evaluation mode on a device; every weight must be there and fit.
 
     Memory is taken for the weights in the file alone, whatever its config.json claims.
     """
@@ -90,12 +94,12 @@ def load(model: str | Path):
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from ecgvae.models import build, settings_of
+    from ecgvae.models import build, parse_settings
 
     folder = locate(model)
     path, values = folder / "model.safetensors", config(folder)["model"]
     try:
-        settings = settings_of(values)
+        settings = parse_settings(values)
     except ValueError as error:
         raise ValueError(f"{folder / 'config.json'} is no model this version knows: {error}") from None
     try:
@@ -110,7 +114,19 @@ def load(model: str | Path):
     for name, value in module.state_dict().items():
         if value.dtype != types[name]:
             raise ValueError(f"{path} has {name} in {value.dtype}; wanted {types[name]}")
-    return module.eval()
+    return module.eval().to(select_device(device))
+
+
+def select_device(device: str) -> "torch.device":
+    """The device of a name; "auto" is a GPU where there is one. ValueError if torch can't use it."""
+    import torch
+
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device {device}: {str(error).splitlines()[0]}") from None
 
 
 def identity(module) -> str:

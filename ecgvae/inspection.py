@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ecgvae import checkpoint, metrics
+from ecgvae.codebooks import CodebookSpec
 from ecgvae.data.store import Store
-from ecgvae.data.tokens import Stream, open_tokens
+from ecgvae.data.tokens import open_tokens
 from ecgvae.plotting import plot_record, plot_tokens
 from ecgvae.plotting.paper import SHOWN
 from ecgvae.signal import open_record
@@ -42,10 +43,10 @@ def is_parquet(path: Path) -> bool:
         return file.read(4) == b"PAR1"
 
 
-def streams_in_words(streams: Iterable[Stream], rate: float) -> dict:
+def streams_in_words(streams: Iterable[CodebookSpec], rate: float) -> dict:
     streams = list(streams)
     return {
-        "streams": [f"{count} of {stream.size} codes, one every {1000 * stream.hop / rate:g} ms"
+        "codebooks": [f"{count} of {stream.size} codes, one every {1000 * stream.hop / rate:g} ms"
                     for stream, count in Counter(streams).items()],
         "bits_per_second": metrics.bits_per_second(streams, rate),
     }
@@ -70,8 +71,8 @@ def latent_in_words(module) -> dict:
     """Streams of codes, or numbers."""
     from ecgvae.evaluation.reconstruction import latent
 
-    if module.streams:
-        return streams_in_words((Stream(*stream) for stream in module.streams), module.signal.rate)
+    if module.codebook_specs:
+        return streams_in_words(module.codebook_specs, module.signal.rate)
     words = f"{module.settings.latent} numbers every {1000 * module.hop / module.signal.rate:g} ms"
     return {"latent": words, **latent(module)}
 
@@ -83,12 +84,12 @@ def describe_tokens(path: Path) -> dict:
     return {
         "kind": "tokens", "path": str(path), "model": header.model, "identity": header.tokenizer,
         "records": len(file), "seconds": sum(samples) / header.rate, "rate": header.rate, "leads": list(header.leads),
-        **streams_in_words(header.streams, header.rate),
+        **streams_in_words(header.codebooks, header.rate),
     }
 
 
 def describe_store(path: Path) -> dict:
-    store = Store.open(path)
+    store = Store(path)
     table = store.records
     labels = [column for column in table if column not in ("name", "start", "offset", "length", "rate", "samples",
                                                             "notes", "comments")]
@@ -105,7 +106,7 @@ def describe_record(path: Path) -> dict:
     record = open_record(path)
     return {
         "kind": "record", "path": str(record.path), "leads": list(record.leads), "rate": record.rate,
-        "samples": record.samples, "seconds": record.duration, "left_out": list(record.left_out),
+        "samples": record.samples, "seconds": record.duration, "skipped_channels": list(record.skipped_channels),
         "comments": list(record.comments),
     }
 
@@ -114,9 +115,9 @@ def draw_record(path: Path, out: Path, model: str | None = None, device: str = "
     """Draw a record on ECG paper, and over it what comes back from a model."""
     record, overlay = open_record(path), None
     if model:
-        from ecgvae.evaluation.batches import load, restore
+        from ecgvae.evaluation.batches import restore
 
-        overlay = restore(load(model, device), record.read(0, round(SHOWN * record.rate)))
+        overlay = restore(checkpoint.load(model, device), record.read(0, round(SHOWN * record.rate)))
     plot_record(record, out, overlay, overwrite=overwrite)
 
 
@@ -130,5 +131,5 @@ def draw_tokens(path: Path, out: Path, name: str | None = None, model: str | Non
     if tokens is None:
         raise ValueError(f"{path} has no record {name or 'at all'}")
     decoded = load_tokenizer(file, model, device).decode(tokens, original=False)
-    hops = [stream.hop for stream in file.header.streams]
+    hops = [stream.hop for stream in file.header.codebooks]
     plot_tokens(decoded, tokens.codes, hops, file.header.rate, out, overwrite=overwrite)

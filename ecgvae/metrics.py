@@ -1,17 +1,11 @@
 """How close a reconstruction is, how close two sets of signals are, and how well codes are used."""
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-
-class CodeStream(Protocol):
-    """A stream of codes: `hop` samples a code, drawn from `size` codes."""
-
-    hop: int
-    size: int
+from ecgvae.codebooks import CodebookSpec
 
 
 def prdn(x: ArrayLike, y: ArrayLike) -> np.ndarray:
@@ -115,7 +109,7 @@ def perplexity(codes: ArrayLike, size: int) -> float:
     return 2 ** entropy(codes, size)
 
 
-def bits_per_second(streams: Iterable[CodeStream], rate: float, bits: Sequence[float] | None = None) -> float:
+def bits_per_second(streams: Iterable[CodebookSpec], rate: float, bits: Sequence[float] | None = None) -> float:
     """Bits that the streams of a signal at `rate` Hz take in a second.
 
     `bits` is what a code of each stream costs, such as its entropy; left out, every code has the same whole

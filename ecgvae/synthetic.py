@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgvae.signal import INDEPENDENT_8, LEADS_12, Record, expansion, write_record
+from ecgvae.signal import INDEPENDENT_8, LEADS_12, Record, lead_expansion, write_record
 
 # I, II, V1-V6 from the Frank leads: x to the left, y to the feet, z to the back (Dower et al. 1980, Clin
 # Cardiol 3:87; the matrix that Edenbrandt and Pahlm 1988, J Electrocardiol 21:361, inverted).
@@ -58,7 +58,7 @@ def paced(time: float, random: np.random.Generator) -> float:
 
 
 @dataclass(frozen=True)
-class Condition:
+class Heart:
     """A heart: beats a minute, the waves of a beat, `conduction` seconds more of PR, and what else there is.
 
     `ectopic` ventricular waves replace a beat in every few, early; `fibrillation` is the vector of f waves.
@@ -71,7 +71,7 @@ class Condition:
     ventricles: Waves = QRS
     recovery: Waves = T
     fibrillation: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    ectopic: "Condition | None" = None
+    ectopic: "Heart | None" = None
 
     def waves(self, interval: float) -> np.ndarray:
         """The waves of a beat that lasts `interval` seconds, repolarization scaled by its root (Bazett)."""
@@ -80,7 +80,7 @@ class Condition:
         return np.concatenate([atria, self.ventricles, np.array(self.recovery) * [stretch, stretch, 1, 1, 1]])
 
 
-ECTOPIC = Condition(
+ECTOPIC = Heart(
     atria=(),
     ventricles=(
         (-0.045, 0.018, 0.25, 0.45, 0.10),
@@ -89,14 +89,14 @@ ECTOPIC = Condition(
     ),
     recovery=((0.17, 0.045, -0.10, -0.20, -0.25), (0.26, 0.050, -0.25, -0.45, -0.40)),
 )
-HEARTS: dict[str, Condition] = {
-    "normal": Condition(),
-    "sinus bradycardia": Condition(rate=44),
-    "sinus tachycardia": Condition(rate=128),
-    "atrial fibrillation": Condition(rate=95, rhythm=irregular, atria=(), fibrillation=(-0.02, 0.045, -0.07)),
-    "premature ventricular beats": Condition(rate=75, ectopic=ECTOPIC),
-    "first-degree atrioventricular block": Condition(rate=66, conduction=0.13),
-    "right bundle branch block": Condition(
+HEARTS: dict[str, Heart] = {
+    "normal": Heart(),
+    "sinus bradycardia": Heart(rate=44),
+    "sinus tachycardia": Heart(rate=128),
+    "atrial fibrillation": Heart(rate=95, rhythm=irregular, atria=(), fibrillation=(-0.02, 0.045, -0.07)),
+    "premature ventricular beats": Heart(rate=75, ectopic=ECTOPIC),
+    "first-degree atrioventricular block": Heart(rate=66, conduction=0.13),
+    "right bundle branch block": Heart(
         ventricles=(
             SEPTUM,
             FREE_WALL,
@@ -106,7 +106,7 @@ HEARTS: dict[str, Condition] = {
         ),
         recovery=((0.21, 0.050, 0.08, 0.04, 0.10), (0.27, 0.035, 0.18, 0.12, 0.12)),
     ),
-    "left bundle branch block": Condition(
+    "left bundle branch block": Heart(
         ventricles=(
             (-0.022, 0.013, 0.54, 0.42, 0.75),
             (0.008, 0.015, 0.42, 0.40, 1.45),
@@ -115,7 +115,7 @@ HEARTS: dict[str, Condition] = {
         ),
         recovery=((0.18, 0.060, -0.18, -0.06, -0.26), (0.28, 0.040, -0.16, -0.02, -0.34)),
     ),
-    "left ventricular hypertrophy": Condition(
+    "left ventricular hypertrophy": Heart(
         ventricles=(
             (-0.032, 0.010, -0.12, -0.05, -0.22),
             (0.000, 0.012, 2.10, 0.62, 0.62),
@@ -123,7 +123,7 @@ HEARTS: dict[str, Condition] = {
         ),
         recovery=((0.13, 0.045, -0.09, -0.03, -0.08), (0.25, 0.040, -0.28, -0.08, -0.26)),
     ),
-    "anterior ST elevation": Condition(
+    "anterior ST elevation": Heart(
         rate=86,
         ventricles=((-0.028, 0.011, -0.05, -0.04, 0.14), (0.000, 0.010, 0.85, 0.70, 0.42), BASE),
         recovery=(
@@ -132,7 +132,7 @@ HEARTS: dict[str, Condition] = {
             (0.250, 0.045, 0.22, 0.02, -0.36),
         ),
     ),
-    "inferior ST elevation": Condition(
+    "inferior ST elevation": Heart(
         rate=58,
         ventricles=((-0.028, 0.011, -0.02, -0.26, -0.20), (0.000, 0.010, 1.00, 0.78, 0.26), BASE),
         recovery=(
@@ -141,7 +141,7 @@ HEARTS: dict[str, Condition] = {
             (0.250, 0.045, 0.06, 0.36, -0.04),
         ),
     ),
-    "ventricular pacing": Condition(
+    "ventricular pacing": Heart(
         rate=70,
         rhythm=paced,
         atria=(),
@@ -168,7 +168,7 @@ def simulate(condition: str, seconds: float = 10, rate: float = 500, seed: int =
     heart = _heart_vector(HEARTS[condition], samples, rate, random)
     signal = DOWER @ _rotation(random) @ heart * random.lognormal(0, 0.06) + _noise(samples, rate, random)
     return Record(
-        signal=(expansion(LEADS_12, INDEPENDENT_8) @ signal).astype(np.float32),
+        signal=(lead_expansion(LEADS_12, INDEPENDENT_8) @ signal).astype(np.float32),
         rate=rate,
         leads=LEADS_12,
         name=condition.replace(" ", "_").replace("-", "_"),
@@ -188,7 +188,7 @@ def write_demo_records(folder: str | Path, count: int = 12, overwrite: bool = Fa
 
 
 def _beats(
-    condition: Condition, seconds: float, random: np.random.Generator
+    condition: Heart, seconds: float, random: np.random.Generator
 ) -> Iterator[tuple[float, np.ndarray]]:
     """The time of every beat's R wave and the waves around it."""
     pace = 60 / condition.rate * random.uniform(0.95, 1.05)
@@ -204,7 +204,7 @@ def _beats(
         time += interval
 
 
-def _heart_vector(condition: Condition, samples: int, rate: float, random: np.random.Generator) -> np.ndarray:
+def _heart_vector(condition: Heart, samples: int, rate: float, random: np.random.Generator) -> np.ndarray:
     """The vector over time, (3, t) in mV."""
     seconds = samples / rate
     vector = np.outer(condition.fibrillation, _fibrillation(samples, rate, random))

@@ -12,31 +12,32 @@ import numpy as np
 import torch
 
 from ecgvae import checkpoint
-from ecgvae.data.tokens import Stream, TokenHeader, Tokens
-from ecgvae.models import Autoencoder, Quantizing
+from ecgvae.codebooks import CodebookSpec
+from ecgvae.data.tokens import TokenHeader, Tokens
+from ecgvae.models import Autoencoder, QuantizedAutoencoder
 from ecgvae.signal import Record, RecordFile, conform_stream, ratio, resample
 
 PIECE = 1 << 14     # samples a model sees at once of a long record (164 s at 100 Hz), and its overlap besides
 CACHED = 8          # records at a time on a CPU: what its cache holds
 KEPT = 31 << 18     # numbers in a block (31 MiB) after whose release glibc keeps what is freed, see mallopt(3)
-EVEN = 0.002        # mV: half the sum of two such steps is whole microvolts, so files keep Einthoven's law exactly
+STEP_MV = 0.002        # mV: half the sum of two such steps is whole microvolts, so files keep Einthoven's law exactly
 
 
 @dataclass(frozen=True)
 class Tokenizer:
     """A model with the records around it: leads, rate, length and any amount of either."""
 
-    model: Quantizing
+    model: QuantizedAutoencoder
     name: str = "model"
 
     @classmethod
     def load(cls, model: str | Path, device: str = "auto") -> "Tokenizer":
         """A shipped tokenizer by name, or a checkpoint folder; `device` as torch names it, or "auto"."""
         folder = checkpoint.locate(model)
-        module = checkpoint.load(folder)
-        if not isinstance(module, Quantizing):
+        module = checkpoint.load(folder, device)
+        if not isinstance(module, QuantizedAutoencoder):
             raise ValueError(f"{model} is of family {module.settings.family}, which has no tokens; wanted a tokenizer")
-        return cls(module.to(pick_device(device)), folder.resolve().name)
+        return cls(module, folder.resolve().name)
 
     @cached_property
     def identity(self) -> str:
@@ -49,11 +50,11 @@ class Tokenizer:
 
     def header(self, codebooks: int | None = None) -> TokenHeader:
         """The facts that tokens of this tokenizer share."""
-        streams = tuple(Stream(hop, size) for hop, size in self.model.streams[:self.checked(codebooks)])
-        return TokenHeader(self.identity, self.name, self.model.signal.rate, self.model.signal.leads, streams)
+        specs = self.model.codebook_specs[:self.checked(codebooks)]
+        return TokenHeader(self.identity, self.name, self.model.signal.rate, self.model.signal.leads, specs)
 
     def checked(self, codebooks: int | None) -> int:
-        most = len(self.model.streams)
+        most = len(self.model.codebook_specs)
         if codebooks is not None and not 1 <= codebooks <= most:
             raise ValueError(f"codebooks is {codebooks}; {self.name} has 1 to {most}")
         return codebooks or most
@@ -78,7 +79,7 @@ class Tokenizer:
         A record that can't be used is an error, or is left out after `unusable` was told its place and why.
         """
         codebooks = self.checked(codebooks)
-        streams = self.header(codebooks).streams
+        streams = self.header(codebooks).codebooks
         most = min(batch_size, CACHED) if self.device.type == "cpu" else batch_size
         sources, waiting = [], {}
         with crew(self.device) as submit:
@@ -102,7 +103,7 @@ class Tokenizer:
 
     def fill(self, pieces: Sequence[tuple["Source", "Piece"]]) -> None:
         """Give sources the codes of some of their pieces, all of one length."""
-        streams = self.codes(np.stack([piece.signal for _, piece in pieces]), len(pieces[0][0].streams))
+        streams = self.codes(np.stack([piece.signal for _, piece in pieces]), len(pieces[0][0].codebooks))
         for (source, piece), *codes in zip(pieces, *streams, strict=True):
             source.put(piece, codes)
 
@@ -131,14 +132,14 @@ class Tokenizer:
         every = np.empty((len(self.model.signal.leads), signal.shape[1]), np.float32)
         for start in range(0, signal.shape[1], PIECE):      # float64 only in parts
             part = slice(start, start + PIECE)
-            every[:, part] = self.model.signal.expansion @ (np.rint(signal[:, part].astype(np.float64) / EVEN) * EVEN)
+            every[:, part] = self.model.signal.expansion @ (np.rint(signal[:, part].astype(np.float64) / STEP_MV) * STEP_MV)
         return every
 
     def decode_coded(self, codes: Sequence[np.ndarray], samples: int) -> np.ndarray:
         """The coded leads (c, t), pieced together where they are long."""
-        grain, halo = self.model.grain, whole(self.model.reach[1], self.model.grain)
-        streams = [(torch.from_numpy(row.astype(np.int64)), hop)
-                   for row, (hop, _) in zip(codes, self.model.streams, strict=False)]
+        total_hop, halo = self.model.total_hop, whole(self.model.context[1], self.model.total_hop)
+        streams = [(torch.from_numpy(row.astype(np.int64)), spec.hop)
+                   for row, spec in zip(codes, self.model.codebook_specs, strict=False)]
         signal = np.empty((len(self.model.signal.coded), samples), np.float32)
 
         @torch.inference_mode()
@@ -148,16 +149,16 @@ class Tokenizer:
             made = self.model.detokenize(part, after - before)[0]
             signal[:, start:stop] = made[:, start - before:stop - before].cpu()
 
-        size = PIECE // grain * grain
+        size = PIECE // total_hop * total_hop
         with crew(self.device) as submit:
             for start in range(0, samples, size):
                 submit(decode, start, min(samples, start + size))
         return signal
 
 
-def whole(samples: int, grain: int) -> int:
-    """Samples, up to a multiple of the grain."""
-    return -(-samples // grain) * grain
+def whole(samples: int, total_hop: int) -> int:
+    """Samples, up to a multiple of the total_hop."""
+    return -(-samples // total_hop) * total_hop
 
 
 @contextmanager
@@ -189,16 +190,6 @@ def crew(device: torch.device) -> Iterator[Callable[..., None]]:
         torch.set_num_threads(threads)
 
 
-def pick_device(device: str) -> torch.device:
-    """The device of a name; "auto" is a GPU where there is one. ValueError if torch can't use it."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {device}: {str(error).splitlines()[0]}") from None
-
-
 @dataclass(frozen=True)
 class Piece:
     """Part of a signal with overlap: the samples from start to stop are its own."""
@@ -213,16 +204,16 @@ class Piece:
 class Source:
     """A record on its way to tokens: its conformed signal in pieces, and what is noted on the way."""
 
-    def __init__(self, record: Record | RecordFile, model: Autoencoder, missing: str, streams: Sequence[Stream]):
-        self.record, self.model, self.streams, self.samples, self.notes = record, model, streams, 0, ()
-        size = PIECE // model.grain * model.grain
-        self.pieces = pieces(self.blocks(missing), size, whole(model.reach[0], model.grain))
+    def __init__(self, record: Record | RecordFile, model: Autoencoder, missing: str, streams: Sequence[CodebookSpec]):
+        self.record, self.model, self.codebooks, self.samples, self.notes = record, model, streams, 0, ()
+        size = PIECE // model.total_hop * model.total_hop
+        self.pieces = pieces(self.blocks(missing), size, whole(model.context[0], model.total_hop))
         length = ratio(record.rate, model.signal.rate).length(record.samples)
         self.codes = tuple(np.empty(stream.length(length), np.int64) for stream in streams)
 
     def put(self, piece: "Piece", codes: Sequence[np.ndarray]) -> None:
         """Keep a piece's codes, (n,) of every stream with the overlap, at their place."""
-        for stream, made, every in zip(self.streams, codes, self.codes, strict=True):
+        for stream, made, every in zip(self.codebooks, codes, self.codes, strict=True):
             own = made[piece.start // stream.hop:stream.length(piece.stop)]
             first = piece.place // stream.hop
             every[first:first + len(own)] = own

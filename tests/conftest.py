@@ -40,7 +40,7 @@ def tiny() -> Callable:
 
     Widths are multiples of 32: elsewhere torch rounds SiLU at the end of a tensor otherwise than in its middle.
     """
-    from ecgvae.models import settings_of
+    from ecgvae.models import parse_settings
 
     half = {"widths": (32, 32), "dilations": ((1,), (2, 1))}
     backbones = {"conv": {"kind": "conv", "strides": (3, 2), "encoder": half, "decoder": half},
@@ -51,7 +51,7 @@ def tiny() -> Callable:
 
     def settings(family="vqvae", backbone="conv", **changes):
         small = {"family": family, "latent": 8, "backbone": backbones.get(str(backbone), backbone)}
-        return settings_of({**small, **families.get(family, {}), **changes})
+        return parse_settings({**small, **families.get(family, {}), **changes})
 
     return settings
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas
 
-from ecgvae.data.store import MICROVOLTS, Store
+from ecgvae.data.store import MICROVOLTS_PER_MV, Store
 from ecgvae.signal import LEADS_12
 
 
@@ -16,13 +16,13 @@ def write_store(folder: Path, signals: np.ndarray, leads: tuple[str, ...], rate:
     table = {"name": [f"r{index}" for index in range(count)], "start": 0, "offset": np.arange(count) * length,
              "length": length, "rate": rate, "samples": length, "notes": [[]] * count, "comments": [[]] * count}
     folder.mkdir()
-    stored = np.rint(signals.transpose(0, 2, 1).reshape(-1, len(leads)) * MICROVOLTS).astype(np.int16)
+    stored = np.rint(signals.transpose(0, 2, 1).reshape(-1, len(leads)) * MICROVOLTS_PER_MV).astype(np.int16)
     np.save(folder / "signals.npy", stored)
     pandas.DataFrame({**table, **columns}).to_parquet(folder / "records.parquet")
     (folder / "manifest.json").write_text(json.dumps(
         {"format": 1, "leads": list(leads), "rate": rate, "samples": count * length, "fingerprint": "by hand",
          "source": "by-hand"}))
-    return Store.open(folder)
+    return Store(folder)
 
 
 def write_wfdb(path, microvolts, leads=LEADS_12, rate=100, gain=1000):

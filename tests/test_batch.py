@@ -9,7 +9,7 @@ from commands import call, mistake
 
 from ecgvae import batch, checkpoint
 from ecgvae.data.collection import Collection
-from ecgvae.data.tokens import Stream, open_tokens, write_tokens
+from ecgvae.data.tokens import CodebookSpec, open_tokens, write_tokens
 from ecgvae.signal import Record, read_record, write_record
 from ecgvae.tokenizer import Tokenizer
 
@@ -192,6 +192,6 @@ def test_tokens_of_another_tokenizer_are_refused(model, tokens, tiny, learned, t
 
 def test_tokens_with_a_false_header_are_refused(model, tokens, tmp_path):
     file = open_tokens(tokens)
-    false = replace(file.header, streams=tuple(Stream(stream.hop, 64) for stream in file.header.streams))
+    false = replace(file.header, codebooks=tuple(CodebookSpec(stream.hop, 64) for stream in file.header.codebooks))
     write_tokens(tmp_path / "false.parquet", false, file)
     assert "is damaged" in mistake("detokenize", tmp_path / "false.parquet", "--out", tmp_path / "b", "--model", model)

@@ -6,13 +6,13 @@ import pytest
 from commands import call
 
 from ecgvae import catalogue, checkpoint
-from ecgvae.models import FAMILIES, settings_of
+from ecgvae.models import FAMILIES, parse_settings
 from ecgvae.models.backbone import SIZES
 
 
 def test_the_cost_of_a_small_autoencoder_is_what_one_counts_by_hand():
     half = {"widths": (32,), "dilations": ((),)}
-    settings = settings_of({"family": "ae", "latent": 8, "signal": {"leads": ("II",), "rate": 100},
+    settings = parse_settings({"family": "ae", "latent": 8, "signal": {"leads": ("II",), "rate": 100},
                             "backbone": {"kind": "conv", "strides": (4,), "encoder": half, "decoder": half}})
     encoder, latent, decoder = 3 * 4 * 32 + 32 * 8, 8 * 8 + 8 * 8, 3 * 8 * 32 + 3 * 32 * 4
     biases = 32 + 8 + 8 + 8 + 32 + 4

@@ -10,7 +10,7 @@ from ecgvae import metrics
 
 
 @dataclass(frozen=True)
-class Stream:
+class CodebookSpec:
     hop: int
     size: int
 
@@ -91,7 +91,7 @@ def test_codes_outside_the_book(codes):
 
 
 def test_bits_per_second():
-    streams = [Stream(8, 1024), Stream(8, 1024), Stream(32, 1000)]
+    streams = [CodebookSpec(8, 1024), CodebookSpec(8, 1024), CodebookSpec(32, 1000)]
     assert metrics.bits_per_second(streams, 100) == pytest.approx(12.5 * 10 * 2 + 3.125 * 10)
     assert metrics.bits_per_second(streams, 100, bits=[9, 8, 4]) == pytest.approx(12.5 * 17 + 12.5)
     with pytest.raises(ValueError):

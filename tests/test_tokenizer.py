@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 import ecgvae.tokenizer
 from ecgvae import checkpoint
+from ecgvae.checkpoint import select_device
 from ecgvae.data.tokens import open_tokens, write_tokens
-from ecgvae.signal import LEADS_12, Record, conform, expansion, open_record, read_record, write_record
-from ecgvae.tokenizer import Tokenizer, pick_device, pieces
+from ecgvae.signal import LEADS_12, Record, conform, lead_expansion, open_record, read_record, write_record
+from ecgvae.tokenizer import Tokenizer, pieces
 
 TWO = ("II", "V1")
 
@@ -31,7 +32,7 @@ def record(samples=1000, rate=100.0, leads=LEADS_12, seed=0, name="rec") -> Reco
     """Smoothed noise of about a millivolt; all twelve leads obey Einthoven's law."""
     noise = np.random.default_rng(seed).normal(size=(8, samples + 8)).cumsum(1)
     smooth = (noise[:, 8:] - noise[:, :-8]) / 4
-    every = expansion(LEADS_12, ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")) @ smooth
+    every = lead_expansion(LEADS_12, ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")) @ smooth
     return Record(every[[LEADS_12.index(lead) for lead in leads]], rate, leads, name, ("Age: 50",))
 
 
@@ -95,7 +96,7 @@ def test_model_and_reader_never_see_more_than_a_piece(two, tmp_path, monkeypatch
     monkeypatch.setattr(type(file), "read", reading)
     monkeypatch.setattr(type(two.model), "tokenize", tokenizing)
     assert two.encode(file).samples == 500_000
-    assert max(seen) <= 2 * (ecgvae.tokenizer.PIECE + 2 * (two.model.reach[0] + two.model.grain))
+    assert max(seen) <= 2 * (ecgvae.tokenizer.PIECE + 2 * (two.model.context[0] + two.model.total_hop))
     assert max(asked) < 70_000
     assert sum(seen) < 1.02 * 2 * 500_000
 
@@ -267,7 +268,7 @@ def test_fewer_codebooks_are_the_first_of_all(twelve):
     for count in (1, 2, 3):
         tokens = twelve.encode(original, codebooks=count)
         assert same_codes(tokens.codes, every.codes[:count])
-        assert twelve.header(count).streams == twelve.header().streams[:count]
+        assert twelve.header(count).codebooks == twelve.header().codebooks[:count]
         decoded = [twelve.decode(part).signal for part in (tokens, replace(every, codes=every.codes[:count]))]
         assert np.array_equal(*decoded)
     for count in (0, 4, -1):
@@ -278,11 +279,11 @@ def test_fewer_codebooks_are_the_first_of_all(twelve):
 @pytest.mark.parametrize(("change", "message"), [
     ({"codes": ()}, "codebooks is 0; two has 1 to 3"),
     ({"codes": (np.zeros(5, int),) * 4}, "codebooks is 4; two has 1 to 3"),
-    ({"codes": (np.full(5, 32),) * 3}, "rec, stream 0: codes from 32 to 32; wanted 0 to 31"),
-    ({"codes": (np.full(5, -1),)}, "rec, stream 0: codes from -1 to -1; wanted 0 to 31"),
-    ({"codes": (np.zeros(5, int), np.zeros(4, int))}, "rec, stream 1: codes int64 (4,); wanted 5 whole numbers"),
-    ({"codes": (np.zeros(5),)}, "rec, stream 0: codes float64 (5,); wanted 5 whole numbers"),
-    ({"samples": 31}, "rec, stream 0: codes int64 (5,); wanted 6 whole numbers"),
+    ({"codes": (np.full(5, 32),) * 3}, "rec, codebook 0: codes from 32 to 32; wanted 0 to 31"),
+    ({"codes": (np.full(5, -1),)}, "rec, codebook 0: codes from -1 to -1; wanted 0 to 31"),
+    ({"codes": (np.zeros(5, int), np.zeros(4, int))}, "rec, codebook 1: codes int64 (4,); wanted 5 whole numbers"),
+    ({"codes": (np.zeros(5),)}, "rec, codebook 0: codes float64 (5,); wanted 5 whole numbers"),
+    ({"samples": 31}, "rec, codebook 0: codes int64 (5,); wanted 6 whole numbers"),
 ])
 def test_tokens_that_are_none_of_its_own_are_refused(two, change, message):
     with pytest.raises(ValueError) as error:
@@ -315,5 +316,5 @@ def test_repairs_are_noted(two):
 @pytest.mark.parametrize("device", ["abacus", "cuda:99"])
 def test_a_device_that_is_none_is_said_in_one_line(device):
     with pytest.raises(ValueError, match=rf"^device {device}: [^\n]+$"):
-        pick_device(device)
-    assert pick_device("cpu").type == "cpu"
+        select_device(device)
+    assert select_device("cpu").type == "cpu"

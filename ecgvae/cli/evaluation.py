@@ -26,32 +26,32 @@ def evaluate(
     Errors of each lead of each record; of a tokenizer for every number of codebooks, with bit rates and how well
     the codes are used.
     """
-    from ecgvae.batch import refuse
-    from ecgvae.data.jobs import replace
+    from ecgvae.batch import check_free
+    from ecgvae.data.jobs import write_atomically
     from ecgvae.data.store import Store
     from ecgvae.evaluation.reconstruction import evaluate as measure
 
     if out:
-        refuse(out, overwrite)
+        check_free(out, overwrite)
         out.parent.mkdir(parents=True, exist_ok=True)
     with Progress("records") as progress:
-        report = measure(model, Store.open(store), split, device, batch_size, progress)
+        report = measure(model, Store(store), split, device, batch_size, progress)
     show_json(report) if as_json else show_report(report)
     if out:
-        replace(out, lambda path: path.write_text(to_json(report) + "\n"))
+        write_atomically(out, lambda path: path.write_text(to_json(report) + "\n"))
 
 
 def show_report(report: dict) -> None:
     errors = ["PRDN %", "median", "95 %", "RMSE µV", "median", "95 %", "SNR dB", "correlation", "spectrum dB"]
     print(f"{report['model']} on {report['records']:,} records ({report['split']}) of {report['store']}")
-    if not report["streams"]:
+    if not report["codebooks"]:
         show_table(["numbers/s", *errors],
                    [[f"{row['latent_per_second']:g}", *errors_of(row)] for row in report["rows"]])
         return
     columns = ["codebooks", "bit/s", "entropy bit/s", *errors, "used %", "perplexity"]
     rows = [[str(row["codebooks"]), f"{row['bits_per_second']:.0f}", f"{row['entropy_bits_per_second']:.0f}",
              *errors_of(row), f"{100 * row['usage']:.1f}", f"{stream['perplexity']:.0f}"]
-            for row, stream in zip(report["rows"], report["streams"], strict=True)]
+            for row, stream in zip(report["rows"], report["codebooks"], strict=True)]
     show_table(columns, rows)
 
 

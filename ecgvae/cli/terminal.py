@@ -49,13 +49,13 @@ def in_one_line(error: Exception) -> str | None:
     text = " ".join(str(error).split())
     pydantic = sys.modules.get("pydantic")
     if pydantic and isinstance(error, pydantic.ValidationError):
-        from ecgvae.training.recipe import complaint
+        from ecgvae.settings import describe_error
 
-        return complaint(error)
+        return describe_error(error)
     if isinstance(error, OSError):
-        from ecgvae.data.prepare import one_line
+        from ecgvae.data.prepare import error_text
 
-        return one_line(error)
+        return error_text(error)
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in text):
         return "out of memory; a smaller --batch-size may do"
     return None if isinstance(error, RuntimeError) else text

@@ -28,18 +28,18 @@ def tokenize(
     The Parquet file has a row for each record, and in it a list of codes for each codebook. On several GPUs:
     accelerate launch -m ecgvae tokenize ...
     """
-    from ecgvae.batch import NothingDone, processes, refuse, tokenize_files
+    from ecgvae.batch import NoUsableRecords, check_free, processes, tokenize_files
     from ecgvae.tokenizer import Tokenizer
 
     if skipped:
-        refuse(skipped, overwrite)
+        check_free(skipped, overwrite)
     group = processes()
     tokenizer = Tokenizer.load(model, str(group.device) if group and device == "auto" else device)
     try:
         with Progress("records") as progress:
             summary = tokenize_files(sources, out, tokenizer, codebooks=codebooks, missing=missing_leads,
                                      batch_size=batch_size, overwrite=overwrite, progress=progress)
-    except NothingDone as error:
+    except NoUsableRecords as error:
         list_left_out(error.skipped, skipped)
         raise
     if summary:     # else another process has it
@@ -52,7 +52,7 @@ def tokenize(
 def bits(header) -> float:
     from ecgvae.metrics import bits_per_second
 
-    return bits_per_second(header.streams, header.rate)
+    return bits_per_second(header.codebooks, header.rate)
 
 
 @app.command(epilog=examples("ecgvae detokenize tokens.parquet --out decoded",

@@ -28,7 +28,7 @@ def train(
     from ecgvae.training.loop import train as run
     from ecgvae.training.recipe import read_recipe
 
-    group, plan, store = processes(), read_recipe(recipe, tuple(set or ())), Store.open(data)
+    group, plan, store = processes(), read_recipe(recipe, tuple(set or ())), Store(data)
     with Progress("steps") as progress:
         def show(step: int, logged: dict[str, float]) -> None:
             progress(step, plan.training.steps, learnt(logged))

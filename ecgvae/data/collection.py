@@ -33,7 +33,7 @@ class Collection:
         self.stores: dict[Path, Store] = {}
         for source in map(Path, sources):
             if (source / "manifest.json").is_file():
-                self.stores[source] = Store.open(source)
+                self.stores[source] = Store(source)
                 self.entries += rows(source, self.stores[source])
             else:
                 self.entries += files(source)

@@ -5,11 +5,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ecgvae.data.store import Store
-from ecgvae.models.cvae import SEXES, Condition
+from ecgvae.models.cvae import SEXES, ConditionSettings
 
 
-def condition_vectors(store: Store, condition: Condition) -> Float[Tensor, "rows k"]:
-    """`Condition.vector` of every row of a store; what is missing there is unknown.
+def condition_vectors(store: Store, condition: ConditionSettings) -> Float[Tensor, "rows k"]:
+    """`ConditionSettings.vector` of every row of a store; what is missing there is unknown.
 
     ValueError where the store lacks a column, or never has one of the labels.
     """
@@ -21,7 +21,7 @@ def condition_vectors(store: Store, condition: Condition) -> Float[Tensor, "rows
     return torch.tensor(vectors, dtype=torch.float32).reshape(len(store), sum(condition.widths))
 
 
-def named(store: Store, condition: Condition) -> list[tuple[str, ...]]:
+def named(store: Store, condition: ConditionSettings) -> list[tuple[str, ...]]:
     """The labels of every row, one or a list of them in the store."""
     values = column(store, condition.column)
     rows = [() if value is None else (value,) if isinstance(value, str) else tuple(value) for value in values]

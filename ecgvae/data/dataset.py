@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecgvae.data.store import MICROVOLTS, Store
-from ecgvae.signal import fit, independent
+from ecgvae.data.store import MICROVOLTS_PER_MV, Store
+from ecgvae.signal import fit_leads, independent_leads
 
 CHUNK = 1 << 20  # samples fitted at a time
 
@@ -21,7 +21,7 @@ class Windows:
         if len(rows) == 0 or length < 1:
             raise ValueError(f"{len(rows)} records of {store.path}, {length} samples a window; wanted some")
         self.length = length
-        self.coded = independent(store.leads) if coded is None else tuple(coded)
+        self.coded = independent_leads(store.leads) if coded is None else tuple(coded)
         self.rows = torch.as_tensor(np.asarray(rows, np.int64))
         lengths = np.maximum(store.spans[rows, 1], length)
         self.lengths, self.ends = torch.as_tensor(lengths), torch.as_tensor(np.cumsum(lengths))
@@ -49,12 +49,12 @@ class Windows:
     def crops(self, starts: Tensor) -> Tensor:
         """(b, coded leads, length) float32 mV that begin at some samples of `signals`."""
         windows = self.signals.unfold(1, self.length, 1).transpose(0, 1)  # a view: (starts, leads, length)
-        return windows[starts.to(self.signals.device)].float() / MICROVOLTS
+        return windows[starts.to(self.signals.device)].float() / MICROVOLTS_PER_MV
 
 
 def load(store: Store, rows: np.ndarray, lengths: np.ndarray, coded: tuple[str, ...]) -> np.ndarray:
     """(coded leads, sum of lengths) int16 microvolts: the rows end to end, by least squares."""
-    matrix, lost = fit(store.leads, coded)
+    matrix, lost = fit_leads(store.leads, coded)
     if lost:
         has, wanted = ", ".join(store.leads), ", ".join(coded)
         raise ValueError(f"{store.path} has leads {has}; the model wants {wanted}")

@@ -40,7 +40,7 @@ class Parts:
                              "delete it or use --overwrite")
         self._clear("*" if different else "*.tmp")
         if not job.exists():
-            replace(job, lambda path: path.write_text(json.dumps(fingerprint, indent=1)))
+            write_atomically(job, lambda path: path.write_text(json.dumps(fingerprint, indent=1)))
 
     def __enter__(self) -> "Parts":
         return self
@@ -87,7 +87,7 @@ class Parts:
 
     def save(self, index: int, write: Callable[[Path], object]) -> None:
         """Make part `index` of what `write` leaves at the path it is given."""
-        replace(self.path(index), write)
+        write_atomically(self.path(index), write)
 
     def paths(self) -> list[Path]:
         """The finished parts in order."""
@@ -101,7 +101,7 @@ class Parts:
         shutil.rmtree(self.folder)
 
 
-def replace(path: Path, write: Callable[[Path], object]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` make a file or folder under a temporary name, then rename it to `path`."""
     temporary = path.with_name(path.name + ".tmp")
     remove(temporary)
@@ -128,7 +128,7 @@ def available_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run(function: Callable, arguments: list[tuple], workers: int) -> Iterator:
+def run_parallel(function: Callable, arguments: list[tuple], workers: int) -> Iterator:
     """Call `function` with each tuple of arguments and yield what it returns, in the order of completion.
 
     With one worker the calls happen here; otherwise in fresh processes, which leave Ctrl-C to this one and

@@ -14,7 +14,7 @@ COLUMNS = ("name", "start", "offset", "length", "rate", "samples", "notes", "com
 CHUNK = 1 << 22  # bytes copied at a time
 
 
-class NothingUsable(ValueError):
+class NoUsableRecords(ValueError):
     """No record is left for a store."""
 
 
@@ -47,7 +47,7 @@ class Merge:
             skipped = skipped + part["skipped"]
         if not rows:
             first = f"; the first is {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
-            raise NothingUsable(f"none of {len(skipped)} records in {self.source} can be used{first}")
+            raise NoUsableRecords(f"none of {len(skipped)} records in {self.source} can be used{first}")
         folder.mkdir()
         digest = hashlib.sha256(json.dumps([self.leads, self.rate]).encode())
         digest.update(json.dumps([(row["name"], row["start"], row["length"]) for row in rows]).encode())

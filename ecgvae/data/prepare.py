@@ -12,10 +12,10 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ecgvae.data.jobs import Parts, available_cpus, remove, replace, run
-from ecgvae.data.merge import Merge, NothingUsable
-from ecgvae.data.store import MICROVOLTS, Store
-from ecgvae.signal import LEADS_12, SignalSpec, canonical, conform_stream, find_records, open_record
+from ecgvae.data.jobs import Parts, available_cpus, remove, run_parallel, write_atomically
+from ecgvae.data.merge import Merge, NoUsableRecords
+from ecgvae.data.store import MICROVOLTS_PER_MV, Store
+from ecgvae.signal import LEADS_12, SignalSpec, canonical_lead, conform_stream, find_records, open_record
 
 LARGEST = 32767  # -32768 stays free: it is WFDB's missing sample
 BATCH_RECORDS = 64
@@ -64,7 +64,7 @@ def build_store(source: str | Path, out: str | Path, *, rate: float = 100, leads
     OUT.partial, so a build that was interrupted goes on when it is called again.
     """
     source, out = Path(source), Path(out)
-    layout = Layout(tuple(canonical(lead) for lead in leads), float(rate), window, missing)
+    layout = Layout(tuple(canonical_lead(lead) for lead in leads), float(rate), window, missing)
     check_free(out, overwrite)
     named, doubles = name_records(source, find_records(source) if records is None else records)
     merge = Merge(layout.leads, layout.rate, layout.window, str(source), labels)
@@ -73,18 +73,18 @@ def build_store(source: str | Path, out: str | Path, *, rate: float = 100, leads
         prepare_parts(parts, list(batched(named)), layout, workers or available_cpus(), progress)
         try:
             merge_parts(parts, out, merge, doubles)
-        except NothingUsable:
+        except NoUsableRecords:
             parts.remove()
             raise
         parts.remove()
-    return Store.open(out)
+    return Store(out)
 
 
 def merge_parts(parts: Parts, out: Path, merge: Merge, doubles: list[tuple[str, str]]) -> None:
     """Join what is prepared and rename it to `out`; an old store there is put aside until then."""
     merged, old = parts.folder / "store", parts.folder / "replaced"
     remove(merged)
-    replace(merged, lambda folder: merge.write(folder, parts.paths(), doubles))
+    write_atomically(merged, lambda folder: merge.write(folder, parts.paths(), doubles))
     if out.exists():
         remove(old)
         os.replace(out, old)
@@ -151,7 +151,7 @@ def prepare_parts(
     done = total - sum(len(batches[index]) for index in pending)
     progress(done, total)
     arguments = [(parts.path(index), batches[index], layout) for index in pending]
-    with closing(run(prepare_part, arguments, workers)) as counts:
+    with closing(run_parallel(prepare_part, arguments, workers)) as counts:
         for count in counts:
             done += count
             progress(done, total)
@@ -173,7 +173,7 @@ def prepare_part(part: Path, batch: list[Named], layout: Layout) -> int:
                     skipped.append((f"{name}.hea", str(error)))
         (folder / "rows.json").write_text(json.dumps({"rows": rows, "skipped": skipped}))
 
-    replace(part, write)
+    write_atomically(part, write)
     return len(batch)
 
 
@@ -183,11 +183,11 @@ def append(signals: BinaryIO, name: str, path: Path, layout: Layout) -> list[dic
     first, clipped, notes = signals.tell() // frame, np.zeros(len(layout.leads), int), []
     record, blocks = open_blocks(path, layout)
     for block in blocks:
-        microvolts = np.rint(block.signal * MICROVOLTS)
+        microvolts = np.rint(block.signal * MICROVOLTS_PER_MV)
         clipped += (np.abs(microvolts) > LARGEST).sum(axis=1)
         signals.write(np.clip(microvolts, -LARGEST, LARGEST).T.astype("<i2").tobytes())
         notes += block.notes
-    notes += [f"{lead}: {count} samples clipped at {LARGEST / MICROVOLTS} mV"
+    notes += [f"{lead}: {count} samples clipped at {LARGEST / MICROVOLTS_PER_MV} mV"
               for lead, count in zip(layout.leads, clipped, strict=True) if count]
     samples = signals.tell() // frame - first
     window = min(layout.window_samples or samples, samples)
@@ -206,17 +206,17 @@ def open_blocks(path: Path, layout: Layout) -> tuple:
         try:
             yield from conform_stream(record, spec, layout.missing, refit=False)
         except Exception as error:
-            raise Unusable(one_line(error)) from error
+            raise Unusable(error_text(error)) from error
 
     spec = SignalSpec(leads=layout.leads, rate=layout.rate)
     try:
         record = open_record(path)
     except Exception as error:
-        raise Unusable(one_line(error)) from error
+        raise Unusable(error_text(error)) from error
     return record, blocks()
 
 
-def one_line(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """What an error says; its type too where it isn't one that was foreseen."""
     if isinstance(error, OSError) and error.strerror:
         return ": ".join(str(part) for part in (error.filename, error.strerror) if part)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -11,40 +10,34 @@ import numpy as np
 from ecgvae.signal import Record
 
 FORMAT = 1
-MICROVOLTS = 1000  # store units in a millivolt
+MICROVOLTS_PER_MV = 1000  # store units in a millivolt
 SPLITS = {"train": range(1, 9), "validation": range(9, 10), "test": range(10, 11)}  # folds, as in PTB-XL
 
 
-@dataclass(frozen=True, eq=False)
 class Store:
     """Prepared signals with common leads and rate; a row of `records` is a record, or a window of one."""
 
-    path: Path
-    leads: tuple[str, ...]
-    rate: float
-    fingerprint: str
-    manifest: dict
-
-    @classmethod
-    def open(cls, path: str | Path) -> "Store":
-        """A store on disk; ValueError if it is none or is damaged."""
-        path = Path(path)
-        if not path.exists():
+    def __init__(self, path: str | Path):
+        """Open a store on disk; ValueError if it is none or is damaged."""
+        self.path = Path(path)
+        if not self.path.exists():
             raise FileNotFoundError(f"{path} is not there; wanted a store")
         try:
-            manifest = json.loads((path / "manifest.json").read_text())
-            version, fingerprint = manifest["format"], manifest["fingerprint"]
-            leads, rate, samples = tuple(manifest["leads"]), float(manifest["rate"]), int(manifest["samples"])
+            self.manifest = json.loads((self.path / "manifest.json").read_text())
+            version, self.fingerprint = self.manifest["format"], self.manifest["fingerprint"]
+            self.leads, self.rate = tuple(self.manifest["leads"]), float(self.manifest["rate"])
+            wanted = int(self.manifest["samples"]), len(self.leads)
         except (OSError, ValueError, KeyError, TypeError):
             raise ValueError(f"{path} is not an ecgvae store: it has no valid manifest.json") from None
         if version != FORMAT:
             raise ValueError(f"{path} has store format {version}; this version reads format {FORMAT}")
-        store = cls(path, leads, rate, fingerprint, manifest)
-        found, wanted = store.signals, (samples, len(leads))
+        found = self.signals
         if found.shape != wanted or found.dtype != np.int16:
             shape = f"signals.npy is {found.dtype} {found.shape}"
             raise ValueError(f"{path} is damaged: {shape}; wanted int16 {wanted}")
-        return store
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.path)!r}, {len(self)} rows, {len(self.leads)} leads at {self.rate:g} Hz)"
 
     def __len__(self) -> int:
         return len(self.spans)
@@ -82,7 +75,7 @@ class Store:
         """(c, t) float32 mV."""
         offset, length = self.spans[row]
         microvolts = self.signals[offset:offset + length].T
-        return np.ascontiguousarray(microvolts, np.float32) / np.float32(MICROVOLTS)
+        return np.ascontiguousarray(microvolts, np.float32) / np.float32(MICROVOLTS_PER_MV)
 
     def record(self, row: int) -> Record:
         facts = self.records.iloc[row]

@@ -8,29 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgvae.data.jobs import replace
+from ecgvae.codebooks import CodebookSpec
+from ecgvae.data.jobs import write_atomically
 
 FORMAT = 1
 KEY = b"ecgvae"
 GROUP_ROWS = 4096  # bounds what is held in memory on writing and reading
 GROUP_CODES = 1 << 20
-
-
-@dataclass(frozen=True)
-class Stream:
-    """One sequence of codes: samples a code, and how many codes there are."""
-
-    hop: int
-    size: int
-
-    def __post_init__(self) -> None:
-        whole = isinstance(self.hop, int) and isinstance(self.size, int)
-        if not whole or self.hop < 1 or not 1 <= self.size <= 1 << 32:
-            raise ValueError(f"a stream of hop {self.hop!r} and {self.size!r} codes; wanted positive numbers")
-
-    def length(self, samples: int) -> int:
-        """Codes of a signal."""
-        return -(-samples // self.hop)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +39,12 @@ class TokenHeader:
     model: str
     rate: float
     leads: tuple[str, ...]
-    streams: tuple[Stream, ...]
+    codebooks: tuple[CodebookSpec, ...]
 
     def json(self) -> bytes:
-        return json.dumps({"format": FORMAT, **asdict(self)}).encode()
+        values = asdict(self)
+        values["streams"] = values.pop("codebooks")     # as format 1 calls them
+        return json.dumps({"format": FORMAT, **values}).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> "TokenHeader":
@@ -66,18 +52,18 @@ class TokenHeader:
         values = json.loads(text)
         if (version := values.pop("format")) != FORMAT:
             raise ValueError(f"token format {version}; this version reads format {FORMAT}")
-        streams = tuple(Stream(**stream) for stream in values.pop("streams"))
-        return cls(leads=tuple(values.pop("leads")), streams=streams, **values)
+        codebooks = tuple(CodebookSpec(**spec) for spec in values.pop("streams"))
+        return cls(leads=tuple(values.pop("leads")), codebooks=codebooks, **values)
 
     def check(self, tokens: Tokens) -> None:
         """ValueError where codes don't fit the streams, or lengths and rates make no sense."""
         counts = (tokens.samples, tokens.start, tokens.source_samples)
         if min(counts) < 0 or not 0 < tokens.source_rate < math.inf:
             raise ValueError(f"{tokens.name} has samples {counts} at {tokens.source_rate} Hz; wanted positive numbers")
-        if len(tokens.codes) != len(self.streams):
-            raise ValueError(f"{tokens.name} has {len(tokens.codes)} streams; wanted {len(self.streams)}")
-        for index, (codes, stream) in enumerate(zip(tokens.codes, self.streams, strict=True)):
-            where, wanted = f"{tokens.name}, stream {index}", stream.length(tokens.samples)
+        if len(tokens.codes) != len(self.codebooks):
+            raise ValueError(f"{tokens.name} has {len(tokens.codes)} codebooks; wanted {len(self.codebooks)}")
+        for index, (codes, stream) in enumerate(zip(tokens.codes, self.codebooks, strict=True)):
+            where, wanted = f"{tokens.name}, codebook {index}", stream.length(tokens.samples)
             if codes.ndim != 1 or codes.dtype.kind not in "iu" or len(codes) != wanted:
                 raise ValueError(f"{where}: codes {codes.dtype} {codes.shape}; wanted {wanted} whole numbers "
                                  f"for {tokens.samples} samples at hop {stream.hop}")
@@ -163,7 +149,7 @@ class TokenFile:
     def _rows(self, table) -> Iterator[Tokens]:
         for batch in table.to_batches():
             columns = {name: batch.column(name) for name in batch.schema.names}
-            streams = [columns.pop(f"codes_{index}") for index in range(len(self.header.streams))]
+            streams = [columns.pop(f"codes_{index}") for index in range(len(self.header.codebooks))]
             if sum(column.null_count for column in (*batch.columns, *(codes.values for codes in streams))):
                 raise ValueError(f"{self.path} is damaged: values are missing")
             facts = zip(*(column.to_pylist() for column in columns.values()), strict=True)
@@ -189,7 +175,7 @@ def _schema(header: TokenHeader):
         ("notes", texts),
     ]
     codes = [(f"codes_{index}", pa.list_(pa.uint16() if stream.size <= 1 << 16 else pa.uint32()))
-             for index, stream in enumerate(header.streams)]
+             for index, stream in enumerate(header.codebooks)]
     return pa.schema(facts + codes, metadata={KEY: header.json()})
 
 
@@ -214,7 +200,7 @@ def _table(header: TokenHeader, tokens: list[Tokens]):
     names = ("name", "start", "samples", "source_rate", "source_samples", "comments", "notes")
     facts = ([getattr(one, name) for one in tokens] for name in names)
     arrays = [pa.array(column, field.type) for column, field in zip(facts, schema, strict=False)]
-    for index in range(len(header.streams)):
+    for index in range(len(header.codebooks)):
         codes = [one.codes[index] for one in tokens]
         values = pa.array(np.concatenate(codes), schema.field(f"codes_{index}").type.value_type)
         offsets = np.cumsum([0, *map(len, codes)], dtype=np.int32)
@@ -240,5 +226,5 @@ def _write(path: Path, header: TokenHeader, tables: Iterable, overwrite: bool) -
 
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; use --overwrite")
-    replace(path, write)
+    write_atomically(path, write)
     return path

@@ -3,18 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ecgvae import checkpoint
 from ecgvae.data.store import Store
 from ecgvae.models import Autoencoder
 from ecgvae.signal import Record, conform, ratio, resample
-from ecgvae.tokenizer import EVEN, pick_device
+from ecgvae.tokenizer import STEP_MV
 
 MOST = 1 << 18      # samples of a lead in a batch (44 minutes at 100 Hz), unless one record has more
 
@@ -28,12 +26,7 @@ class Batch:
     x: Tensor
 
 
-def load(model: str | Path, device: str = "auto") -> Autoencoder:
-    """A model of any family, of a shipped name or a folder, on a device."""
-    return checkpoint.load(model).to(pick_device(device))
-
-
-def rows_of(store: Store, split: str) -> np.ndarray:
+def split_rows(store: Store, split: str) -> np.ndarray:
     """The rows of a split, of which there must be some."""
     rows = store.split(split)
     if len(rows) == 0:
@@ -54,7 +47,7 @@ def batches(model: Autoencoder, store: Store, rows: np.ndarray, size: int = 64) 
 
 
 @contextmanager
-def exactly() -> Iterator[None]:
+def full_precision() -> Iterator[None]:
     """Inference in full precision: with ten bits the nearest codes would flip."""
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         yield
@@ -62,8 +55,8 @@ def exactly() -> Iterator[None]:
 
 def reconstruct(model: Autoencoder, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
     """What comes back with all that the model can tell."""
-    with exactly():
-        if model.streams:
+    with full_precision():
+        if model.codebook_specs:
             return model.detokenize(model.tokenize(x), x.shape[-1])
         *_, made = model.reconstructions(x)
         return made
@@ -74,7 +67,7 @@ def every_lead(model: Autoencoder, coded: Float[Tensor, "c t"], record: Record) 
     signal = coded.float().cpu().numpy()
     if record.rate != model.signal.rate:
         signal = resample(signal, model.signal.rate, record.rate)[:, :record.samples]
-    return (model.signal.expansion @ (np.rint(signal.astype(np.float64) / EVEN) * EVEN)).astype(np.float32)
+    return (model.signal.expansion @ (np.rint(signal.astype(np.float64) / STEP_MV) * STEP_MV)).astype(np.float32)
 
 
 def restore(model: Autoencoder, record: Record) -> Record:

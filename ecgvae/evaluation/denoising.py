@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ecgvae import metrics
 from ecgvae.data.store import Store
-from ecgvae.evaluation.batches import batches, reconstruct, rows_of
+from ecgvae.evaluation.batches import batches, reconstruct, split_rows
 from ecgvae.models import Autoencoder
 from ecgvae.noise import Corruption, Recordings, corruptions
 
@@ -17,7 +17,7 @@ KINDS = ("wander", "muscle", "electrode", "mains-50")
 LEVELS = (20, 10, 5, 0)     # dB
 
 
-def unheard(rate: float, recordings: str | Path | None = None, device: str = "cpu") -> dict[str, Corruption]:
+def held_out_noises(rate: float, recordings: str | Path | None = None, device: str = "cpu") -> dict[str, Corruption]:
     """The noises to test with: the second halves of recordings, which no training hears, and synthetic ones."""
     recorded = None if recordings is None else Recordings(recordings, rate, "second", device)
     return corruptions(KINDS, rate, recorded)
@@ -34,7 +34,7 @@ def denoising(model: Autoencoder, store: Store, split: str, noises: Mapping[str,
     device, cases = model.expansion.device, [(name, level) for name in noises for level in levels]
     generators = {case: torch.Generator(device).manual_seed(seed) for case in cases}
     before, after = ({case: [] for case in cases} for _ in range(2))
-    for batch in batches(model, store, rows_of(store, split)):
+    for batch in batches(model, store, split_rows(store, split)):
         for name, level in cases:
             noisy = noises[name](batch.x, level, generators[name, level])
             before[name, level].append(prdn(model, batch.x, noisy))

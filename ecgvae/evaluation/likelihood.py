@@ -10,7 +10,7 @@ from ecgvae.data.conditions import condition_vectors
 from ecgvae.data.dataset import Windows
 from ecgvae.data.store import Store
 from ecgvae.models import CVAE, VAE
-from ecgvae.models.cvae import Given
+from ecgvae.models.cvae import Conditioning
 from ecgvae.nn.gaussian import ACTIVE
 
 
@@ -34,7 +34,7 @@ def likelihood(model: str | Path, store: Store, split: str = "test", seconds: fl
     totals, moments = torch.zeros(3, dtype=torch.float64), Moments()
     for places in torch.arange(len(rows)).split(batch_size):
         x = windows.crops((windows.ends - windows.lengths)[places]).to(device)
-        condition = None if told is None else Given(told[windows.rows[places]].to(device))
+        condition = None if told is None else Conditioning(told[windows.rows[places]].to(device))
         with torch.inference_mode():
             q = network.posterior(x, condition)
             bounds = (network.elbo(x, samples, generator, condition), network.iwae(x, samples, generator, condition))

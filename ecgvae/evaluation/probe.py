@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ecgvae import metrics
 from ecgvae.data.store import Store
-from ecgvae.evaluation.batches import batches, exactly, rows_of
+from ecgvae.evaluation.batches import batches, full_precision, split_rows
 from ecgvae.models import Autoencoder
 
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")       # superclasses of PTB-XL; a record may be of several
@@ -56,7 +56,7 @@ def features(model: Autoencoder, store: Store, rows: np.ndarray, corrupt: Corrup
     """(n, 2 d): mean and standard deviation over frames of the features of each row's record."""
     table: dict[int, np.ndarray] = {}
     for batch in batches(model, store, rows):
-        with exactly():
+        with full_precision():
             pooled = pool(model, batch.x if corrupt is None else corrupt(batch.x))
         table.update(zip(batch.rows.tolist(), pooled, strict=True))
     return np.stack([table[row] for row in rows.tolist()])
@@ -72,7 +72,7 @@ def labelled(store: Store, split: str) -> np.ndarray:
     """The rows of a split that have a superclass."""
     if "superclass" not in store.records:
         raise ValueError(f"{store.path} has no column superclass; wanted a store with the labels of PTB-XL")
-    rows = rows_of(store, split)
+    rows = split_rows(store, split)
     return rows[labels(store, rows).any(axis=1)]
 
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from ecgvae import checkpoint, metrics
+from ecgvae.codebooks import CodebookSpec
 from ecgvae.data.store import Store
-from ecgvae.data.tokens import Stream
-from ecgvae.evaluation.batches import Batch, batches, every_lead, exactly, load, rows_of
+from ecgvae.evaluation.batches import Batch, batches, every_lead, full_precision, split_rows
 from ecgvae.models import Autoencoder
 
 MICROVOLTS = 1000   # in a millivolt
@@ -51,8 +51,8 @@ def evaluate(model: str | Path, store: Store, split: str = "test", device: str =
     by the split's own frequencies; `usage` and `perplexity` are per stream. A continuous model has one row, and
     `latent_per_second` numbers.
     """
-    module, rows = load(model, device), rows_of(store, split)
-    comparisons = [Comparison(store.rate) for _ in range(max(1, len(module.streams)))]
+    module, rows = checkpoint.load(model, device), split_rows(store, split)
+    comparisons = [Comparison(store.rate) for _ in range(max(1, len(module.codebook_specs)))]
     codes: list[Sequence[Tensor]] = []
     done = 0
     for batch in batches(module, store, rows, batch_size):
@@ -60,24 +60,24 @@ def evaluate(model: str | Path, store: Store, split: str = "test", device: str =
         done += len(batch.rows)
         if progress:
             progress(done, len(rows))
-    streams = [Stream(*stream) for stream in module.streams]
+    streams = module.codebook_specs
     usage = [stream_usage(parts, streams[index].size) for index, parts in enumerate(zip(*codes, strict=True))]
     prices = [price(streams, count, module.signal.rate, usage) for count in range(1, len(streams) + 1)]
     table = [{**paid, **comparison.report()}
              for paid, comparison in zip(prices or [latent(module)], comparisons, strict=True)]
     return {"model": checkpoint.locate(model).resolve().name, "identity": checkpoint.identity(module),
             "store": str(store.path), "split": split, "fingerprint": store.fingerprint, "records": len(rows),
-            "rows": table, "streams": usage}
+            "rows": table, "codebooks": usage}
 
 
 def compare(model: Autoencoder, batch: Batch, comparisons: Sequence[Comparison]) -> tuple[Tensor, ...]:
     """Add a batch at every rate, and give its codes (b, n) of every stream."""
     true = [record.select(model.signal.leads).signal for record in batch.records]
-    with exactly():
+    with full_precision():
         for comparison, made in zip(comparisons, model.reconstructions(batch.x), strict=True):
             for leads, coded, record in zip(true, made, batch.records, strict=True):
                 comparison.add(leads, every_lead(model, coded, record))
-        return tuple(codes.cpu() for codes in model.tokenize(batch.x)) if model.streams else ()
+        return tuple(codes.cpu() for codes in model.tokenize(batch.x)) if model.codebook_specs else ()
 
 
 def stream_usage(parts: Iterable[Tensor], size: int) -> dict[str, float]:
@@ -87,7 +87,7 @@ def stream_usage(parts: Iterable[Tensor], size: int) -> dict[str, float]:
             "perplexity": metrics.perplexity(codes, size)}
 
 
-def price(streams: Sequence[Stream], count: int, rate: float, usage: Sequence[dict[str, float]]) -> dict[str, float]:
+def price(streams: Sequence[CodebookSpec], count: int, rate: float, usage: Sequence[dict[str, float]]) -> dict[str, float]:
     """What the first so many streams take, and how much of its book the least used of them uses."""
     used, streams = usage[:count], streams[:count]
     return {"codebooks": count, "bits_per_second": metrics.bits_per_second(streams, rate),

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecgvae import metrics
+from ecgvae import checkpoint, metrics
 from ecgvae.data.conditions import condition_vectors
 from ecgvae.data.store import Store
-from ecgvae.evaluation.batches import Batch, batches, exactly, load, rows_of
+from ecgvae.evaluation.batches import Batch, batches, full_precision, split_rows
 from ecgvae.evaluation.probe import pool
 from ecgvae.models import CVAE, VAE, Autoencoder
-from ecgvae.models.cvae import Given
+from ecgvae.models.cvae import Conditioning
 
 JUDGE = "ptbxl-vqvae-conv"      # whose encoder's features are compared
 
@@ -48,14 +48,14 @@ def sample_quality(model: Autoencoder, store: Store, split: str = "test", judge:
     45 Hz over all leads, and `range_mv` the largest less the smallest value of each lead. A conditional model is
     told what the store knows of the real records, and their leads where it is given leads.
     """
-    sample, encoder = sampler(model, store, seed), load(judge, str(model.expansion.device))
+    sample, encoder = sampler(model, store, seed), checkpoint.load(judge, str(model.expansion.device))
     if (encoder.signal.coded, encoder.signal.rate) != (model.signal.coded, model.signal.rate):
         raise ValueError(f"{judge} takes {', '.join(encoder.signal.coded)} at {encoder.signal.rate:g} Hz; the model "
                          f"has {', '.join(model.signal.coded)} at {model.signal.rate:g} Hz")
-    rows, train = rows_of(store, split), rows_of(store, "train")
+    rows, train = split_rows(store, split), split_rows(store, "train")
     others = np.random.default_rng(seed).permutation(train)[:len(rows)]
     real, more, made = (Crowd(model, encoder) for _ in range(3))
-    with exactly():
+    with full_precision():
         for batch in batches(model, store, rows):
             real.add(batch.x)
             made.add(sample(batch))
@@ -80,6 +80,6 @@ def sampler(model: Autoencoder, store: Store, seed: int) -> Callable[[Batch], Te
     vectors = condition_vectors(store, model.condition).to(model.expansion.device)
 
     def sample(batch: Batch) -> Tensor:
-        known = Given(vectors[batch.rows] if model.condition.widths else None, model.given_leads(batch.x))
+        known = Conditioning(vectors[batch.rows] if model.condition.widths else None, model.given_leads(batch.x))
         return model.sample(*batch.x.shape[::2], generator, known)
     return sample

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from ecgvae.codebooks import CodebookSpec
 from ecgvae.models.backbone import SIZES, Backbone, Width
 from ecgvae.signal import SignalSpec
 
@@ -43,9 +44,9 @@ class Autoencoder(nn.Module, ABC):
     """A model between the coded leads of an ECG, (b, c, t) in mV, and a latent, (b, d, n) with n = ceil(t / hop)."""
 
     hop: int                    # samples per frame of the latent
-    grain: int                  # samples that a long record may be cut at multiples of: the hop of the coarsest codes
+    total_hop: int                  # samples that a long record may be cut at multiples of: the hop of the coarsest codes
     condition: Any = None       # settings of what a conditional model is told besides the signal
-    reach: tuple[int, int]      # samples beyond its own that encoding and decoding look at, on either side
+    context: tuple[int, int]      # samples beyond its own that encoding and decoding look at, on either side
 
     def __init__(self, settings: Settings):
         super().__init__()
@@ -69,12 +70,12 @@ class Autoencoder(nn.Module, ABC):
 
     @property
     @abstractmethod
-    def last(self) -> nn.Parameter:
+    def last_layer(self) -> nn.Parameter:
         """The last weights of the decoder, where an adversary's gradient is weighed against the others'."""
 
     @property
-    def streams(self) -> tuple[tuple[int, int], ...]:
-        """(hop, number of codes) of every stream of tokens; none where the latent is continuous."""
+    def codebook_specs(self) -> tuple[CodebookSpec, ...]:
+        """Hop and number of codes of every codebook; none where the latent is continuous."""
         return ()
 
     def features(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b d n"]:
@@ -103,7 +104,7 @@ class Autoencoder(nn.Module, ABC):
         return F.pad(x, (0, missing), mode="replicate") if missing else x
 
 
-class Quantizing(Autoencoder):
+class QuantizedAutoencoder(Autoencoder):
     """A model whose latent can be told in streams of codes, the first few of which decode by themselves."""
 
     @abstractmethod

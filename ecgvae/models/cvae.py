@@ -13,14 +13,14 @@ from ecgvae.models.autoencoder import Reconstruction
 from ecgvae.models.backbone import Part, Width
 from ecgvae.models.vae import VAE, VAESettings
 from ecgvae.nn.conv import Conv, carrying
-from ecgvae.signal import canonical
+from ecgvae.signal import canonical_lead
 
 OLDEST = 90     # years: PTB-XL has 300 for everybody over 89
 SEXES = ("male", "female")
 SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")      # PTB-XL's (Wagner et al. 2020, table 6)
 
 
-class Condition(Part):
+class ConditionSettings(Part):
     """What a model is told: any of the labels in a store's column, age, sex, and some of its leads.
 
     In training all of labels, age and sex are withheld from a share `drop` of the records, and each of them by
@@ -38,7 +38,7 @@ class Condition(Part):
     @field_validator("leads")
     @classmethod
     def named_alike(cls, leads: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(canonical(lead) for lead in leads)
+        return tuple(canonical_lead(lead) for lead in leads)
 
     @model_validator(mode="after")
     def something(self):
@@ -69,8 +69,8 @@ class Condition(Part):
 
 
 @dataclass(frozen=True)
-class Given:
-    """The condition of a batch: `Condition.vector` of every record, and the given leads in mV."""
+class Conditioning:
+    """The condition of a batch: `ConditionSettings.vector` of every record, and the given leads in mV."""
 
     vector: Float[Tensor, "b k"] | None = None
     signal: Float[Tensor, "b y t"] | None = None
@@ -80,7 +80,7 @@ class CVAESettings(VAESettings):
     """A VAE and what it is told."""
 
     family: Literal["cvae"] = "cvae"
-    condition: Condition = Condition(labels=SUPERCLASSES, age=True, sex=True)
+    condition: ConditionSettings = ConditionSettings(labels=SUPERCLASSES, age=True, sex=True)
 
     @model_validator(mode="after")
     def own_leads(self):
@@ -108,25 +108,25 @@ class CVAE(VAE):
             self.embed = nn.Linear(sum(condition.widths), condition.channels)
         if condition.leads:
             self.observer = settings.backbone.build_encoder(len(condition.leads), condition.channels)
-            self.reach = self.reach[0], self.reach[1] + self.observer.reach
+            self.context = self.context[0], self.context[1] + self.observer.context
 
     def given_leads(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b y t"] | None:
         """The leads of x that the model is told of."""
         return torch.einsum("yc,bct->byt", self.chosen, x) if self.condition.leads else None
 
-    def given(self, x: Float[Tensor, "b c t"], condition: Given | None = None) -> Given:
-        condition = condition or Given()
-        return Given(condition.vector, self.given_leads(x) if condition.signal is None else condition.signal)
+    def given(self, x: Float[Tensor, "b c t"], condition: Conditioning | None = None) -> Conditioning:
+        condition = condition or Conditioning()
+        return Conditioning(condition.vector, self.given_leads(x) if condition.signal is None else condition.signal)
 
-    def see(self, x: Float[Tensor, "b c t"], condition: Given | None = None) -> Float[Tensor, "b f m"]:
+    def see(self, x: Float[Tensor, "b c t"], condition: Conditioning | None = None) -> Float[Tensor, "b f m"]:
         return self.join(self.beside(super().see(x), condition))
 
-    def tell(self, z: Float[Tensor, "b d n"], condition: Given | None = None) -> Float[Tensor, "b f m"]:
+    def tell(self, z: Float[Tensor, "b d n"], condition: Conditioning | None = None) -> Float[Tensor, "b f m"]:
         return self.beside(super().tell(z), condition)
 
-    def beside(self, frames: Float[Tensor, "b f m"], condition: Given | None) -> Float[Tensor, "b g m"]:
+    def beside(self, frames: Float[Tensor, "b f m"], condition: Conditioning | None) -> Float[Tensor, "b g m"]:
         """Frames with the condition's channels after their own."""
-        condition, context = condition or Given(), 0
+        condition, context = condition or Conditioning(), 0
         if self.condition.widths:
             vector = condition.vector
             unknown = frames.new_zeros(len(frames), sum(self.condition.widths))
@@ -141,10 +141,10 @@ class CVAE(VAE):
         return self.decode(self.encode(x), x.shape[-1], self.given(x))
 
     def forward(self, x: Float[Tensor, "b c t"], target: Float[Tensor, "b c t"] | None = None,
-                condition: Given | None = None) -> Reconstruction:
+                condition: Conditioning | None = None) -> Reconstruction:
         condition = self.given(x, condition)
         if self.training and self.condition.widths and condition.vector is not None:
-            condition = Given(self.withheld(condition.vector), condition.signal)
+            condition = Conditioning(self.withheld(condition.vector), condition.signal)
         return super().forward(x, target, condition)
 
     def withheld(self, vector: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:

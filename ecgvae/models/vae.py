@@ -42,16 +42,16 @@ class AE(Autoencoder):
         super().__init__(settings)
         leads, backbone, span = len(settings.signal.coded), settings.backbone, settings.span
         self.channels = settings.latent if span == 1 else settings.squeeze
-        self.hop = self.grain = backbone.hop * span
+        self.hop = self.total_hop = backbone.hop * span
         self.encoder = backbone.build_encoder(leads, self.channels)
         self.fold = Fold(self.channels, outputs * settings.latent, span)
         self.unfold = Unfold(settings.latent, self.channels, span)
         self.decoder = backbone.build_decoder(self.channels + context, leads)
-        self.reach = self.encoder.reach, math.ceil(self.decoder.reach / span) * self.hop
+        self.context = self.encoder.context, math.ceil(self.decoder.context / span) * self.hop
 
     @property
-    def last(self) -> nn.Parameter:
-        return self.decoder.last
+    def last_layer(self) -> nn.Parameter:
+        return self.decoder.last_layer
 
     def see(self, x: Float[Tensor, "b c t"], condition: Any = None) -> Float[Tensor, "b f m"]:
         """The encoder's frames."""

@@ -8,7 +8,8 @@ from jaxtyping import Float, Int
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from ecgvae.models.autoencoder import Quantizing, Reconstruction, Settings
+from ecgvae.codebooks import CodebookSpec
+from ecgvae.models.autoencoder import QuantizedAutoencoder, Reconstruction, Settings
 from ecgvae.models.quantizer import Books, QuantizerSettings
 from ecgvae.nn.quantize import Quantized
 
@@ -27,7 +28,7 @@ class VQVAESettings(Settings):
         return self
 
 
-class VQVAE(Quantizing):
+class VQVAE(QuantizedAutoencoder):
     """A VQ-VAE (van den Oord et al. 2017) with a residual quantizer (Zeghidour et al. 2021).
 
     Its tokens are one stream a codebook, all of one hop; the first few decode by themselves.
@@ -36,19 +37,19 @@ class VQVAE(Quantizing):
     def __init__(self, settings: VQVAESettings):
         super().__init__(settings)
         leads, backbone = len(settings.signal.coded), settings.backbone
-        self.hop = self.grain = backbone.hop
+        self.hop = self.total_hop = backbone.hop
         self.encoder = backbone.build_encoder(leads, settings.latent)
         self.decoder = backbone.build_decoder(settings.latent, leads)
         self.quantizer = settings.quantizer.build(settings.latent, settings.codebook_size, settings.codebooks)
-        self.reach = self.encoder.reach, self.decoder.reach * self.hop
+        self.context = self.encoder.context, self.decoder.context * self.hop
 
     @property
-    def streams(self) -> tuple[tuple[int, int], ...]:
-        return ((self.hop, self.settings.codebook_size),) * self.settings.codebooks
+    def codebook_specs(self) -> tuple[CodebookSpec, ...]:
+        return (CodebookSpec(self.hop, self.settings.codebook_size),) * self.settings.codebooks
 
     @property
-    def last(self) -> nn.Parameter:
-        return self.decoder.last
+    def last_layer(self) -> nn.Parameter:
+        return self.decoder.last_layer
 
     def encode(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b d n"]:
         return self.encoder(self.whole_frames(x) / self.signal.scale)
@@ -72,7 +73,7 @@ class VQVAE(Quantizing):
         return Reconstruction(signal, quantized.losses, quantized.stats, groups)
 
     def turns(self, x: Tensor, groups: int) -> Int[Tensor, "b"]:
-        """0 to groups - 1 in turn, in training from a random one on: batches of fewer items reach every group too."""
+        """0 to groups - 1 in turn, in training from a random one on: batches of fewer items context every group too."""
         turn = torch.arange(len(x), device=x.device)
         return (turn + torch.randint(groups, (), device=x.device) if self.training else turn) % groups
 

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from ecgvae.codebooks import CodebookSpec
 from ecgvae.models.autoencoder import Reconstruction
 from ecgvae.models.backbone import LARGEST_HOP, Part, Stride
 from ecgvae.models.quantizer import QuantizerSettings
@@ -54,17 +55,17 @@ class VQVAE2(VQVAE):
 
     def __init__(self, settings: VQVAE2Settings):
         super().__init__(settings)
-        backbone, (seeing, decoding), expecting = settings.backbone, self.reach, 0
+        backbone, (seeing, decoding), expecting = settings.backbone, self.context, 0
         self.coarse = nn.ModuleList()
         for level in settings.coarse:
             backbone = backbone.coarser(level.ratio)
             self.coarse.append(Coarse(settings.latent, backbone, settings.quantizer, level))
-            seeing += self.coarse[-1].encoder.reach * self.grain
-            self.grain *= level.ratio
-            further = self.coarse[-1].decoder.reach     # beyond the coarser codes that these samples begin and end in
-            expecting, decoding = ((math.ceil(samples / self.grain) + further) * self.grain
+            seeing += self.coarse[-1].encoder.context * self.total_hop
+            self.total_hop *= level.ratio
+            further = self.coarse[-1].decoder.context     # beyond the coarser codes that these samples begin and end in
+            expecting, decoding = ((math.ceil(samples / self.total_hop) + further) * self.total_hop
                                    for samples in (expecting, decoding))
-        self.reach = seeing + expecting, decoding
+        self.context = seeing + expecting, decoding
 
     @property
     def levels(self) -> list[tuple[int, nn.Module]]:
@@ -73,9 +74,9 @@ class VQVAE2(VQVAE):
         return list(zip(hops, (self.quantizer, *(level.quantizer for level in self.coarse)), strict=True))
 
     @property
-    def streams(self) -> tuple[tuple[int, int], ...]:
+    def codebook_specs(self) -> tuple[CodebookSpec, ...]:
         books = (self.settings, *self.settings.coarse)
-        levels = [((hop, book.codebook_size),) * book.codebooks
+        levels = [(CodebookSpec(hop, book.codebook_size),) * book.codebooks
                   for (hop, _), book in zip(self.levels, books, strict=True)]
         return tuple(chain.from_iterable(reversed(levels)))
 
@@ -94,7 +95,7 @@ class VQVAE2(VQVAE):
     def detokenize(self, codes: Sequence[Int[Tensor, "b _"]], samples: int | None = None) -> Float[Tensor, "b c t"]:
         left = list(codes)
         if samples is None:
-            samples = codes[-1].shape[-1] * self.streams[len(codes) - 1][0]
+            samples = codes[-1].shape[-1] * self.codebook_specs[len(codes) - 1].hop
 
         def code(depth: int, expected: Tensor | None) -> Tensor:
             quantizer = self.levels[depth][1]

@@ -142,7 +142,7 @@ class Codebook(nn.Module):
         self.use[index] = use
 
 
-def settle(model: nn.Module, done: float) -> None:
+def anneal_revival(model: nn.Module, done: float) -> None:
     """Fade revival out over the second half of a training, so that the codes kept have come to rest."""
     for book in model.modules():
         if isinstance(book, Codebook):

@@ -36,8 +36,8 @@ class ResidualUnit(nn.Module):
 
     def __init__(self, width: int, dilation: int, kernel: int = 3):
         super().__init__()
-        self.reach = dilation * (kernel // 2)
-        self.spread = Conv(width, width, kernel, dilation=dilation, padding=self.reach)
+        self.context = dilation * (kernel // 2)
+        self.spread = Conv(width, width, kernel, dilation=dilation, padding=self.context)
         self.mix = Conv(width, width, 1)
         nn.init.zeros_(self.mix.weight)
         nn.init.zeros_(self.mix.bias)
@@ -49,7 +49,7 @@ class ResidualUnit(nn.Module):
 class Downsample(nn.Module):
     """Fold `stride` neighbours into the channels, then mix them with their neighbours on both sides."""
 
-    reach = 1
+    context = 1
 
     def __init__(self, inputs: int, outputs: int, stride: int, carried: int):
         super().__init__()
@@ -63,7 +63,7 @@ class Downsample(nn.Module):
 class Upsample(nn.Module):
     """The mirror of `Downsample`: mix, then unfold the channels into `stride` neighbours."""
 
-    reach = 1
+    context = 1
 
     def __init__(self, inputs: int, outputs: int, stride: int, carried: int):
         super().__init__()
@@ -78,7 +78,7 @@ class Upsample(nn.Module):
 def carrying(conv: Conv, channels: int) -> Conv:
     """Start a convolution so that its first channels pass through unchanged.
 
-    Folded samples so reach the latent, and come back from it, as they are: where the latent is wide enough an
+    Folded samples so context the latent, and come back from it, as they are: where the latent is wide enough an
     untrained autoencoder is the identity, and its quantizer starts on the signal itself.
     """
     channels = min(channels, conv.in_channels, conv.out_channels)
@@ -92,18 +92,18 @@ def carrying(conv: Conv, channels: int) -> Conv:
 class Encoder(nn.Module):
     """Signal to latent: at each scale a `Downsample`, then residual units; lengths must be multiples of the hop.
 
-    `dilations` has one tuple a scale, one number a unit. `reach` is how many samples before and after its own
+    `dilations` has one tuple a scale, one number a unit. `context` is how many samples before and after its own
     `hop` samples a frame depends on.
     """
 
     def __init__(self, leads: int, latent: int, widths: tuple[int, ...], strides: tuple[int, ...],
                  dilations: tuple[tuple[int, ...], ...]):
         super().__init__()
-        layers, hop, self.reach = [], 1, 0
+        layers, hop, self.context = [], 1, 0
         for inputs, width, stride, scale in zip((leads, *widths[:-1]), widths, strides, dilations, strict=True):
             hop *= stride
             blocks = [Downsample(inputs, width, stride, leads * hop), *(ResidualUnit(width, d) for d in scale)]
-            self.reach += hop * sum(block.reach for block in blocks)
+            self.context += hop * sum(block.context for block in blocks)
             layers += blocks
         self.layers = nn.Sequential(*layers)
         self.project = carrying(Conv(widths[-1], latent, 1), leads * hop)
@@ -115,7 +115,7 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Latent to signal: the encoder's mirror, its scales in the same order (finest first).
 
-    `reach` is how many frames before and after its own a sample depends on.
+    `context` is how many frames before and after its own a sample depends on.
     """
 
     def __init__(self, leads: int, latent: int, widths: tuple[int, ...], strides: tuple[int, ...],
@@ -123,18 +123,18 @@ class Decoder(nn.Module):
         super().__init__()
         hop = whole = math.prod(strides)
         self.project = carrying(Conv(latent, widths[-1], 3, padding=1), leads * hop)
-        layers, reach = [], whole        # in samples
+        layers, context = [], whole        # in samples
         scales = zip(widths, (leads, *widths[:-1]), strides, dilations, strict=True)
         for width, outputs, stride, scale in reversed(list(scales)):
             blocks = [*(ResidualUnit(width, d) for d in scale), Upsample(width, outputs, stride, leads * hop)]
-            reach += hop * sum(block.reach for block in blocks)
+            context += hop * sum(block.context for block in blocks)
             hop //= stride
             layers += blocks
         self.layers = nn.Sequential(*layers)
-        self.reach = math.ceil(reach / whole)
+        self.context = math.ceil(context / whole)
 
     @property
-    def last(self) -> nn.Parameter:
+    def last_layer(self) -> nn.Parameter:
         """The weights that make the signal."""
         return self.layers[-1].mix.weight
 

@@ -39,13 +39,13 @@ class Grid:
         self.sides = like.new_tensor(sides)
         self.low = self.sides // 2
         self.radix = torch.cumprod(F.pad(self.sides[:-1], (1, 0), value=1), 0)
-        self.reach = (self.sides - 1) * 1.001 / 2
+        self.context = (self.sides - 1) * 1.001 / 2
         self.offset = (self.sides + 1) % 2 / 2
-        self.shift = torch.atanh(self.offset / self.reach)
+        self.shift = torch.atanh(self.offset / self.context)
 
     def bounded(self, x: Float[Tensor, "... g"]) -> Float[Tensor, "... g"]:
         """Values that round to points (Mentzer et al. 2023, appendix A.1)."""
-        return torch.tanh(x + self.shift) * self.reach - self.offset
+        return torch.tanh(x + self.shift) * self.context - self.offset
 
     def even(self, rows: int) -> Float[Tensor, "r g"]:
         """Random values that round to all points alike: uniform, but in half the room where a side ends."""
@@ -130,7 +130,7 @@ def unevenness(values: Float[Tensor, "r g"], grid: Grid) -> Float[Tensor, ""]:
 
     In units of half a side.
     """
-    every = joined(values / grid.reach)
-    even = grid.even(len(every)) / grid.reach
+    every = joined(values / grid.context)
+    even = grid.even(len(every)) / grid.context
     directions = F.normalize(torch.randn(len(grid.sides), DIRECTIONS, device=values.device), dim=0)
     return ((every @ directions).sort(0).values - (even @ directions).sort(0).values).square().mean()

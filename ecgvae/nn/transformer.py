@@ -115,7 +115,7 @@ class Block(nn.Module):
 
     def __init__(self, width: int, heads: int, window: int):
         super().__init__()
-        self.reach = window
+        self.context = window
         self.attention_norm = nn.LayerNorm(width)
         self.attention = Attention(width, heads, window)
         self.feed_norm = nn.LayerNorm(width)
@@ -133,7 +133,7 @@ class Blocks(nn.Sequential):
         if width % (2 * heads):
             raise ValueError(f"{heads} heads share a width of {width}; wanted a multiple of {2 * heads}")
         super().__init__(*(Block(width, heads, window) for _ in range(layers)))
-        self.reach = sum(block.reach for block in self)
+        self.context = sum(block.context for block in self)
 
     def forward(self, x: Float[Tensor, "b d n"]) -> Float[Tensor, "b d n"]:
         return super().forward(precise(x.transpose(1, 2)).contiguous()).transpose(1, 2)
@@ -142,7 +142,7 @@ class Blocks(nn.Sequential):
 class Encoder(nn.Module):
     """Signal to latent: overlapping patches, then blocks; lengths must be multiples of the hop.
 
-    `reach` is how many samples before and after its own `hop` samples a frame depends on.
+    `context` is how many samples before and after its own `hop` samples a frame depends on.
     """
 
     def __init__(self, inputs: int, outputs: int, hop: int, width: int, layers: int, heads: int, window: int):
@@ -150,7 +150,7 @@ class Encoder(nn.Module):
         self.patch = Downsample(inputs, width, hop, inputs * hop)
         self.blocks = Blocks(width, layers, heads, window)
         self.project = carrying(Conv(width, outputs, 1), inputs * hop)
-        self.reach = hop * (self.patch.reach + self.blocks.reach)
+        self.context = hop * (self.patch.context + self.blocks.context)
 
     def forward(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b d n"]:
         return self.project(self.blocks(self.patch(x)))
@@ -159,7 +159,7 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Latent to signal: the encoder's mirror.
 
-    `reach` is how many frames before and after its own a sample depends on.
+    `context` is how many frames before and after its own a sample depends on.
     """
 
     def __init__(self, inputs: int, outputs: int, hop: int, width: int, layers: int, heads: int, window: int):
@@ -167,10 +167,10 @@ class Decoder(nn.Module):
         self.project = carrying(Conv(inputs, width, 1), outputs * hop)
         self.blocks = Blocks(width, layers, heads, window)
         self.unpatch = Upsample(width, outputs, hop, outputs * hop)
-        self.reach = self.blocks.reach + self.unpatch.reach
+        self.context = self.blocks.context + self.unpatch.context
 
     @property
-    def last(self) -> nn.Parameter:
+    def last_layer(self) -> nn.Parameter:
         """The weight that makes the signal."""
         return self.unpatch.mix.weight
 

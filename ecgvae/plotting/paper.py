@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecgvae import metrics
-from ecgvae.signal import LEADS_12, Record, RecordFile, canonical
+from ecgvae.signal import LEADS_12, Record, RecordFile, canonical_lead
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,7 +92,7 @@ def _beginning(record: Record | RecordFile) -> Record:
 def _layout(record: Record) -> list[list[Segment]]:
     """Rows of segments: the standard layout for a short 12-lead record, else a row a lead and 10 s."""
     seconds = record.duration
-    names = {canonical(lead): lead for lead in record.leads}
+    names = {canonical_lead(lead): lead for lead in record.leads}
     if set(names) != set(LEADS_12) or seconds > ROW + 1:
         pieces = [(start, min(start + ROW, seconds)) for start in np.arange(0, seconds, ROW)]
         return [[Segment(lead, start, stop)] for start, stop in pieces for lead in record.leads]
@@ -115,8 +115,8 @@ def _traces(record: Record, overlay: Record | None) -> list[Trace]:
     }
     traces = []
     for drawn in (record,) if overlay is None else (record, overlay):
-        names = {canonical(lead) for lead in drawn.leads}
-        leads = [lead for lead in record.leads if canonical(lead) in names]
+        names = {canonical_lead(lead) for lead in drawn.leads}
+        leads = [lead for lead in record.leads if canonical_lead(lead) in names]
         signals = {lead: drawn.select([lead]).signal[0] - medians[lead] for lead in leads}
         traces.append(Trace(drawn.rate, signals))
     return traces

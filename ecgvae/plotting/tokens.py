@@ -8,7 +8,7 @@ import numpy as np
 
 from ecgvae.plotting.files import check_destination, save_figure
 from ecgvae.plotting.paper import HEADER, MARGIN, PULSE, ROW, SPEED, Segment, lay_out, sheet
-from ecgvae.signal import Record, RecordFile, canonical
+from ecgvae.signal import Record, RecordFile, canonical_lead
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +30,7 @@ def plot_tokens(
     A code of stream i covers hops[i] samples at the model's rate in Hz.
     """
     path = check_destination(path, overwrite)
-    leads = [lead for lead in record.leads if canonical(lead) in ("II", "V2", "V5")] or list(record.leads[:3])
+    leads = [lead for lead in record.leads if canonical_lead(lead) in ("II", "V2", "V5")] or list(record.leads[:3])
     stop = min(ROW, record.samples / record.rate)
     paper = lay_out(record, None, title, [[Segment(lead, 0, stop)] for lead in leads])
     figure = sheet([paper], footer=STRIP * len(codes) + 2)

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from ecgvae.signal.leads import LIMB, canonical, fit
+from ecgvae.signal.leads import LIMB, canonical_lead, fit_leads
 from ecgvae.signal.reading import RecordFile
 from ecgvae.signal.record import Record, SignalSpec
 from ecgvae.signal.repairs import Report, bridge, bridge_limit
@@ -87,12 +87,12 @@ def _plan(source: Record | RecordFile, spec: SignalSpec, missing: Missing, refit
         raise ValueError(f"{source.name} has no samples")
     wanted = spec.coded if refit else spec.leads
     useful = {*wanted, *(LIMB if any(lead in LIMB for lead in wanted) else ())}
-    rows = {canonical(lead): row for row, lead in reversed(list(enumerate(source.leads)))}
+    rows = {canonical_lead(lead): row for row, lead in reversed(list(enumerate(source.leads)))}
     used = tuple(lead for lead in rows if lead in useful)
     keep = not refit or len(spec.coded) == len(spec.leads)
-    _, lost = fit(used, wanted, keep)
+    _, lost = fit_leads(used, wanted, keep)
     if lost and (missing == "error" or len(lost) == len(wanted)):
-        has = ", ".join(source.leads) + "".join(f" (left out: {channel})" for channel in source.left_out)
+        has = ", ".join(source.leads) + "".join(f" (left out: {channel})" for channel in source.skipped_channels)
         raise ValueError(f"{source.name} has leads {has}; the model wants {', '.join(wanted)}")
     rates = source.rate, spec.rate
     return Plan([rows[lead] for lead in used], used, wanted, lost, keep, rates, ratio(*rates))
@@ -151,7 +151,7 @@ def _stretches(holes: np.ndarray) -> list[tuple[int, int]]:
 @lru_cache(maxsize=1024)
 def _terms(available: tuple[str, ...], wanted: tuple[str, ...], keep: bool) -> Terms:
     """The fit as (weight, lead) a row, whose sums, unlike a matrix product, don't depend on the length."""
-    weights, _ = fit(available, wanted, keep)
+    weights, _ = fit_leads(available, wanted, keep)
     return [[(float(row[i]), int(i)) for i in np.flatnonzero(row)] for row in weights]
 
 
@@ -159,7 +159,7 @@ def _repairs(plan: Plan, available: tuple[str, ...]) -> list[tuple[str, str]]:
     """What becomes of leads that are missing for a while, or whose sources are."""
     if len(available) == len(plan.used):
         return []
-    _, lost = fit(available, plan.wanted, plan.keep)
+    _, lost = fit_leads(available, plan.wanted, plan.keep)
     repairs = [(lead, "set to 0 mV") for lead in lost if lead not in plan.lost]
     for lead in plan.used:
         if lead not in available and lead not in lost:

@@ -27,7 +27,7 @@ _KNOWN = {name.upper(): name for name in LEADS_12} | _SYNONYMS
 
 
 @lru_cache(maxsize=4096)
-def canonical(name: str) -> str:
+def canonical_lead(name: str) -> str:
     """The standard spelling of a lead name ("AVR", "lead ii", "MLII"); unknown names are only stripped."""
     name = name.strip()
     return _KNOWN.get(_PREFIX.sub("", name).upper(), name)
@@ -37,13 +37,13 @@ def parse_leads(text: str) -> tuple[str, ...]:
     """Lead names from "standard-12" or a comma-separated list."""
     if text.strip().lower() == "standard-12":
         return LEADS_12
-    leads = tuple(canonical(name) for name in text.split(",") if name.strip())
+    leads = tuple(canonical_lead(name) for name in text.split(",") if name.strip())
     if not leads or len(set(leads)) < len(leads):
         raise ValueError(f"leads {text!r}; wanted standard-12 or different names like I,II,V1")
     return leads
 
 
-def independent(leads: Sequence[str]) -> tuple[str, ...]:
+def independent_leads(leads: Sequence[str]) -> tuple[str, ...]:
     """The leads a model has to code: without those that follow from I and II where both are there."""
     if set(leads) == set(LEADS_12):
         return INDEPENDENT_8
@@ -64,7 +64,7 @@ def _basis(leads: Sequence[str], others: Sequence[str]) -> np.ndarray:
 
 
 @lru_cache(maxsize=1024)
-def fit(
+def fit_leads(
     leads: tuple[str, ...], wanted: tuple[str, ...], keep: bool = False
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Least-squares estimate of the wanted leads from those at hand, and the wanted ones it can't determine.
@@ -85,9 +85,9 @@ def fit(
     return weights, tuple(lead for lead, gone in zip(wanted, lost, strict=True) if gone)
 
 
-def expansion(leads: tuple[str, ...], coded: tuple[str, ...]) -> np.ndarray:
+def lead_expansion(leads: tuple[str, ...], coded: tuple[str, ...]) -> np.ndarray:
     """The matrix (leads, coded) that gives all leads from the coded ones: signal = expansion @ coded."""
-    matrix, lost = fit(coded, leads, keep=True)
+    matrix, lost = fit_leads(coded, leads, keep=True)
     if lost:
         raise ValueError(f"{', '.join(lost)} can't be derived from {', '.join(coded)}")
     return matrix

@@ -24,7 +24,7 @@ class RecordFile:
     leads: tuple[str, ...]
     samples: int
     comments: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = ()
+    skipped_channels: tuple[str, ...] = ()
     pieces: Pieces = field(default=(), repr=False)
 
     @property
@@ -36,7 +36,7 @@ class RecordFile:
         """The samples from start to stop; memory is bounded by them."""
         start, stop, _ = slice(start, stop).indices(self.samples)
         signal = self._signal(start, max(start, stop))
-        return Record(signal, self.rate, self.leads, self.name, self.comments, self.left_out)
+        return Record(signal, self.rate, self.leads, self.name, self.comments, self.skipped_channels)
 
     def _signal(self, start: int, stop: int) -> np.ndarray:
         if len(self.pieces) == 1 and self.pieces[0][2].leads == self.leads:
@@ -65,11 +65,11 @@ def open_record(path: str | Path) -> RecordFile:
     header = read_header(path)
     whole, samples, pieces = _open_segments(path, header) if header.segments else _open_single(path, header)
     if not whole.leads:
-        raise ValueError(f"{path}.hea has no voltages but {', '.join(whole.left_out)}; wanted mV, uV or V")
+        raise ValueError(f"{path}.hea has no voltages but {', '.join(whole.skipped_channels)}; wanted mV, uV or V")
     if not samples:
         raise ValueError(f"{path}.hea has no samples")
     name = os.path.basename(path)
-    described = header.comments, whole.left_out
+    described = header.comments, whole.skipped_channels
     return RecordFile(name, Path(path), header.rate, whole.leads, samples, *described, pieces)
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ecgvae.signal.leads import LEADS_12, canonical, expansion, independent
+from ecgvae.signal.leads import LEADS_12, canonical_lead, independent_leads, lead_expansion
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +20,7 @@ class Record:
     leads: tuple[str, ...]
     name: str = "record"
     comments: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = ()  # channels of the file that are no voltages, as "ABP (mmHg)"
+    skipped_channels: tuple[str, ...] = ()  # channels of the file that are no voltages, as "ABP (mmHg)"
 
     def __post_init__(self) -> None:
         signal = np.asarray(self.signal, dtype=np.float32)
@@ -36,7 +36,7 @@ class Record:
             "rate": float(self.rate),
             "leads": leads,
             "comments": tuple(self.comments),
-            "left_out": tuple(self.left_out),
+            "skipped_channels": tuple(self.skipped_channels),
         }
         for field, value in fields.items():
             object.__setattr__(self, field, value)
@@ -52,9 +52,9 @@ class Record:
 
     def select(self, leads: Sequence[str]) -> "Record":
         """The record with these leads in this order, matched by name."""
-        rows = {canonical(lead): row for row, lead in reversed(list(enumerate(self.leads)))}
+        rows = {canonical_lead(lead): row for row, lead in reversed(list(enumerate(self.leads)))}
         rows |= {lead: row for row, lead in enumerate(self.leads)}
-        wanted = [lead if lead in rows else canonical(lead) for lead in leads]
+        wanted = [lead if lead in rows else canonical_lead(lead) for lead in leads]
         if not rows.keys() >= set(wanted):
             raise ValueError(f"{self.name} has leads {', '.join(self.leads)}; wanted {', '.join(leads)}")
         return replace(self, signal=self.signal[[rows[lead] for lead in wanted]], leads=tuple(leads))
@@ -78,7 +78,7 @@ class SignalSpec(BaseModel):
     @field_validator("leads")
     @classmethod
     def _unique(cls, leads: tuple[str, ...]) -> tuple[str, ...]:
-        leads = tuple(canonical(lead) for lead in leads)
+        leads = tuple(canonical_lead(lead) for lead in leads)
         if len(set(leads)) < len(leads):
             raise ValueError(f"leads {', '.join(leads)}; wanted every name once")
         return leads
@@ -86,9 +86,9 @@ class SignalSpec(BaseModel):
     @property
     def coded(self) -> tuple[str, ...]:
         """The independent leads, which the model codes."""
-        return independent(self.leads)
+        return independent_leads(self.leads)
 
     @property
     def expansion(self) -> np.ndarray:
         """The matrix (leads, coded) that gives all leads from the coded ones."""
-        return expansion(self.leads, self.coded)
+        return lead_expansion(self.leads, self.coded)

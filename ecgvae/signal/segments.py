@@ -48,7 +48,7 @@ class Segment:
         return tuple([self.names[i] for i in self.voltages])
 
     @property
-    def left_out(self) -> tuple[str, ...]:
+    def skipped_channels(self) -> tuple[str, ...]:
         """The other channels, with their units."""
         others = range(len(self.names)) if len(self.voltages) < len(self.names) else ()
         return tuple(

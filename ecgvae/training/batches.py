@@ -9,7 +9,7 @@ from torch import Tensor
 from ecgvae.data.conditions import condition_vectors
 from ecgvae.data.dataset import Windows
 from ecgvae.data.store import Store
-from ecgvae.models import Autoencoder, Given
+from ecgvae.models import Autoencoder, Conditioning
 from ecgvae.training.augment import augment
 from ecgvae.training.noising import Noising
 from ecgvae.training.recipe import Recipe
@@ -21,7 +21,7 @@ class Batch:
 
     input: Float[Tensor, "b c t"]
     target: Float[Tensor, "b c t"]
-    condition: Given | None = None
+    condition: Conditioning | None = None
 
 
 class Batches:
@@ -50,4 +50,4 @@ class Batches:
             (noised, target), (told, _) = self.noising.pair(x, told, generator)
         if self.vectors is None:
             return Batch(noised, target)
-        return Batch(noised, target, Given(self.vectors[rows.to(self.vectors.device)], told))
+        return Batch(noised, target, Conditioning(self.vectors[rows.to(self.vectors.device)], told))

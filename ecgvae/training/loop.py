@@ -13,10 +13,10 @@ from accelerate import Accelerator
 from torch import nn
 
 from ecgvae import checkpoint
-from ecgvae.data.jobs import replace
+from ecgvae.data.jobs import write_atomically
 from ecgvae.data.store import Store
 from ecgvae.models import Autoencoder, build
-from ecgvae.nn.codebook import settle
+from ecgvae.nn.codebook import anneal_revival
 from ecgvae.training.adversarial import Adversary
 from ecgvae.training.batches import Batch, Batches
 from ecgvae.training.log import Log
@@ -50,7 +50,7 @@ class State:
         values = {name: part.state_dict() for name, part in self.parts.items()}
         values |= {"store": self.store, "step": self.step}
         try:
-            replace(path, lambda partial: torch.save(values, partial))
+            write_atomically(path, lambda partial: torch.save(values, partial))
         except RuntimeError as error:   # how torch tells of a full disk
             raise OSError(f"{path} can't be written; is the disk full? ({str(error).splitlines()[0]})") from error
 
@@ -75,7 +75,7 @@ def train(recipe: Recipe, store: Store, out: str | Path, resume: bool = False,
     """
     settings = recipe.training
     accelerator = Accelerator(mixed_precision="no")      # see `autocast`; its own is one for all runs of a process
-    run, state = Path(out), begin(recipe, store, accelerator.device)
+    run, state = Path(out), init_state(recipe, store, accelerator.device)
     if accelerator.is_main_process:
         claim(run, recipe, store, resume)
     accelerator.wait_for_everyone()
@@ -94,12 +94,12 @@ def train(recipe: Recipe, store: Store, out: str | Path, resume: bool = False,
         while state.step < settings.steps:
             state.step += 1
             batch = batches.draw(seeded(settings.seed, state.step, accelerator.process_index))
-            values = one_step(state, network, optimizer, batch, recipe, accelerator)
+            values = training_step(state, network, optimizer, batch, recipe, accelerator)
             log.training(state.step, values, every=settings.log_every)
-            if not math.isfinite(log.last.get("loss", 0.0)):
-                raise ValueError(f"the loss is {log.last['loss']} at step {state.step}; wanted a lower learning_rate")
+            if not math.isfinite(log.last_row.get("loss", 0.0)):
+                raise ValueError(f"the loss is {log.last_row['loss']} at step {state.step}; wanted a lower learning_rate")
             if progress and accelerator.is_main_process:
-                progress(state.step, log.last | log.last_validation)
+                progress(state.step, log.last_row | log.last_validation)
             if due(state.step, settings.validate_every, settings.steps) and accelerator.is_main_process:
                 log.validation(state.step, validation(state.average, state.step))
             if due(state.step, settings.save_every, settings.steps) and accelerator.is_main_process:
@@ -115,7 +115,7 @@ def train(recipe: Recipe, store: Store, out: str | Path, resume: bool = False,
     return run / "model"
 
 
-def begin(recipe: Recipe, store: Store, device: torch.device) -> State:
+def init_state(recipe: Recipe, store: Store, device: torch.device) -> State:
     settings = recipe.training
     torch.manual_seed(settings.seed)
     model = build(recipe.model).to(device).train()
@@ -144,13 +144,13 @@ def differences(one: Any, other: Any, path: str = "model") -> Iterator[tuple[str
         yield path, one, other
 
 
-def one_step(state: State, network: nn.Module, optimizer, batch: Batch, recipe: Recipe,
+def training_step(state: State, network: nn.Module, optimizer, batch: Batch, recipe: Recipe,
              accelerator: Accelerator) -> dict[str, torch.Tensor]:
     """One optimizer step on one batch."""
     settings, model = recipe.training, state.model
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(state.step, settings)
-    settle(model, state.step / settings.steps)
+    anneal_revival(model, state.step / settings.steps)
     with autocast(settings.precision, batch.input.device):
         result = network(batch.input, batch.target, batch.condition)
     weights = recipe.loss.at(state.step)
@@ -159,7 +159,7 @@ def one_step(state: State, network: nn.Module, optimizer, batch: Batch, recipe: 
     total = sum(weights[name] * loss for name, loss in losses.items())
     if state.adversary:
         with autocast(settings.precision, batch.input.device):
-            cost, terms = state.adversary.challenge(state.step, batch.target, result.signal, total, model.last)
+            cost, terms = state.adversary.challenge(state.step, batch.target, result.signal, total, model.last_layer)
         total, losses = total + cost, losses | terms
     optimizer.zero_grad()
     accelerator.backward(total)
@@ -219,4 +219,4 @@ def claim(run: Path, recipe: Recipe, store: Store, resume: bool) -> None:
     if resume and path.read_text() != text:
         raise ValueError(f"{path} differs from the recipe given; a run is resumed with its own recipe")
     run.mkdir(parents=True, exist_ok=True)
-    replace(path, lambda partial: partial.write_text(text))
+    write_atomically(path, lambda partial: partial.write_text(text))

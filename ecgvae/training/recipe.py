@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator
 
-from ecgvae.models import Settings, complaint, settings_of
+from ecgvae.models import Settings, parse_settings
+from ecgvae.settings import describe_error
 from ecgvae.training.adversarial import AdversarialSettings
 from ecgvae.training.noising import Noise
 
@@ -78,7 +79,7 @@ class Recipe(Block):
     @field_validator("model", mode="before")
     @classmethod
     def by_family(cls, value: Any) -> Any:
-        return settings_of(value) if isinstance(value, dict) else value
+        return parse_settings(value) if isinstance(value, dict) else value
 
 
 def read_recipe(path: str | Path, changes: tuple[str, ...] = ()) -> Recipe:
@@ -94,7 +95,7 @@ def read_recipe(path: str | Path, changes: tuple[str, ...] = ()) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise ValueError(f"{path}: {complaint(error)}") from None
+        raise ValueError(f"{path}: {describe_error(error)}") from None
 
 
 def apply(values: dict, change: str) -> None:

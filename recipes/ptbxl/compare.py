@@ -18,13 +18,13 @@ from accelerate import Accelerator
 from ecgvae import checkpoint
 from ecgvae.catalogue import cost
 from ecgvae.cli.terminal import Progress, show_table
-from ecgvae.data.jobs import replace
+from ecgvae.data.jobs import write_atomically
 from ecgvae.data.store import Store
 from ecgvae.evaluation.likelihood import likelihood
 from ecgvae.evaluation.reconstruction import evaluate
 from ecgvae.evaluation.samples import sample_quality
 from ecgvae.training.batches import Batches
-from ecgvae.training.loop import begin, one_step, train
+from ecgvae.training.loop import init_state, train, training_step
 from ecgvae.training.recipe import Recipe, read_recipe
 
 FAMILIES = ("ae", "vae", "cvae", "vqvae", "vqvae2", "vqgan")
@@ -56,7 +56,7 @@ def run(name: str, recipe: Recipe, store: Store, out: Path, split: str) -> dict:
     if recipe.model.family in ("vae", "cvae"):
         report["likelihood"] = likelihood(model, store, split)
         report["samples"] = sample_quality(checkpoint.load(model), store, split)
-    replace(path, lambda partial: partial.write_text(json.dumps(report, indent=1)))
+    write_atomically(path, lambda partial: partial.write_text(json.dumps(report, indent=1)))
     return report
 
 
@@ -76,11 +76,11 @@ def speeds(recipes: dict[str, Recipe], store: Store) -> dict[str, float]:
 
 def stepper(recipe: Recipe, store: Store, accelerator: Accelerator) -> Callable[[], object]:
     """A step of a training after whatever begins late in it has begun."""
-    state = begin(recipe, store, accelerator.device)
+    state = init_state(recipe, store, accelerator.device)
     state.step = recipe.training.steps - 1
     batch = Batches(recipe, store, state.model, accelerator.device).draw(torch.Generator().manual_seed(0))
     network, optimizer = accelerator.prepare(state.model, state.optimizer)
-    return lambda: one_step(state, network, optimizer, batch, recipe, accelerator)
+    return lambda: training_step(state, network, optimizer, batch, recipe, accelerator)
 
 
 def row(report: dict, speed: float) -> list[str]:
@@ -106,15 +106,15 @@ def main() -> None:
     parser.add_argument("--backbones", default=",".join(BACKBONES), help=f"some of {','.join(BACKBONES)}")
     parser.add_argument("--split", default="validation", help="of the store to measure on (default validation)")
     args = parser.parse_args()
-    store = Store.open(args.store)
+    store = Store(args.store)
     recipes = {f"{family}-{backbone}": plan(family, backbone, args.size, args.steps)
                for family in args.families.split(",") for backbone in args.backbones.split(",")}
     reports = [run(name, recipe, store, args.out, args.split) for name, recipe in recipes.items()]
     taken = speeds(recipes, store)
     table = [row(report, taken[report["name"]]) for report in reports]
-    replace(args.out / f"table-{args.split}.json", lambda path: path.write_text(json.dumps([COLUMNS, *table])))
+    write_atomically(args.out / f"table-{args.split}.json", lambda path: path.write_text(json.dumps([COLUMNS, *table])))
     show_table(COLUMNS, table)
-    coded = [report for report in reports if report["streams"]]
+    coded = [report for report in reports if report["codebooks"]]
     if coded:
         rates = sorted({round(line["bits_per_second"]) for report in coded for line in report["rows"]})
         print("\nPRDN % by bit/s")

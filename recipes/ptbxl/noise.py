@@ -16,11 +16,11 @@ from pathlib import Path
 
 import torch
 
+from ecgvae import checkpoint
 from ecgvae.cli.terminal import Progress, show_table
-from ecgvae.data.jobs import replace
+from ecgvae.data.jobs import write_atomically
 from ecgvae.data.store import Store
-from ecgvae.evaluation.batches import load
-from ecgvae.evaluation.denoising import LEVELS, denoising, unheard
+from ecgvae.evaluation.denoising import LEVELS, denoising, held_out_noises
 from ecgvae.evaluation.probe import probe
 from ecgvae.evaluation.reconstruction import evaluate
 from ecgvae.training.loop import train
@@ -45,14 +45,14 @@ def run(way: dict, args: argparse.Namespace, store: Store) -> dict:
     with Progress(f"steps of {name}") as progress:
         folder = train(recipe, store, args.out / name, resume=(args.out / name / "recipe.json").exists(),
                        progress=lambda step, logged: progress(step, args.steps, []))
-    model, noises = load(folder), unheard(store.rate, args.recordings)
+    model, noises = checkpoint.load(folder, "auto"), held_out_noises(store.rate, args.recordings)
     kind, level = PROBED
     corrupt = partial(noises[kind], snr_db=level, generator=torch.Generator(model.expansion.device).manual_seed(0))
     report = {**way, "rows": evaluate(folder, store, args.split)["rows"],
               "denoising": denoising(model, store, args.split, noises),
               "auc": probe(model, store, args.split).auc,
               "noisy_auc": probe(model, store, args.split, lambda x: corrupt(x)).auc}
-    replace(path, lambda partial: partial.write_text(json.dumps(report, indent=1)))
+    write_atomically(path, lambda partial: partial.write_text(json.dumps(report, indent=1)))
     return report
 
 
@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=500, help="of every training (default 500)")
     parser.add_argument("--split", default="validation", help="of the store to measure on (default validation)")
     args = parser.parse_args()
-    store = Store.open(args.store)
+    store = Store(args.store)
     show([run(way, args, store) for way in WAYS])
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ecgvae.data.conditions import condition_vectors
-from ecgvae.models.cvae import Condition
+from ecgvae.models.cvae import ConditionSettings
 
 TABLE = pandas.DataFrame({
     "superclass": [np.array(["MI", "STTC"], object), np.array([], object), None, np.array(["NORM"], object)],
@@ -23,7 +23,7 @@ def made(table=TABLE):
 
 
 def test_labels_age_and_sex():
-    condition = Condition(labels=("NORM", "MI"), age=True, sex=True)
+    condition = ConditionSettings(labels=("NORM", "MI"), age=True, sex=True)
     expected = [[0, 1, 1, 0.0, 1, 1, 1],
                 [0, 0, 0, 0.0, 0, 0, 1],
                 [0, 0, 0, 0.8, 1, 0, 0],
@@ -32,18 +32,18 @@ def test_labels_age_and_sex():
 
 
 def test_one_label_a_record():
-    vectors = condition_vectors(made(), Condition(labels=("flutter", "sinus"), column="rhythm"))
+    vectors = condition_vectors(made(), ConditionSettings(labels=("flutter", "sinus"), column="rhythm"))
     assert vectors.tolist() == [[0, 1, 1], [0, 0, 0], [1, 0, 1], [0, 1, 1]]
 
 
 @pytest.mark.parametrize("values", [[1, 0, np.nan, 0], [1.0, 0.0, 7.0, 0.0], ["Female", "m", "?", " male"]])
 def test_ways_to_write_a_sex(values):
-    vectors = condition_vectors(made(pandas.DataFrame({"sex": values})), Condition(sex=True))
+    vectors = condition_vectors(made(pandas.DataFrame({"sex": values})), ConditionSettings(sex=True))
     assert vectors.tolist() == [[1, 1], [0, 1], [0, 0], [0, 1]]
 
 
 def test_given_leads_need_no_table():
-    assert condition_vectors(made(pandas.DataFrame({"name": ["a", "b"]})), Condition(leads=("II",))).shape == (2, 0)
+    assert condition_vectors(made(pandas.DataFrame({"name": ["a", "b"]})), ConditionSettings(leads=("II",))).shape == (2, 0)
 
 
 @pytest.mark.parametrize("condition, message", [
@@ -52,4 +52,4 @@ def test_given_leads_need_no_table():
 ])
 def test_what_a_store_lacks_is_said(condition, message):
     with pytest.raises(ValueError, match=message):
-        condition_vectors(made(), Condition(**condition))
+        condition_vectors(made(), ConditionSettings(**condition))

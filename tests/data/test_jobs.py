@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from ecgvae.data.jobs import Parts, replace, run
+from ecgvae.data.jobs import Parts, run_parallel, write_atomically
 
 
 def test_other_settings_or_another_run_are_refused(tmp_path):
@@ -45,7 +45,7 @@ def test_replace_leaves_the_old_file_where_writing_fails(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
     with pytest.raises(ZeroDivisionError):
-        replace(path, lambda temporary: temporary.write_text(str(1 / 0)))
+        write_atomically(path, lambda temporary: temporary.write_text(str(1 / 0)))
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
@@ -57,7 +57,7 @@ FACTS = """(lambda os, sys, signal, prepare: (
 
 def test_workers_are_processes_without_torch_with_one_thread_and_deaf_to_ctrl_c(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    found = list(run(eval, [(FACTS,)] * 3, workers=2))
+    found = list(run_parallel(eval, [(FACTS,)] * 3, workers=2))
     assert [facts[1:] for facts in found] == [("1", False, True)] * 3
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
     assert os.getpid() not in {facts[0] for facts in found} and os.environ["OMP_NUM_THREADS"] == "3"
@@ -65,7 +65,7 @@ def test_workers_are_processes_without_torch_with_one_thread_and_deaf_to_ctrl_c(
 
 def test_workers_are_stopped_when_nobody_waits_for_them():
     begin = time.monotonic()
-    results = run(time.sleep, [(0,), (60,), (60,), (60,)], workers=2)
+    results = run_parallel(time.sleep, [(0,), (60,), (60,), (60,)], workers=2)
     next(results)
     results.close()
     assert time.monotonic() - begin < 30
@@ -73,4 +73,4 @@ def test_workers_are_stopped_when_nobody_waits_for_them():
 
 def test_a_worker_that_dies_is_an_error():
     with pytest.raises(OSError, match="worker process ended"):
-        list(run(os._exit, [(3,), (3,)], workers=2))
+        list(run_parallel(os._exit, [(3,), (3,)], workers=2))

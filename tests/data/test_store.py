@@ -227,13 +227,13 @@ def test_a_damaged_store_is_refused_in_one_line(source, tmp_path, damage, messag
     build_store(source, out, workers=1)
     damage(out)
     with pytest.raises(ValueError, match=message) as caught:
-        Store.open(out).signal(0)
+        Store(out).signal(0)
     assert "\n" not in str(caught.value)
 
 
 def test_a_store_that_is_not_there():
     with pytest.raises(FileNotFoundError, match="nowhere is not there"):
-        Store.open("nowhere")
+        Store("nowhere")
 
 
 def test_every_odd_form_is_stored_or_listed(data, tmp_path):

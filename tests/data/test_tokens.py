@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from ecgvae.data import tokens as module
-from ecgvae.data.tokens import Stream, TokenHeader, Tokens, merge_tokens, open_tokens, write_tokens
+from ecgvae.data.tokens import CodebookSpec, TokenHeader, Tokens, merge_tokens, open_tokens, write_tokens
 
-HEADER = TokenHeader("abc123", "small", 100.0, ("I", "II"), (Stream(8, 512), Stream(32, 100_000)))
+HEADER = TokenHeader("abc123", "small", 100.0, ("I", "II"), (CodebookSpec(8, 512), CodebookSpec(32, 100_000)))
 
 
 def make_tokens(name="r", samples=100, header=HEADER, seed=0, **options):
     random = np.random.default_rng(seed)
-    codes = tuple(random.integers(0, stream.size, -(-samples // stream.hop)) for stream in header.streams)
+    codes = tuple(random.integers(0, stream.size, -(-samples // stream.hop)) for stream in header.codebooks)
     return Tokens(codes, samples, name, 500.0, 5 * samples, **options)
 
 
@@ -30,7 +30,7 @@ def assert_same(one, other):
 
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
-stream = st.builds(Stream, st.integers(1, 50), st.sampled_from([1, 2, 1024, 65536, 65537, 1 << 32]))
+stream = st.builds(CodebookSpec, st.integers(1, 50), st.sampled_from([1, 2, 1024, 65536, 65537, 1 << 32]))
 
 
 @st.composite
@@ -130,14 +130,14 @@ def codes(first, second, dtype=np.int64):
 
 
 @pytest.mark.parametrize("wrong, message", [
-    (codes([0] * 12, [0] * 4), "r, stream 0: .* wanted 13 whole numbers for 100 samples at hop 8"),
-    (codes([0] * 13, [0] * 5), "r, stream 1: .* wanted 4"),
-    (codes([0] * 12 + [512], [0] * 4), "stream 0: codes from 0 to 512; wanted 0 to 511"),
-    (codes([0] * 12 + [-1], [0] * 4), "stream 0: codes from -1"),
-    (codes([0] * 13, [0, 0, 0, 100_000]), "stream 1: codes from 0 to 100000"),
+    (codes([0] * 12, [0] * 4), "r, codebook 0: .* wanted 13 whole numbers for 100 samples at hop 8"),
+    (codes([0] * 13, [0] * 5), "r, codebook 1: .* wanted 4"),
+    (codes([0] * 12 + [512], [0] * 4), "codebook 0: codes from 0 to 512; wanted 0 to 511"),
+    (codes([0] * 12 + [-1], [0] * 4), "codebook 0: codes from -1"),
+    (codes([0] * 13, [0, 0, 0, 100_000]), "codebook 1: codes from 0 to 100000"),
     (codes([0] * 13, [0] * 4, float), "float64"),
-    (codes([[0]] * 13, [0] * 4), "stream 0"),
-    (codes([0] * 13, [0] * 4)[:1], "1 streams; wanted 2"),
+    (codes([[0]] * 13, [0] * 4), "codebook 0"),
+    (codes([0] * 13, [0] * 4)[:1], "1 codebooks; wanted 2"),
 ])
 def test_wrong_codes_are_refused_and_leave_no_file(tmp_path, wrong, message):
     with pytest.raises(ValueError, match=message):

@@ -95,7 +95,7 @@ def test_the_command(folder, tmp_path, monkeypatch):
     done = run_script(folder, tmp_path / "out", "--rate", "50", "--workers", "1")
     assert done.returncode == 0 and done.stderr == ""
     assert done.stdout.startswith("3 records at 50 Hz in ") and "1 skipped" in done.stdout
-    assert Store.open(tmp_path / "out").rate == 50
+    assert Store(tmp_path / "out").rate == 50
     again = run_script(folder, tmp_path / "out")
     assert again.returncode == 2 and again.stderr == f"error: {tmp_path / 'out'} exists; use --overwrite\n"
     wrong = run_script(folder / "records100", tmp_path / "b")

@@ -5,7 +5,7 @@ import pytest
 import torch
 from stores import write_store
 
-from ecgvae.evaluation.denoising import KINDS, denoising, unheard
+from ecgvae.evaluation.denoising import KINDS, denoising, held_out_noises
 from ecgvae.models import build
 from ecgvae.noise import Recordings, at_snr
 from ecgvae.signal import Record, write_record
@@ -70,7 +70,7 @@ def test_recorded_noise_is_of_the_second_half(tmp_path):
     signal = np.zeros((2, 2000), np.float32)
     signal[:, 1000:] = np.arange(1000) % 2
     write_record(Record(signal, 100, ("noise1", "noise2")), tmp_path, "ma")
-    noises = unheard(100, tmp_path)
+    noises = held_out_noises(100, tmp_path)
     assert tuple(noises) == KINDS
     x = torch.randn(3, 2, 200)
     noise = noises["muscle"](x, 6, torch.Generator().manual_seed(0)) - x

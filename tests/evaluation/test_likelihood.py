@@ -9,13 +9,13 @@ from torch.distributions import MultivariateNormal
 from ecgvae import checkpoint
 from ecgvae.data.store import Store
 from ecgvae.evaluation.likelihood import likelihood
-from ecgvae.models import build, settings_of
+from ecgvae.models import build, parse_settings
 
 DEVIATION, LATENT = 0.2, 5
 
 
 def small(**changes):
-    return settings_of({"family": "vae", "backbone": "conv-tiny", "latent": 6, "signal": {"scale": 0.25}, **changes})
+    return parse_settings({"family": "vae", "backbone": "conv-tiny", "latent": 6, "signal": {"scale": 0.25}, **changes})
 
 
 def signal(count, leads=8, samples=120):
@@ -32,7 +32,7 @@ def solved(shift=0.0):
     Of the eight samples of a frame five are the latent's, times the signal's scale, and three are zero.
     """
     scale = 0.5
-    model = build(settings_of({"family": "vae", "backbone": "conv-tiny", "latent": LATENT, "deviation": DEVIATION,
+    model = build(parse_settings({"family": "vae", "backbone": "conv-tiny", "latent": LATENT, "deviation": DEVIATION,
                                "signal": {"leads": ("II",), "scale": scale}})).eval()
     precision = 1 + scale**2 / DEVIATION**2
     with torch.no_grad():
@@ -94,7 +94,7 @@ def test_the_elbo_is_below_the_importance_weighted_bound(learned):
 
 
 def test_likelihood_of_a_store(learned, store, tmp_path):
-    store, model = Store.open(store), learned(small(deviation=0.5))
+    store, model = Store(store), learned(small(deviation=0.5))
     model = checkpoint.load(path := checkpoint.save(model, tmp_path / "model"))
     report = likelihood(path, store, "all", seconds=4, samples=8, batch_size=2)
     x = torch.stack([torch.from_numpy(store.record(row).select(model.signal.coded).signal[:, :400])

@@ -13,7 +13,7 @@ from ecgvae import checkpoint, metrics
 from ecgvae.data.prepare import build_store
 from ecgvae.evaluation import batches
 from ecgvae.evaluation.reconstruction import evaluate
-from ecgvae.models import settings_of
+from ecgvae.models import parse_settings
 from ecgvae.signal import conform, read_record, write_record
 from ecgvae.synthetic import CONDITIONS, simulate
 from ecgvae.tokenizer import Tokenizer
@@ -41,7 +41,7 @@ def models(tmp_path_factory, tiny, learned):
     folder = tmp_path_factory.mktemp("models")
 
     shared = {"latent": 8, "backbone": tiny().backbone}
-    return {name: checkpoint.save(learned(settings_of({**shared, **own})), folder / name)
+    return {name: checkpoint.save(learned(parse_settings({**shared, **own})), folder / name)
             for name, own in FAMILIES.items()}
 
 
@@ -67,8 +67,8 @@ def test_report_is_what_a_plain_computation_gives(store, models):
     assert second["spectrum_db"] == pytest.approx(expected["spectrum"], rel=1e-3)
     _, counts = np.unique(np.concatenate([item.codes[0] for item in tokens]), return_counts=True)
     share = counts / counts.sum()
-    assert report["streams"][0]["entropy"] == pytest.approx(-(share * np.log2(share)).sum())
-    assert report["streams"][0]["usage"] == len(counts) / 32
+    assert report["codebooks"][0]["entropy"] == pytest.approx(-(share * np.log2(share)).sum())
+    assert report["codebooks"][0]["usage"] == len(counts) / 32
     assert [row["bits_per_second"] for row in report["rows"]] == pytest.approx([500 / 6, 1000 / 6, 1500 / 6])
     assert second["entropy_bits_per_second"] < second["bits_per_second"]
 
@@ -79,7 +79,7 @@ def test_streams_of_several_hops(store, models):
         [4 * 100 / 12, 4 * 100 / 12 + 500 / 6, 4 * 100 / 12 + 1000 / 6])
     tokenizer = Tokenizer.load(models["vqvae2"])
     tokens = [tokenizer.encode(store.record(row)) for row in range(len(store))]
-    for stream, (use, size) in enumerate(zip(report["streams"], (16, 32, 32), strict=True)):
+    for stream, (use, size) in enumerate(zip(report["codebooks"], (16, 32, 32), strict=True)):
         assert use["usage"] == len(np.unique(np.concatenate([item.codes[stream] for item in tokens]))) / size
     expected = errors(store, [tokenizer.decode(item).signal for item in tokens])
     assert report["rows"][2]["prdn"]["mean"] == pytest.approx(expected["prdn"].mean(), rel=1e-4)
@@ -98,7 +98,7 @@ def test_continuous_models_have_one_row(store, models, family):
     assert row["prdn"]["mean"] == pytest.approx(expected["prdn"].mean(), rel=1e-3)
     assert row["spectrum_db"] == pytest.approx(expected["spectrum"], rel=1e-3)
     assert row["latent_per_second"] == pytest.approx(CONTINUOUS[family][0])
-    assert report["streams"] == [] and "bits_per_second" not in row
+    assert report["codebooks"] == [] and "bits_per_second" not in row
 
 
 @pytest.mark.parametrize("family", CONTINUOUS)
@@ -107,7 +107,7 @@ def test_continuous_models_at_the_command_line(store, models, family, tmp_path):
     assert "numbers/s" in table and "spectrum dB" in table and "bit/s" not in table
     assert f"{CONTINUOUS[family][0]:.4f}"[:5] in table
     facts = json.loads(call("info", models[family], "--json").stdout)
-    assert facts["latent"] == CONTINUOUS[family][1] and facts["family"] == family and "streams" not in facts
+    assert facts["latent"] == CONTINUOUS[family][1] and facts["family"] == family and "codebooks" not in facts
     record = next((store.path.parent / "records").glob("*.hea")).with_suffix("")
     call("plot", record, "--out", tmp_path / "figure.png", "--model", models[family])
     assert (tmp_path / "figure.png").stat().st_size

@@ -10,7 +10,7 @@ from ecgvae.evaluation import samples
 from ecgvae.evaluation.batches import batches
 from ecgvae.evaluation.probe import features
 from ecgvae.evaluation.samples import sample_quality
-from ecgvae.models import build, settings_of
+from ecgvae.models import build, parse_settings
 
 LEADS, LENGTH = ("I", "II", "III"), 300
 
@@ -35,7 +35,7 @@ def judge(tmp_path_factory, tiny, learned):
 
 def make(tiny, **settings):
     torch.manual_seed(0)
-    return build(settings_of({"latent": 8, "backbone": tiny().backbone, "signal": {"leads": LEADS}, **settings})).eval()
+    return build(parse_settings({"latent": 8, "backbone": tiny().backbone, "signal": {"leads": LEADS}, **settings})).eval()
 
 
 @pytest.fixture

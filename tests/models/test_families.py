@@ -1,5 +1,7 @@
 """What every family with every backbone keeps: one contract, whatever it is made of."""
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 import torch
@@ -9,14 +11,14 @@ from torch import nn
 
 import ecgvae.tokenizer
 from ecgvae import checkpoint
-from ecgvae.models import FAMILIES, Quantizing, build
+from ecgvae.models import FAMILIES, QuantizedAutoencoder, build
 from ecgvae.nn import gaussian
 from ecgvae.signal import LEADS_12, Record, conform
 from ecgvae.synthetic import simulate
 from ecgvae.tokenizer import Tokenizer
 
 CASES = [(family, backbone) for family in FAMILIES for backbone in ("conv", "transformer")]
-QUANTIZING = [case for case in CASES if issubclass(FAMILIES[case[0]][1], Quantizing)]
+QUANTIZING = [case for case in CASES if issubclass(FAMILIES[case[0]][1], QuantizedAutoencoder)]
 each_case = pytest.mark.parametrize(("family", "backbone"), CASES)
 each_quantizing = pytest.mark.parametrize(("family", "backbone"), QUANTIZING)
 
@@ -61,15 +63,15 @@ def conformed(model, record) -> torch.Tensor:
 @each_case
 def test_output_has_the_inputs_length(made, family, backbone):
     model = made(family, backbone)
-    assert model.hop == 6 and model.grain % model.hop == 0
-    for samples in (1, model.hop - 1, model.hop, model.hop + 1, model.grain + 1, 997):
+    assert model.hop == 6 and model.total_hop % model.hop == 0
+    for samples in (1, model.hop - 1, model.hop, model.hop + 1, model.total_hop + 1, 997):
         x = signal(model, 2, samples)
         with torch.no_grad():
             z = model.encode(x)
             assert z.shape == model.features(x).shape == (2, 8, -(-samples // model.hop))
             assert model(x).signal.shape == x.shape
             every, last = list(model.reconstructions(x)), model.reconstruct(x)
-        assert [y.shape for y in every] == [x.shape] * max(1, len(model.streams))
+        assert [y.shape for y in every] == [x.shape] * max(1, len(model.codebook_specs))
         assert torch.equal(every[-1], last)
 
 
@@ -80,7 +82,7 @@ def test_every_parameter_gets_a_gradient(tiny, learned, family, backbone):
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all(), name
         assert parameter.grad.abs().max() > 0, name
-    assert any(model.last is parameter for parameter in model.parameters())
+    assert any(model.last_layer is parameter for parameter in model.parameters())
 
 
 @each_case
@@ -137,7 +139,7 @@ def test_saved_and_loaded_gives_the_same(made, family, backbone, tmp_path):
     model = made(family, backbone)
     loaded = checkpoint.load(checkpoint.save(model, tmp_path / "model"))
     x = signal(model)
-    assert loaded.settings == model.settings and loaded.reach == model.reach
+    assert loaded.settings == model.settings and loaded.context == model.context
     with torch.no_grad():
         assert torch.equal(loaded.reconstruct(x), model.reconstruct(x))
 
@@ -166,8 +168,8 @@ def test_codes_round_trip(made, family, backbone):
             assert torch.equal(model.detokenize(codes[:count], 301), y)
             assert all(map(torch.equal, model.tokenize(x, count), codes[:count]))
             assert len(model.tokenize(x, count)) == count
-    for stream, (hop, size) in zip(codes, model.streams, strict=True):
-        assert stream.shape == (3, -(-301 // hop)) and stream.dtype == torch.long and model.grain % hop == 0
+    for stream, (hop, size) in zip(codes, map(astuple, model.codebook_specs), strict=True):
+        assert stream.shape == (3, -(-301 // hop)) and stream.dtype == torch.long and model.total_hop % hop == 0
         assert 0 <= stream.min() < stream.max() < size
     assert all((one - other).abs().max() > 1e-3 for one, other in zip(every, every[1:], strict=False))
 
@@ -195,15 +197,15 @@ def test_a_long_record_is_coded_as_at_once(made, monkeypatch, family, backbone):
 @each_case
 def test_beyond_its_reach_nothing_changes(made, family, backbone):
     model = made(family, backbone)
-    reach, grain = sum(model.reach), model.grain
-    start = -(-reach // grain) * grain
-    x = signal(model, 2, 2 * start + 4 * grain)
+    context, total_hop = sum(model.context), model.total_hop
+    start = -(-context // total_hop) * total_hop
+    x = signal(model, 2, 2 * start + 4 * total_hop)
     bent = x.clone()
-    bent[..., :start - reach] += 1
-    bent[..., start + grain + reach:] -= 1
+    bent[..., :start - context] += 1
+    bent[..., start + total_hop + context:] -= 1
     with torch.no_grad():
         y, other = model.reconstruct(x), model.reconstruct(bent)
-    own = slice(start, start + grain)
+    own = slice(start, start + total_hop)
     assert not torch.equal(y, other)
     torch.testing.assert_close(other[..., own], y[..., own], rtol=1e-4, atol=1e-4 * float(y.abs().max()))
 
@@ -229,7 +231,7 @@ def test_half_an_hour_of_12_leads_works(made, family, backbone):
     with torch.inference_mode():
         y = model.all_leads(model.reconstruct(conformed(model, record)))[0].numpy()
     assert y.shape == (12, 180_000) and np.isfinite(y).all() and y[:, -1000:].std() > 0.01
-    if model.streams:
+    if model.codebook_specs:
         tokenizer = Tokenizer(model)
         decoded = tokenizer.decode(tokenizer.encode(record))
         assert decoded.signal.shape == (12, 180_000)

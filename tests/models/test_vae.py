@@ -7,8 +7,8 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from ecgvae import checkpoint
-from ecgvae.models import build, settings_of
-from ecgvae.models.cvae import Condition, Given
+from ecgvae.models import build, parse_settings
+from ecgvae.models.cvae import Conditioning, ConditionSettings
 
 LABELLED = {"labels": ("NORM", "MI"), "age": True, "sex": True}
 VARIANTS = {
@@ -26,7 +26,7 @@ each_span = pytest.mark.parametrize("span", [1, 5])
 
 def settings(**changes):
     small = {"backbone": "conv-tiny", "latent": 6, "squeeze": 4, "signal": {"scale": 0.25}}
-    return settings_of({**small, **changes})
+    return parse_settings({**small, **changes})
 
 
 def signal(count=3, leads=8, samples=120, seed=1):
@@ -42,7 +42,7 @@ def generator(seed=0):
 @each_span
 def test_any_length_comes_back_at_its_length(changes, backbone, span):
     model = build(settings(**changes, backbone=backbone, span=span)).eval()
-    assert model.hop == model.grain == 8 * span and model.streams == ()
+    assert model.hop == model.total_hop == 8 * span and model.codebook_specs == ()
     for samples in (1, 7, 8, 41, 120):
         x = signal(2, samples=samples)
         with torch.no_grad():
@@ -58,7 +58,7 @@ def test_every_parameter_gets_a_gradient(learned, changes, span):
     model = learned(settings(**changes, span=span)).train()
     x = signal(8)
     told = changes.get("condition", {}).get("labels")
-    result = model(x, None, Given(torch.ones(8, 7))) if told else model(x)
+    result = model(x, None, Conditioning(torch.ones(8, 7))) if told else model(x)
     ((result.signal - x).square().mean() + sum(result.losses.values())).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all(), name
@@ -104,7 +104,7 @@ def test_saved_and_loaded_gives_the_same(learned, changes, tmp_path):
 def test_beyond_its_reach_nothing_changes(learned, span):
     model = learned(settings(family="vae", span=span))
     x = signal(1, samples=400)
-    encoding, decoding = model.reach
+    encoding, decoding = model.context
     with torch.no_grad():
         z, changed = model.encode(x), x.clone()
         changed[..., 200:] += 1
@@ -121,7 +121,7 @@ def test_beyond_its_reach_nothing_changes(learned, span):
 
 @pytest.mark.parametrize("family", ["ae", "vae"])
 def test_untrained_with_a_wide_enough_latent_is_the_identity(family):
-    model = build(settings_of({"family": family, "backbone": "conv-small", "latent": 64})).eval()
+    model = build(parse_settings({"family": family, "backbone": "conv-small", "latent": 64})).eval()
     x = signal(2, samples=101)
     (y,) = model.reconstructions(x)
     torch.testing.assert_close(y, x)
@@ -180,7 +180,7 @@ def test_a_single_lead_at_another_rate():
 def test_the_condition_reaches_latent_and_signal(learned, changes):
     model = learned(settings(**changes))
     x = signal()
-    condition = Given(torch.randn(3, 7, generator=generator()) if model.condition.widths else None,
+    condition = Conditioning(torch.randn(3, 7, generator=generator()) if model.condition.widths else None,
                       signal(leads=2, seed=8) if model.condition.leads else None)
     plain = model.given(x)
     with torch.no_grad():
@@ -203,7 +203,7 @@ def test_given_leads_are_the_models_own():
 
 def test_leads_alone_train_with_an_empty_vector():
     model, x = build(settings(**VARIANTS["leads"])).train(), signal()
-    given = Given(torch.zeros(3, 0), model.given_leads(x))
+    given = Conditioning(torch.zeros(3, 0), model.given_leads(x))
     torch.manual_seed(0)
     y = model(x, None, given).signal
     torch.manual_seed(0)
@@ -211,7 +211,7 @@ def test_leads_alone_train_with_an_empty_vector():
 
 
 def test_vectors_of_conditions():
-    condition = Condition(**LABELLED)
+    condition = ConditionSettings(**LABELLED)
     assert condition.vector(["MI", "CD"], 75, "female") == [0, 1, 1, 0.5, 1, 1, 1]
     assert condition.vector(["CD"], 300, "male") == [0, 0, 1, 0.8, 1, 0, 1]
     assert condition.vector() == [0] * 7
@@ -228,7 +228,7 @@ def test_training_withholds_conditions():
         assert (part == part[:, :1]).all()      # known or not as a whole
         assert part[:, 0].mean() == pytest.approx(0.64, abs=0.02)
     assert (kept.sum(1) == 0).float().mean() == pytest.approx(0.2 + 0.8 * 0.2**3, abs=0.02)
-    x, condition = signal(), Given(torch.ones(3, 7))
+    x, condition = signal(), Conditioning(torch.ones(3, 7))
     model.eval()
     torch.manual_seed(0)
     y = model(x, None, condition).signal

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from ecgvae.models import FAMILIES, build, settings_of
+from ecgvae.codebooks import CodebookSpec
+from ecgvae.models import FAMILIES, build, parse_settings
 from ecgvae.models.backbone import SIZES
 
 VARIANTS = {
@@ -35,7 +36,7 @@ def test_output_has_the_inputs_length(tiny, learned):
         with torch.no_grad():
             z, codes = model.encode(x), model.tokenize(x)
             assert z.shape == model.features(x).shape == (2, 8, frames)
-            assert [stream.shape for stream in codes] == [(2, frames)] * len(model.streams)
+            assert [stream.shape for stream in codes] == [(2, frames)] * len(model.codebook_specs)
             assert model.decode(z, samples).shape == model.detokenize(codes, samples).shape == x.shape
             assert model(x).signal.shape == x.shape
 
@@ -43,7 +44,7 @@ def test_output_has_the_inputs_length(tiny, learned):
 @pytest.mark.parametrize("leads", [("II",), ("I", "II", "V1"), None])
 def test_untrained_with_a_wide_enough_latent_is_the_identity(leads):
     spec = {"scale": 0.3} | ({"leads": leads} if leads else {})
-    model = build(settings_of({"family": "vqvae", "latent": 64, "signal": spec})).eval()
+    model = build(parse_settings({"family": "vqvae", "latent": 64, "signal": spec})).eval()
     x = signal(model, 2, 101)
     torch.testing.assert_close(model.decode(model.encode(x), 101), x)
 
@@ -88,7 +89,7 @@ def test_a_latent_depends_on_neither_mode_nor_neighbours(tiny, learned, name):
 
 def test_a_batch_of_64_has_the_codes_of_each_alone(learned):
     half = {"widths": (64, 96), "dilations": ((1,), (1, 3))}
-    model = learned(settings_of({"family": "vqvae", "latent": 32, "codebook_size": 256, "codebooks": 4,
+    model = learned(parse_settings({"family": "vqvae", "latent": 32, "codebook_size": 256, "codebooks": 4,
                                  "backbone": {"kind": "conv", "encoder": half, "decoder": half}}))
     x = signal(model, 64, 500)
     with torch.inference_mode():
@@ -101,7 +102,7 @@ def test_a_batch_of_64_has_the_codes_of_each_alone(learned):
 @each_variant
 def test_a_training_pass_decodes_item_i_from_its_first_codebooks(tiny, learned, changes):
     model = learned(tiny(**changes))
-    q = len(model.streams)
+    q = len(model.codebook_specs)
     x = signal(model, 2 * q + 1)
     with torch.no_grad():
         result, codes = model(x), model.tokenize(x)
@@ -113,22 +114,22 @@ def test_a_training_pass_decodes_item_i_from_its_first_codebooks(tiny, learned, 
 
 def test_a_frame_sees_exactly_its_reach(tiny, learned):
     model = learned(tiny()).double()
-    (reach, _), hop = model.reach, model.hop
-    frame = reach // hop + 2
+    (context, _), hop = model.context, model.hop
+    frame = context // hop + 2
     x = signal(model, 1, (2 * frame + 1) * hop).double().requires_grad_()
     model.encode(x)[..., frame].sum().backward()
     touched = x.grad.abs().sum((0, 1)).nonzero().squeeze(1)
-    assert (touched.min(), touched.max()) == (frame * hop - reach, (frame + 1) * hop - 1 + reach)
+    assert (touched.min(), touched.max()) == (frame * hop - context, (frame + 1) * hop - 1 + context)
 
 
 def test_a_signal_sees_no_further_than_the_decoders_reach(tiny, learned):
     model = learned(tiny()).double()
-    (_, reach), hop = model.reach, model.hop
-    frame = reach // hop + 2
+    (_, context), hop = model.context, model.hop
+    frame = context // hop + 2
     z = torch.randn(1, 8, 2 * frame + 1, dtype=torch.double, requires_grad=True)
     model.decode(z)[..., frame * hop:(frame + 1) * hop].sum().backward()
     touched = z.grad.abs().sum((0, 1)).nonzero().squeeze(1) * hop
-    assert (touched.min(), touched.max()) == (frame * hop - reach, frame * hop + reach)
+    assert (touched.min(), touched.max()) == (frame * hop - context, frame * hop + context)
 
 
 def test_the_last_sample_is_held_to_fill_a_frame(tiny, learned):
@@ -141,7 +142,7 @@ def test_the_last_sample_is_held_to_fill_a_frame(tiny, learned):
 
 def test_streams_are_one_a_codebook(tiny):
     model = build(tiny(codebooks=5, codebook_size=64))
-    assert model.streams == ((6, 64),) * 5
+    assert model.codebook_specs == (CodebookSpec(6, 64),) * 5
     assert model.hop == 6
 
 
@@ -184,10 +185,10 @@ def test_all_leads_follow_from_the_coded_ones(tiny):
 ])
 def test_wrong_settings_are_named(changes, message):
     with pytest.raises(ValueError) as error:
-        settings_of({"family": "vqvae", **changes})
+        parse_settings({"family": "vqvae", **changes})
     assert str(error.value) == message
 
 
 def test_settings_must_be_a_block():
     with pytest.raises(ValueError, match=r"^model is \[1\]; it must be a block of settings$"):
-        settings_of([1])
+        parse_settings([1])

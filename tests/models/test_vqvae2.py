@@ -1,5 +1,7 @@
 """VQ-VAE-2: streams of two and three levels, fine codes under coarse ones, and exact cutting of long records."""
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 import torch
@@ -43,7 +45,7 @@ def signal(count=2, samples=480, leads=8, seed=1):
 @each_backbone
 def test_streams_run_from_coarse_to_fine(made, levels, streams, backbone):
     model = made(LEVELS[levels], backbone)
-    assert model.streams == streams and (model.hop, model.grain) == (6, streams[0][0])
+    assert [(spec.hop, spec.size) for spec in model.codebook_specs] == list(streams) and (model.hop, model.total_hop) == (6, streams[0][0])
     for samples in (1, 6, 7, 89, 91, 240, 397):
         with torch.no_grad():
             codes = model.tokenize(signal(samples=samples))
@@ -101,7 +103,7 @@ def test_what_is_expected_is_subtracted_and_added_back_before_training(tiny):
 def test_a_training_pass_decodes_item_i_from_its_first_codes(made, coarse, backbone):
     model = made(coarse, backbone)
     x = signal(7, 91)
-    coarser = len(model.streams) - 2
+    coarser = len(model.codebook_specs) - 2
     with torch.no_grad():
         result, codes = model(x), model.tokenize(x)
         assert result.groups == 3
@@ -123,7 +125,7 @@ def test_losses_are_means_over_levels(made):
     torch.testing.assert_close(result.losses[name], (fine.losses[name] + coarse.losses[name]) / 2)
 
 
-# --- reach
+# --- context
 
 
 def touched(gradient) -> tuple[int, int]:
@@ -134,53 +136,53 @@ def touched(gradient) -> tuple[int, int]:
 @each
 def test_a_grain_sees_exactly_the_reach_of_encoding(made, coarse):
     model = made(coarse, signal={"leads": ("II",)}).double()
-    reach, grain = model.reach[0], model.grain
-    start = -(-reach // grain) * grain + grain
-    x = signal(1, 2 * start + grain, 1).double().requires_grad_()
+    context, total_hop = model.context[0], model.total_hop
+    start = -(-context // total_hop) * total_hop + total_hop
+    x = signal(1, 2 * start + total_hop, 1).double().requires_grad_()
     latents = model.latents(x)
     z = model.descend(x.shape[-1], lambda depth, expected: model.open(latents, depth, expected))
-    z[..., start // model.hop:(start + grain) // model.hop].sum().backward()
-    assert touched(x.grad) == (start - reach, start + grain - 1 + reach)
+    z[..., start // model.hop:(start + total_hop) // model.hop].sum().backward()
+    assert touched(x.grad) == (start - context, start + total_hop - 1 + context)
 
 
 @each
 def test_a_grain_sees_no_codes_beyond_the_reach_of_decoding(made, coarse):
     model = made(coarse, signal={"leads": ("II",)}).double()
-    grain = model.grain
-    reach = model.reach[1]
-    start = reach + grain
-    latents = [torch.randn(1, 8, (2 * start + grain) // hop, dtype=torch.double, requires_grad=True)
+    total_hop = model.total_hop
+    context = model.context[1]
+    start = context + total_hop
+    latents = [torch.randn(1, 8, (2 * start + total_hop) // hop, dtype=torch.double, requires_grad=True)
                for hop, _ in model.levels]
-    y = model.decode(model.descend(2 * start + grain, lambda depth, expected: latents[depth]))
-    y[..., start:start + grain].sum().backward()
-    assert touched(latents[-1].grad) == (1, (2 * start) // grain - 1)      # grains
+    y = model.decode(model.descend(2 * start + total_hop, lambda depth, expected: latents[depth]))
+    y[..., start:start + total_hop].sum().backward()
+    assert touched(latents[-1].grad) == (1, (2 * start) // total_hop - 1)      # grains
     first, last = touched(latents[0].grad)
-    assert start - reach <= first * model.hop and (last + 1) * model.hop <= start + grain + reach
+    assert start - context <= first * model.hop and (last + 1) * model.hop <= start + total_hop + context
 
 
 @each
 def test_codes_and_signal_beyond_reach_are_the_same_bits(made, coarse):
     model = made(coarse)
-    grain, (encoding, decoding) = model.grain, model.reach
-    start = -(-encoding // grain) * grain
-    x = signal(1, 2 * start + 3 * grain)
+    total_hop, (encoding, decoding) = model.total_hop, model.context
+    start = -(-encoding // total_hop) * total_hop
+    x = signal(1, 2 * start + 3 * total_hop)
     bent = x.clone()
     bent[..., :start - encoding] += 1
-    bent[..., start + grain + encoding:] -= 1
+    bent[..., start + total_hop + encoding:] -= 1
     with torch.inference_mode():
         codes, others = model.tokenize(x), model.tokenize(bent)
         assert any(not torch.equal(one, other) for one, other in zip(codes, others, strict=True))
-        own = [slice(start // hop, (start + grain) // hop) for hop, _ in model.streams]
+        own = [slice(start // hop, (start + total_hop) // hop) for hop in (spec.hop for spec in model.codebook_specs)]
         assert all(torch.equal(one[:, part], other[:, part])
                    for one, other, part in zip(codes, others, own, strict=True))
-        start = -(-decoding // grain) * grain
-        x = signal(1, 2 * start + 3 * grain)
+        start = -(-decoding // total_hop) * total_hop
+        x = signal(1, 2 * start + 3 * total_hop)
         codes, others = model.tokenize(x), []
-        for stream, (hop, size) in zip(codes, model.streams, strict=True):
+        for stream, (hop, size) in zip(codes, map(astuple, model.codebook_specs), strict=True):
             others.append((stream + 1) % size)
-            others[-1][:, :(2 * start + grain) // hop] = stream[:, :(2 * start + grain) // hop]
+            others[-1][:, :(2 * start + total_hop) // hop] = stream[:, :(2 * start + total_hop) // hop]
         whole, other = model.detokenize(codes), model.detokenize(others)
-    own = slice(start, start + grain)
+    own = slice(start, start + total_hop)
     assert not torch.equal(whole, other)
     torch.testing.assert_close(whole[..., own], other[..., own], rtol=0, atol=0)
 
@@ -189,15 +191,15 @@ def test_codes_and_signal_beyond_reach_are_the_same_bits(made, coarse):
 @pytest.mark.parametrize("pieces", [1, 4])
 def test_codes_of_pieces_are_the_codes_of_the_whole(made, monkeypatch, coarse, pieces):
     model = made(coarse)
-    monkeypatch.setattr(ecgvae.tokenizer, "PIECE", pieces * model.grain)
-    for samples in (model.grain, 1003):
+    monkeypatch.setattr(ecgvae.tokenizer, "PIECE", pieces * model.total_hop)
+    for samples in (model.total_hop, 1003):
         tokenizer, record = Tokenizer(model), Record(signal(1, samples, 12)[0].numpy(), 100, LEADS_12)
         tokens = tokenizer.encode(record)
         monkeypatch.setattr(ecgvae.tokenizer, "PIECE", 1 << 14)
         whole = tokenizer.encode(record)
         assert all(map(np.array_equal, tokens.codes, whole.codes))
         at_once = tokenizer.decode_coded(whole.codes, samples)
-        monkeypatch.setattr(ecgvae.tokenizer, "PIECE", pieces * model.grain)
+        monkeypatch.setattr(ecgvae.tokenizer, "PIECE", pieces * model.total_hop)
         np.testing.assert_array_equal(tokenizer.decode_coded(whole.codes, samples), at_once)
 
 
@@ -213,7 +215,7 @@ def test_token_files_hold_streams_of_different_lengths(made, tmp_path):
         write_record(record, tmp_path / "records")
     tokenize_files([tmp_path / "records"], tmp_path / "tokens.parquet", tokenizer)
     file = open_tokens(tmp_path / "tokens.parquet")
-    assert [(stream.hop, stream.size) for stream in file.header.streams] == list(model.streams)
+    assert [(stream.hop, stream.size) for stream in file.header.codebooks] == list(map(astuple, model.codebook_specs))
     detokenize_files(tmp_path / "tokens.parquet", tmp_path / "back", tmp_path / "three")
     assert {tokens.name for tokens in file} == set(records)
     for tokens in file:

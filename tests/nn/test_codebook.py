@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgvae.nn.codebook import Codebook, LinearCodebook, kmeans, settle
+from ecgvae.nn.codebook import Codebook, LinearCodebook, anneal_revival, kmeans
 from ecgvae.nn.nearest import nearest
 
 DIM, SIZE = 6, 16
@@ -100,7 +100,7 @@ def test_revival_fades_out(done, moves):
     book = started(Codebook(DIM, SIZE, decay=0.5, revive=0.5), start, use=4)
     rows = start.repeat_interleave(4, 0)[:-3] + 0.1 * normal(4 * SIZE - 3, DIM)
     book.use[-1] = 1
-    settle(torch.nn.Sequential(book), done)
+    anneal_revival(torch.nn.Sequential(book), done)
     book(rows)
     assert ((book.codes[-1] - start[-1]).norm() > 1) == moves
     assert (book.codes[:-1] - start[:-1]).norm(dim=1).max() < 1

@@ -1,4 +1,4 @@
-"""The convolutions: identity at the start, reach, and the same bits whatever lies beside a signal."""
+"""The convolutions: identity at the start, context, and the same bits whatever lies beside a signal."""
 
 import math
 
@@ -42,25 +42,25 @@ def test_an_untrained_pair_with_room_is_the_identity(strides, dilations):
 def test_a_frame_depends_on_its_samples_and_reach_to_either_side(strides, dilations):
     hop = math.prod(strides)
     encoder = scrambled(pair(strides, dilations)[0])
-    frames = 2 * math.ceil(encoder.reach / hop) + 5
+    frames = 2 * math.ceil(encoder.context / hop) + 5
     frame = frames // 2
     x = torch.randn(1, 2, frames * hop, dtype=torch.double, requires_grad=True)
     encoder(x)[..., frame].sum().backward()
     touched = x.grad.abs().sum((0, 1)).nonzero().squeeze(1)
-    assert touched[0] == frame * hop - encoder.reach
-    assert touched[-1] == (frame + 1) * hop - 1 + encoder.reach
+    assert touched[0] == frame * hop - encoder.context
+    assert touched[-1] == (frame + 1) * hop - 1 + encoder.context
 
 
 @pytest.mark.parametrize(("strides", "dilations"), SHAPES)
 def test_a_frame_of_samples_depends_on_reach_frames_to_either_side(strides, dilations):
     hop = math.prod(strides)
     decoder = scrambled(pair(strides, dilations)[1])
-    frames = 2 * decoder.reach + 5
+    frames = 2 * decoder.context + 5
     frame = frames // 2
     z = torch.randn(1, 8, frames, dtype=torch.double, requires_grad=True)
     decoder(z)[..., frame * hop:(frame + 1) * hop].sum().backward()
     touched = z.grad.abs().sum((0, 1)).nonzero().squeeze(1)
-    assert (touched[0], touched[-1]) == (frame - decoder.reach, frame + decoder.reach)
+    assert (touched[0], touched[-1]) == (frame - decoder.context, frame + decoder.context)
 
 
 @pytest.mark.parametrize(("kernel", "dilation"), [(1, 1), (3, 1), (3, 4), (5, 2)])
@@ -77,7 +77,7 @@ def test_without_gradients_a_convolution_is_torchs(kernel, dilation):
 def test_the_bits_of_a_frame_do_not_depend_on_batch_or_length():
     encoder = scrambled(pair((4, 2), ((1,), (1, 3)), leads=8, width=64, latent=32)[0]).float()
     x = torch.randn(33, 8, 400)
-    far = 50 - math.ceil(encoder.reach / 8)
+    far = 50 - math.ceil(encoder.context / 8)
     with torch.inference_mode():
         together, longer = encoder(x), encoder(torch.cat([x[:4], x[4:8]], 2))
         assert torch.equal(together, torch.cat([encoder(item) for item in x.split(1)]))

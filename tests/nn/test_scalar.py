@@ -125,7 +125,7 @@ def test_even_values_round_to_all_points_alike(sides):
     grid, size = Grid(sides, torch.zeros(1)), math.prod(sides)
     values = grid.even(200 * size)
     assert bool((values.round() >= -grid.low).all() and (values.round() < grid.sides - grid.low).all())
-    assert bool(((values + grid.offset).abs() <= grid.reach).all())
+    assert bool(((values + grid.offset).abs() <= grid.context).all())
     counts = torch.bincount(grid.code(values.round()), minlength=size)
     assert chisquare(counts).pvalue > 1e-3
 
@@ -155,4 +155,4 @@ def test_unevenness_of_one_side_is_the_distance_of_sorted_values():
     torch.manual_seed(0)
     distance = wasserstein_distance(ordered.numpy(), grid.even(5000).flatten().numpy())     # of power 1, so no larger
     torch.manual_seed(0)
-    assert distance**2 <= float(unevenness(values, grid) * grid.reach**2) < 2 * distance**2
+    assert distance**2 <= float(unevenness(values, grid) * grid.context**2) < 2 * distance**2

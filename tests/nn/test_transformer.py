@@ -1,4 +1,4 @@
-"""The transformer: attention against a plain one, identity at the start, reach, stitching and memory."""
+"""The transformer: attention against a plain one, identity at the start, context, stitching and memory."""
 
 import math
 
@@ -85,8 +85,8 @@ def test_a_frame_depends_on_its_samples_and_reach_to_either_side(shape, frames):
     x = torch.randn(1, 2, frames * hop, dtype=torch.double, requires_grad=True)
     encoder(x)[..., frame].sum().backward()
     touched = x.grad.abs().sum((0, 1)).nonzero().squeeze(1)
-    assert touched[0] == max(0, frame * hop - encoder.reach)
-    assert touched[-1] == min(frames * hop, (frame + 1) * hop + encoder.reach) - 1
+    assert touched[0] == max(0, frame * hop - encoder.context)
+    assert touched[-1] == min(frames * hop, (frame + 1) * hop + encoder.context) - 1
 
 
 @pytest.mark.parametrize("frames", [11, 40])
@@ -97,15 +97,15 @@ def test_a_frame_of_samples_depends_on_reach_frames_to_either_side(shape, frames
     z = torch.randn(1, 8, frames, dtype=torch.double, requires_grad=True)
     decoder(z)[..., frame * hop:(frame + 1) * hop].sum().backward()
     touched = z.grad.abs().sum((0, 1)).nonzero().squeeze(1)
-    assert touched[0] == max(0, frame - decoder.reach)
-    assert touched[-1] == min(frames - 1, frame + decoder.reach)
+    assert touched[0] == max(0, frame - decoder.context)
+    assert touched[-1] == min(frames - 1, frame + decoder.context)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_pieces_with_reach_to_either_side_are_the_whole(shape):
     hop, (encoder, decoder) = shape[0], map(scrambled, pair(shape))
-    halo = math.ceil(encoder.reach / hop)
-    assert decoder.reach == halo
+    halo = math.ceil(encoder.context / hop)
+    assert decoder.context == halo
     x = torch.randn(2, 2, 100 * hop)
     z, pieces, signals = encoder(x), [], []
     for start in range(0, 100, 17):
@@ -119,7 +119,7 @@ def test_pieces_with_reach_to_either_side_are_the_whole(shape):
 
 def test_the_bits_of_a_frame_do_not_depend_on_batch_length_or_place():
     encoder = scrambled(Encoder(8, 32, 8, 64, 2, 2, 8), 0.1)
-    x, halo = torch.randn(33, 8, 600), encoder.reach // 8
+    x, halo = torch.randn(33, 8, 600), encoder.context // 8
     with torch.inference_mode():
         whole = encoder(x)
         assert torch.equal(whole, torch.cat([encoder(item) for item in x.split(1)]))
@@ -161,8 +161,8 @@ def test_bfloat16_is_close_to_float32():
 def test_the_last_weight_makes_the_signal():
     decoder = scrambled(pair(SHAPES[1])[1])
     with torch.no_grad():
-        decoder.last.zero_()
-    assert isinstance(decoder.last, torch.nn.Parameter)
+        decoder.last_layer.zero_()
+    assert isinstance(decoder.last_layer, torch.nn.Parameter)
     y = decoder(torch.randn(2, 8, 9))
     assert torch.equal(y, y[:1, :, :5].repeat(2, 1, 9))     # nothing but the bias of each channel of a patch
 

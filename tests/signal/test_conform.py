@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
-from ecgvae.signal import INDEPENDENT_8, LEADS_12, Record, SignalSpec, conform, conform_stream, expansion
+from ecgvae.signal import INDEPENDENT_8, LEADS_12, Record, SignalSpec, conform, conform_stream, lead_expansion
 
-EIGHT_TO_TWELVE = expansion(LEADS_12, INDEPENDENT_8)
+EIGHT_TO_TWELVE = lead_expansion(LEADS_12, INDEPENDENT_8)
 
 
 def einthoven(seed: int = 0, samples: int = 1000, rate: float = 100, leads=LEADS_12) -> Record:
@@ -107,7 +107,7 @@ def test_a_model_without_dependent_leads_takes_them_as_they_are():
 
 
 def test_a_missing_lead_is_an_error_with_both_lists():
-    record = Record(np.zeros((2, 10)), 360, ("MLII", "V5"), name="100", left_out=("ABP (mmHg)",))
+    record = Record(np.zeros((2, 10)), 360, ("MLII", "V5"), name="100", skipped_channels=("ABP (mmHg)",))
     with pytest.raises(ValueError) as error:
         conform(record, SignalSpec())
     assert str(error.value) == (

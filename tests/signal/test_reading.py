@@ -112,7 +112,7 @@ def test_units_become_millivolts_and_others_are_left_out(write, tmp_path):
         record = read_record(write(tmp_path / str(number), "r", header, [[50] * 5], file="r.dat"))
         np.testing.assert_allclose(record.signal[:, 0], [5, 0.005, 0.005, 5000])
         assert record.leads == ("lead 0", "lead 1", "lead 2", "lead 3")
-        assert record.left_out == ("lead 4 (mmHg)",)
+        assert record.skipped_channels == ("lead 4 (mmHg)",)
         assert record.comments == ("5 µV",)
 
 

@@ -51,7 +51,7 @@ class Toy(nn.Module):
         return self.second(self.first(x).tanh())
 
     @property
-    def last(self):
+    def last_layer(self):
         return self.second.weight
 
 
@@ -90,14 +90,14 @@ def test_the_adaptive_weight_is_the_ratio_of_gradients_at_the_last_layer():
     for part in (reconstruction, opponent):
         separate = Toy()
         part(separate(x)).backward()
-        norms.append(separate.last.grad.norm())
+        norms.append(separate.last_layer.grad.norm())
     y = toy(x)
     gradient, = torch.autograd.grad(opponent(y), y, retain_graph=True)
-    weight = adaptive_weight(reconstruction(y), y, gradient, toy.last)
+    weight = adaptive_weight(reconstruction(y), y, gradient, toy.last_layer)
     assert float(weight) == pytest.approx(float(norms[0] / norms[1]), rel=1e-4)
     assert not weight.requires_grad and all(p.grad is None for p in toy.parameters())
-    assert adaptive_weight(1e9 * reconstruction(y), y, gradient, toy.last) == LARGEST
-    assert adaptive_weight(reconstruction(y), y, torch.zeros_like(y), toy.last) <= LARGEST
+    assert adaptive_weight(1e9 * reconstruction(y), y, gradient, toy.last_layer) == LARGEST
+    assert adaptive_weight(reconstruction(y), y, torch.zeros_like(y), toy.last_layer) <= LARGEST
 
 
 def test_the_cost_s_gradient_is_that_share_of_the_reconstruction_s():
@@ -105,11 +105,11 @@ def test_the_cost_s_gradient_is_that_share_of_the_reconstruction_s():
     before = copy.deepcopy(judge.discriminators)
     y = toy(x)
     loss = (x - y).square().mean()
-    cost, terms = judge.challenge(1, x, y, loss, toy.last)
+    cost, terms = judge.challenge(1, x, y, loss, toy.last_layer)
     made, = torch.autograd.grad(cost, toy.first.weight, retain_graph=True)
     value = terms["adversarial"] + 1.5 * terms["feature_matching"]
     torch.testing.assert_close(cost.detach(), 0.3 * terms["adaptive_weight"] * value)
-    of_loss, of_cost = (torch.autograd.grad(part, toy.last, retain_graph=True)[0].norm()
+    of_loss, of_cost = (torch.autograd.grad(part, toy.last_layer, retain_graph=True)[0].norm()
                         for part in (loss, cost))
     assert float(of_cost / of_loss) == pytest.approx(0.3, rel=1e-3)
 
@@ -127,7 +127,7 @@ def test_a_step_moves_the_discriminators_alone_and_leaves_no_gradient():
     toy, x, judge = Toy(), signals(), adversary(2)
     old = copy.deepcopy(judge.discriminators.state_dict())
     y = toy(x)
-    judge.challenge(1, x, y, (x - y).square().mean(), toy.last)
+    judge.challenge(1, x, y, (x - y).square().mean(), toy.last_layer)
     new = judge.discriminators.state_dict()
     moved = {name for name in new if not torch.equal(new[name], old[name])}
     assert {name for name in old if "weight" in name} <= moved
@@ -137,7 +137,7 @@ def test_a_step_moves_the_discriminators_alone_and_leaves_no_gradient():
 def test_before_the_start_nothing_happens_and_then_the_weight_grows():
     toy, x, judge = Toy(), signals(), adversary(2, weight=0.8, start=10, ramp=4)
     y, old = toy(x), copy.deepcopy(judge.discriminators.state_dict())
-    cost, terms = judge.challenge(10, x, y, y.square().mean(), toy.last)
+    cost, terms = judge.challenge(10, x, y, y.square().mean(), toy.last_layer)
     assert cost == 0 and terms.keys() == TERMS and not any(terms.values())
     assert all(torch.equal(value, old[name]) for name, value in judge.discriminators.state_dict().items())
     assert [judge.weight(step) for step in (1, 10, 11, 12, 13, 14, 15, 900)] == pytest.approx(
@@ -154,7 +154,7 @@ def test_under_bfloat16_every_parameter_of_a_model_gets_a_finite_gradient(tiny, 
     with torch.autocast("cpu", torch.bfloat16):
         result = model(x)
         loss = (x - result.signal).square().mean() + sum(result.losses.values())
-        cost, terms = judge.challenge(1, x, result.signal, loss, model.last)
+        cost, terms = judge.challenge(1, x, result.signal, loss, model.last_layer)
     assert all(value.isfinite() for value in terms.values()) and terms["adaptive_weight"] > 0
     gradients = torch.autograd.grad(cost, list(model.decoder.parameters()), retain_graph=True)
     assert all(gradient.isfinite().all() and gradient.any() for gradient in gradients)
@@ -206,7 +206,7 @@ def test_resumed_steps_are_the_unbroken_ones(tmp_path):
         for number in numbers:
             x = signals(seed=number)
             y = toy(x)
-            cost, _ = judge.challenge(number, x, y, (x - y).square().mean(), toy.last)
+            cost, _ = judge.challenge(number, x, y, (x - y).square().mean(), toy.last_layer)
         return cost
 
     unbroken, first, second = adversary(2, ramp=9), adversary(2, ramp=9), adversary(2, ramp=9)
@@ -243,7 +243,7 @@ def two_steps(network, toy, share) -> dict:
         x = signals(seed=step)[share]
         y = network(x)
         loss = (x - y).square().mean()
-        cost, terms = judge.challenge(step, x, y, loss, toy.last)
+        cost, terms = judge.challenge(step, x, y, loss, toy.last_layer)
         toy.zero_grad()
         (loss + cost).backward()
         weights.append(terms["adaptive_weight"])

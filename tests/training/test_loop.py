@@ -1,6 +1,6 @@
 """Training: a batch is learned, an interrupted run ends as the unbroken one, and the parts do what they say."""
 
-import dataclasses
+import copy
 import os
 import socket
 
@@ -19,7 +19,7 @@ from ecgvae.synthetic import CONDITIONS, simulate
 from ecgvae.training import loop
 from ecgvae.training.batches import Batch
 from ecgvae.training.log import Log, Table
-from ecgvae.training.loop import begin, follow, learning_rate, one_step, seeded, train
+from ecgvae.training.loop import follow, init_state, learning_rate, seeded, train, training_step
 from ecgvae.training.recipe import Augmentation, Recipe, Training
 from ecgvae.training.validation import Validation
 
@@ -178,12 +178,12 @@ def test_a_torn_row_of_the_log_is_dropped(tmp_path):
     for torn in ("3", "30", "30,4", "1"):
         path.write_text(whole + torn)
         again = Table(path, 25)
-        assert path.read_text() == whole and again.last == {"loss": 20 / 7}
+        assert path.read_text() == whole and again.last_row == {"loss": 20 / 7}
     Table(path, 10).append({"step": 20, "loss": 20 / 7})
     assert path.read_text() == whole
     for beginning in ("", "step", "step,loss\n"):
         path.write_text(beginning)
-        assert Table(path, 25).last == {}
+        assert Table(path, 25).last_row == {}
         Table(path, 25).append({"step": 1, "loss": 0.5})
         assert path.read_text() == "step,loss\n1,0.5\n"
 
@@ -209,7 +209,8 @@ def test_a_run_is_claimed(store, recipe, tmp_path, undrawn):
 def test_a_run_is_resumed_with_its_own_store_and_state(store, recipe, tmp_path, undrawn):
     run, short = tmp_path / "run", changed(recipe, steps=1)
     train(short, store, run)
-    other = dataclasses.replace(store, fingerprint="0")
+    other = copy.copy(store)
+    other.fingerprint = "0"
     assert "state.pt is of another store; a run is resumed with its own" in mistake(
         ValueError, short, other, run, resume=True)
     whole = (run / "state.pt").read_bytes()
@@ -240,17 +241,17 @@ def test_one_batch_is_learned(store, recipe):
     plain = recipe.model_copy(update={"augment": Augmentation()})
     plain = changed(plain, steps=60, warmup=5, learning_rate=0.01)
     accelerator = Accelerator(mixed_precision="no")
-    state = begin(plain, store, accelerator.device)
+    state = init_state(plain, store, accelerator.device)
     losses = []
     for state.step in range(1, 31):
-        losses.append(one_step(state, state.model, state.optimizer, Batch(x, x), plain, accelerator)["prdn"])
+        losses.append(training_step(state, state.model, state.optimizer, Batch(x, x), plain, accelerator)["prdn"])
     assert sum(losses[-5:]) / 5 < sum(losses[:5]) / 5 - 0.25       # logarithms: a quarter of the error is gone
 
 
 def test_a_training_begins_with_a_trained_model(store, recipe, tiny, learned, tmp_path):
     trained = learned(recipe.model)
     folder = str(checkpoint.save(trained, tmp_path / "model"))
-    state = begin(changed(recipe, start_from=folder), store, torch.device("cpu"))
+    state = init_state(changed(recipe, start_from=folder), store, torch.device("cpu"))
     for name, value in trained.state_dict().items():
         assert torch.equal(state.model.state_dict()[name], value)
         assert torch.equal(state.average.state_dict()[name], value)
@@ -262,10 +263,10 @@ def test_a_training_begins_with_a_trained_model(store, recipe, tiny, learned, tm
 
 def test_a_step_settles_books_by_how_far_the_run_is(store, recipe):
     accelerator = Accelerator(mixed_precision="no")
-    state = begin(recipe, store, accelerator.device)
+    state = init_state(recipe, store, accelerator.device)
     x = torch.randn(4, 8, 200)
     for state.step in (1, recipe.training.steps):
-        one_step(state, state.model, state.optimizer, Batch(x, x), recipe, accelerator)
+        training_step(state, state.model, state.optimizer, Batch(x, x), recipe, accelerator)
         revivals = [float(level.book.revival) for level in state.model.quantizer.levels]
         assert revivals == [0.5 if state.step == 1 else 0.0] * len(revivals)
 
@@ -311,9 +312,9 @@ def train_one_of_two(rank, recipe, path, run):
                       MASTER_PORT=os.environ["ECGVAE_TEST_PORT"], ACCELERATE_USE_CPU="true")
     Validation.draw = lambda *_: None
     PartialState(cpu=True, backend="gloo")
-    states, original = [], loop.begin
-    loop.begin = lambda *arguments: states.append(original(*arguments)) or states[-1]
-    train(recipe, Store.open(path), run)
+    states, original = [], loop.init_state
+    loop.init_state = lambda *arguments: states.append(original(*arguments)) or states[-1]
+    train(recipe, Store(path), run)
     torch.save({"model": states[0].model.state_dict(), "average": states[0].average.state_dict()},
                run.with_name(f"{rank}.pt"))
     torch.distributed.destroy_process_group()

@@ -1,0 +1,53 @@
+"""Settings of models and trainings: immutable, checked, and read with their former names."""
+
+import reprlib
+from difflib import get_close_matches
+from itertools import pairwise
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+UNIONS = ("backbone", "quantizer")      # settings of several kinds, of which pydantic names the one it tried
+
+
+class Settings(BaseModel):
+    """A block of settings. It is immutable, and a key it does not know is an error that suggests the nearest.
+
+    `former_names` maps keys of earlier versions to those of today, so that old files stay readable.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    former_names: ClassVar[dict[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rename_former_keys(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        renamed: dict[Any, Any] = {}
+        for key, value in values.items():
+            name = cls.former_names.get(key, key) if isinstance(key, str) else key
+            if name not in cls.model_fields:
+                raise ValueError(f"unknown key {reprlib.repr(key)}{nearest(str(key), list(cls.model_fields))}")
+            if name in renamed:
+                raise ValueError(f"{key} is the former name of {name}; wanted only one of them")
+            renamed[name] = value
+        return renamed
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """The end of an error message about an unknown name: a suggestion, or what is known."""
+    matches = get_close_matches(name.lower()[:100], known, n=1)
+    return f"; did you mean {matches[0]}?" if matches else f"; wanted one of {', '.join(known)}"
+
+
+def describe_error(error: ValidationError, *block: str) -> str:
+    """The first error of a validation in one line that begins with the key it is about."""
+    first = error.errors()[0]
+    message = first["msg"].removeprefix("Value error, ")
+    keys = [key for before, key in pairwise(("", *first["loc"])) if before not in UNIONS]
+    place = ".".join(map(str, (*block, *keys)))
+    if first["type"] == "value_error" and message.startswith(place):     # it names the key by itself
+        place = ""
+    got = "" if isinstance(first["input"], dict) else f" (got {reprlib.repr(first['input'])})"
+    return " ".join(f"{place}: {message}{got}".removeprefix(": ").split())
