@@ -168,9 +168,9 @@ def test_pacing_has_spikes_and_equal_intervals(seed):
 
 
 def test_unknown_conditions_and_empty_records():
-    with pytest.raises(ValueError, match="'flutter'; one of normal, sinus"):
+    with pytest.raises(ValueError, match="'flutter'; wanted one of normal, sinus"):
         simulate("flutter")
-    with pytest.raises(ValueError, match="at least one sample"):
+    with pytest.raises(ValueError, match="wanted at least one sample"):
         simulate("normal", seconds=0)
 
 

@@ -124,7 +124,9 @@ class SignalSpec(Settings):
 
 def is_positive(value: object) -> bool:
     """Whether a value is a finite number above 0."""
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool) and bool(0 < value < math.inf)
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return False
+    return bool(0 < value < math.inf)
 
 
 def as_signal(values: ArrayLike, name: str = "the signal") -> np.ndarray:
