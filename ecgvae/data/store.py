@@ -139,9 +139,11 @@ class Store:
     @cached_property
     def _folds(self) -> np.ndarray:
         """The fold of every row, 1 to 10; 0 where it is missing."""
+        import pandas
+
         if "fold" in self.records:
             try:
-                return self.records["fold"].fillna(0).to_numpy(int)
+                return pandas.to_numeric(self.records["fold"]).fillna(0).to_numpy(int)
             except (ValueError, TypeError):
                 raise ValueError(f"{self.path} has folds that are not whole numbers; wanted 1 to 10") from None
         hashes = [hashlib.sha256(group.encode()).digest() for group in self._groups]

@@ -1,6 +1,7 @@
 """Tables with the labels, patients and splits of records, read from CSV."""
 
 import csv
+import io
 import posixpath
 import re
 from collections import Counter
@@ -75,10 +76,12 @@ def _read_cells(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there; wanted a table (CSV)")
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(cells)]
-    except UnicodeDecodeError:
+        text = path.read_bytes().decode("utf-8-sig")
+        if "\0" in text:
+            raise UnicodeError
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(cells)]
+    except UnicodeError:
         raise ValueError(f"{path} is not text in UTF-8; wanted a table (CSV)") from None
     except csv.Error as error:
         raise ValueError(f"{path} is not a table (CSV): {error}") from None

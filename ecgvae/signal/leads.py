@@ -89,15 +89,14 @@ def lead_rows(names: Sequence[str], lead_map: Mapping[str, str] | None = None) -
     Of several channels with the same lead the first counts, but one that the lead map names comes before others.
     Two of one record that the lead map names for the same lead are a ValueError.
     """
+    leads = [mapped_lead(name, lead_map) if lead_map else None for name in names]
     mapped: dict[str, int] = {}
-    for row, name in enumerate(names):
-        lead = mapped_lead(name, lead_map) if lead_map else None
+    for row, lead in enumerate(leads):
         if lead in mapped:
-            raise ValueError(f"{names[mapped[lead]]} and {name} are both mapped to {lead}; wanted one of them")
+            raise ValueError(f"{names[mapped[lead]]} and {names[row]} are both mapped to {lead}; wanted one of them")
         if lead is not None:
             mapped[lead] = row
-    rest = [row for row in reversed(range(len(names))) if row not in mapped.values()]
-    return {canonical_lead(names[row]): row for row in rest} | mapped
+    return {leads[row] or canonical_lead(names[row]): row for row in reversed(range(len(names)))} | mapped
 
 
 def check_lead_map(channels: Iterable[tuple[str, Sequence[str]]], lead_map: Mapping[str, str]) -> None:

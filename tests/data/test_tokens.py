@@ -226,3 +226,43 @@ def test_what_exists_is_kept_and_a_failure_leaves_nothing(tmp_path):
     assert open_tokens(path)[0].name == "old" and list(tmp_path.iterdir()) == [path]
     write_tokens(path, HEADER, [make_tokens("new")], overwrite=True)
     assert open_tokens(path)[0].name == "new"
+
+
+def test_tokens_and_files_are_one_line(tmp_path):
+    tokens = make_tokens("00001")
+    path = write_tokens(tmp_path / "t.parquet", HEADER, [tokens])
+    assert repr(tokens) == "Tokens('00001', 13 + 4 codes, 100 samples)"
+    assert repr(make_tokens(start=300)) == "Tokens('r', 13 + 4 codes, 100 samples from 300)"
+    assert repr(HEADER) == ("TokenHeader('small', 2 leads at 100 Hz, 2 codebooks "
+                            "(512 codes at hop 8, 100000 codes at hop 32))")
+    assert repr(open_tokens(path)) == f"TokenFile('{path}', 1 record, 2 codebooks of 'small')"
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"codes": ([0] * 13, [0] * 4)}, "r, codebook 0: codes of type list; wanted a NumPy array of whole numbers"),
+    ({"samples": 100.5}, "r has samples .*; wanted positive numbers"),
+    ({"samples": None}, "r has samples .*; wanted positive numbers"),
+    ({"source_rate": "500"}, "r has samples .* at 500 Hz; wanted positive numbers"),
+    ({"comments": (1,)}, r"r has comments \(1,\); wanted a list of texts"),
+    ({"comments": "Age: 61"}, "r has comments 'Age: 61'; wanted a list of texts"),
+])
+def test_what_are_no_tokens_is_refused_in_one_line(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        write_tokens(tmp_path / "t", HEADER, [dataclasses.replace(make_tokens(), **changes)])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ((None, HEADER, []), "None is not a path; wanted that of a token file"),
+    (("t", "small", []), r"the header is a str; wanted a TokenHeader, as from Tokenizer.header\(\)"),
+    (("t", HEADER, make_tokens()), r"got Tokens\('r', 13 \+ 4 codes, 100 samples\); wanted a list of Tokens"),
+    (("t", HEADER, None), "got None; wanted a list of Tokens"),
+    (("t", HEADER, [[0, 1]]), "got list; wanted Tokens, as from Tokenizer.encode"),
+])
+def test_writing_refuses_in_one_line_what_is_none(tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        write_tokens(*arguments)
+    with pytest.raises(ValueError, match="^None is not a path"):
+        open_tokens(None)
+    assert not list(tmp_path.iterdir())
