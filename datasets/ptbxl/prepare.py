@@ -44,7 +44,7 @@ def read_table(source: Path) -> "pandas.DataFrame":
 
 
 def classes(codes: Mapping[str, float], class_of: Mapping[Any, str]) -> list[str]:
-    """The classes of the diagnostic statements among a record's codes, whatever their likelihood."""
+    """The classes of the diagnostic statements among a record's codes, at any likelihood."""
     return sorted({class_of[code] for code in codes if code in class_of})
 
 

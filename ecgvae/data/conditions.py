@@ -30,10 +30,10 @@ def row_labels(store: Store, condition: ConditionSettings) -> list[tuple[str, ..
     """The labels of every row, of which the store has one or a list."""
     values = column(store, condition.column)
     rows = [() if value is None else tuple(value) if isinstance(value, LISTS) else (str(value),) for value in values]
-    known = {label for row in rows for label in row}
-    if missing := [label for label in condition.labels if label not in known]:
+    existing = {label for row in rows for label in row}
+    if missing := [label for label in condition.labels if label not in existing]:
         raise ValueError(f"{store.path} has no {', '.join(missing)} in {condition.column}; "
-                         f"it has {', '.join(sorted(known)[:20]) or 'no labels'}")
+                         f"it has {', '.join(sorted(existing)[:20]) or 'no labels'}")
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Errors of jobs over many records: the reason for each record, and what is raised if no record is left."""
+"""Errors of jobs over many records."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -47,5 +47,5 @@ def channel_names(named: Iterable[NamedPath]) -> Iterator[tuple[str, tuple[str, 
     for name, path in named:
         try:
             yield name, open_record(path).leads
-        except Exception:  # whatever is wrong with it, preparing it will list the reason
+        except Exception:  # its preparation lists the reason
             continue

@@ -80,13 +80,9 @@ def build_store(source: str | Path, out: str | Path, *, rate: float = 100, leads
         raise ValueError(f"{workers!r:.60} workers; wanted a number of 1 or more")
     check_free(out, overwrite)
     named, duplicates = name_records(source, find_records(source) if records is None else records)
-    facts: dict[str, Any] = {}
-    if labels is not None:
-        labels, facts = checked_labels(labels, [name for name, _ in named])
     if layout.lead_map:
         check_lead_map(channel_names(named), layout.lead_map)
-        facts = {"lead_map": layout.lead_map, **facts}
-    merge = Merge(layout.leads, layout.rate, layout.window, str(source), labels, facts)
+    merge = plan_merge(source, layout, labels, named)
     job = {**layout.fingerprint, "records": fingerprint(named)}
     with Parts(out.with_name(out.name + ".partial"), job, overwrite) as parts:
         prepare_parts(parts, list(batched(named)), layout, workers or available_cpus(), progress)
@@ -97,6 +93,15 @@ def build_store(source: str | Path, out: str | Path, *, rate: float = 100, leads
             raise
         parts.remove()
     return Store(out)
+
+
+def plan_merge(source: Path, layout: Layout, labels: "pandas.DataFrame | None", named: list[NamedPath]) -> Merge:
+    """The facts of a store beyond its parts; ValueError if the labels do not fit its records."""
+    facts: dict[str, Any] = {"lead_map": layout.lead_map} if layout.lead_map else {}
+    if labels is not None:
+        labels, counts = checked_labels(labels, [name for name, _ in named])
+        facts |= counts
+    return Merge(layout.leads, layout.rate, layout.window, str(source), labels, facts)
 
 
 def merge_parts(parts: Parts, out: Path, merge: Merge, duplicates: list[tuple[str, str]]) -> None:

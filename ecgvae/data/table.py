@@ -118,8 +118,8 @@ def _check_names(names: list[str], lines: list[int], column: str) -> None:
 def check_columns(names: Iterable[object]) -> None:
     """Refuses a table with columns that every store has itself."""
     present = set(names)
-    if taken := [name for name in STORE_COLUMNS if name in present]:
-        raise ValueError(f"the table has columns {', '.join(taken)}, which every store has itself; rename them")
+    if reserved := [name for name in STORE_COLUMNS if name in present]:
+        raise ValueError(f"the table has columns {', '.join(reserved)}, which every store has itself; rename them")
 
 
 def _typed(column: str, cells: list[str], records: list[str]) -> "pandas.Series":
@@ -153,7 +153,9 @@ def split_name(value: object, record: str) -> str | None:
     return name
 
 
-def checked_labels(labels: object, records: Iterable[str]) -> "tuple[pandas.DataFrame, dict[str, int]]":
+def checked_labels(
+    labels: "pandas.DataFrame", records: Iterable[str]
+) -> "tuple[pandas.DataFrame, dict[str, int]]":
     """Labels that fit the records of a store, and counts of what does not match.
 
     Args:
@@ -182,8 +184,8 @@ def checked_labels(labels: object, records: Iterable[str]) -> "tuple[pandas.Data
         raise ValueError(f"the table names none of the {len(names)} records, such as {next(iter(names), 'none')}; "
                          f"it has other names, {example}")
     if "split" in labels:
-        known = labels["split"].notna()
-        splits = [split_name(value if is_known else None, str(name))
-                  for (name, value), is_known in zip(labels["split"].items(), known, strict=True)]
+        present = labels["split"].notna()
+        splits = [split_name(value if is_present else None, str(name))
+                  for (name, value), is_present in zip(labels["split"].items(), present, strict=True)]
         labels = labels.assign(split=pandas.array(splits, dtype="string"))
     return labels, {"unmatched_rows": len(unmatched), "unlabelled_records": len(names) - len(labels) + len(unmatched)}

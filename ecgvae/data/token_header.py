@@ -110,5 +110,5 @@ def _check_codes(place: str, codes: np.ndarray, spec: CodebookSpec, samples: int
 
 
 def in_words(items: Sized, noun: str) -> str:
-    """A number of things, as in "1 lead" or "12 leads"."""
+    """A count with its noun, as in "1 lead" or "12 leads"."""
     return f"{len(items)} {noun}" if len(items) == 1 else f"{len(items)} {noun}s"

@@ -1,4 +1,4 @@
-"""Files of other formats than WFDB, by name, and the way to convert them."""
+"""Formats other than WFDB, by the suffixes of their files, and how to convert them."""
 
 import os
 from collections import Counter
@@ -17,7 +17,8 @@ _SCP = ("SCP-ECG", f"read it with a library for SCP-ECG, such as BioSig, and wri
 _XML = ("XML, such as HL7 aECG", f"read its samples with xml.etree.ElementTree and write them with {_WRITE}")
 _HDF5 = ("HDF5", f"read it with h5py.File and write it with {_WRITE}")
 
-# (format, how to convert it) by suffix. Of several formats in a folder, text may only describe the others.
+# (format, how to convert it) by suffix. A folder with files of several formats is named after the signals in it, which
+# DESCRIPTIVE formats may only describe.
 CONVERTERS = {
     ".edf": _EDF, ".bdf": _BDF, ".dcm": _DICOM, ".npy": _NUMPY, ".npz": _NUMPY, ".mat": _MATLAB, ".scp": _SCP,
     ".h5": _HDF5, ".hdf5": _HDF5, ".xml": _XML, ".csv": _CSV, ".tsv": _TSV, ".txt": _TEXT,
@@ -32,7 +33,7 @@ def describe_file(path: str) -> str | None:
     """
     suffix = os.path.splitext(path)[1]
     if not os.path.isfile(path):
-        suffix = next((known for known in CONVERTERS if os.path.isfile(f"{path}{known}")), "")
+        suffix = next((other for other in CONVERTERS if os.path.isfile(f"{path}{other}")), "")
         path += suffix
     if suffix.lower() not in CONVERTERS:
         return None
@@ -46,10 +47,10 @@ def describe_folder(folder: str, names: Iterable[str]) -> str | None:
     None if there is no known format, or a WFDB header.
     """
     suffixes = Counter(os.path.splitext(name)[1].lower() for name in names if name[0] != ".")
-    known = [suffix for suffix in CONVERTERS if suffixes[suffix]]
-    if not known or suffixes[".hea"]:
+    convertible = [suffix for suffix in CONVERTERS if suffixes[suffix]]
+    if not convertible or suffixes[".hea"]:
         return None
-    suffix = min(known, key=lambda known: (known in DESCRIPTIVE, -suffixes[known]))
+    suffix = min(convertible, key=lambda suffix: (suffix in DESCRIPTIVE, -suffixes[suffix]))
     kind, conversion = CONVERTERS[suffix]
     count = suffixes[suffix]
     files = f"a {suffix} file, which is" if count == 1 else f"{count:,} {suffix} files, which are"

@@ -94,12 +94,12 @@ def segment_names(path: str) -> set[str]:
         return set()
 
 
-def _read_bytes(file: str) -> bytes:
-    size = file_size(file)
+def _read_bytes(path: str) -> bytes:
+    size = file_size(path)
     if size > MAX_HEADER_BYTES:
-        raise ValueError(f"{file} has {size} bytes; a header has at most {MAX_HEADER_BYTES}")
-    with open(file, "rb", buffering=0) as stream:
-        return stream.read(size)
+        raise ValueError(f"{path} has {size} bytes; a header has at most {MAX_HEADER_BYTES}")
+    with open(path, "rb", buffering=0) as file:
+        return file.read(size)
 
 
 def _lines(content: bytes) -> tuple[list[str], tuple[str, ...]]:

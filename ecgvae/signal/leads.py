@@ -116,7 +116,7 @@ def check_lead_map(channels: Iterable[tuple[str, Sequence[str]]], lead_map: Mapp
 
 
 def independent_leads(leads: Sequence[str]) -> tuple[str, ...]:
-    """The leads a model has to code: without those that follow from I and II where both are present."""
+    """The leads that a model codes: all but those that follow from I and II, where both are present."""
     if set(leads) == set(LEADS_12):
         return INDEPENDENT_8
     if not {"I", "II"} <= set(leads):

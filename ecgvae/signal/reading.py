@@ -174,7 +174,7 @@ def find_records(source: str | Path) -> list[Path]:
         Their paths without suffix, sorted.
 
     Raises:
-        ValueError: There are no records; where the files are of a known other format, it says how to convert them.
+        ValueError: There are no records. The message says how to convert files of another known format.
         FileNotFoundError: There is no such path.
     """
     source = plain_path(source)

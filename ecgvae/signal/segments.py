@@ -71,7 +71,7 @@ def open_segment(path: str, header: Header) -> Segment:
         files.setdefault(channel.file, []).append(channel)
     available = {file: _available_samples(folder, file, channels) for file, channels in files.items()}
     if header.samples is None and header.channels[0].format in FLAC_FORMATS:
-        raise ValueError(f"{path}.hea doesn't say how many samples its FLAC file has; wanted their number")
+        raise ValueError(f"{path}.hea does not give the number of samples of its FLAC file; wanted it")
     samples = next(iter(available.values())) if header.samples is None else header.samples
     for file, count in available.items():
         if count < samples:

@@ -17,7 +17,7 @@ HEADER = TokenHeader("abc123", "small", 100.0, ("I", "II"), (CodebookSpec(8, 512
 
 def make_tokens(name="r", samples=100, header=HEADER, seed=0, **options):
     random = np.random.default_rng(seed)
-    codes = tuple(random.integers(0, stream.size, -(-samples // stream.hop)) for stream in header.codebooks)
+    codes = tuple(random.integers(0, spec.size, -(-samples // spec.hop)) for spec in header.codebooks)
     return Tokens(codes, samples, name, 500.0, 5 * samples, **options)
 
 
@@ -30,13 +30,13 @@ def assert_same(one, other):
 
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
-stream = st.builds(CodebookSpec, st.integers(1, 50), st.sampled_from([1, 2, 1024, 65536, 65537, 1 << 32]))
+codebook = st.builds(CodebookSpec, st.integers(1, 50), st.sampled_from([1, 2, 1024, 65536, 65537, 1 << 32]))
 
 
 @st.composite
 def files(draw):
     header = TokenHeader(draw(text), draw(text), draw(st.floats(1, 1000)), tuple(draw(st.lists(text))),
-                         tuple(draw(st.lists(stream, min_size=1, max_size=4))))
+                         tuple(draw(st.lists(codebook, min_size=1, max_size=4))))
     rows = [make_tokens(draw(text), draw(st.integers(0, 90)), header, seed, start=draw(st.integers(0, 1 << 40)),
                         comments=tuple(draw(st.lists(text, max_size=3))), notes=tuple(draw(st.lists(text, max_size=2))))
             for seed in range(draw(st.integers(0, 7)))]
@@ -87,15 +87,15 @@ def test_tokens_are_written_as_they_come_and_read_group_by_group(tmp_path, monke
     written, table = [], module._table
 
     def spy(header, group):
-        written.append((len(group), made))
+        written.append((len(group), produced))
         return table(header, group)
 
     def produce():
-        nonlocal made
-        for made in range(1, 36):
-            yield make_tokens(f"r{made}")
+        nonlocal produced
+        for produced in range(1, 36):
+            yield make_tokens(f"r{produced}")
 
-    made = 0
+    produced = 0
     monkeypatch.setattr(module, "_table", spy)
     read = open_tokens(write_tokens(tmp_path / "t", HEADER, produce()))
     assert written == [(10, 10), (10, 20), (10, 30), (5, 35)]
