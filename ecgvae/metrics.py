@@ -1,4 +1,4 @@
-"""How close a reconstruction is, how close two sets of signals are, and how well codes are used."""
+"""Metrics of reconstructions, of sets of signals, of classifiers and of the use of codes."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,7 +9,7 @@ from ecgvae.codebooks import CodebookSpec
 
 
 def prdn(x: ArrayLike, y: ArrayLike) -> np.ndarray:
-    """Percent root-mean-square difference of y from x over time, the mean of x removed: (..., t) -> (...).
+    """Percent root-mean-square difference, normalized (PRDN), of y from x over time: (..., t) -> (...).
 
     100 ‖x − y‖ / ‖x − mean(x)‖ for each lead; nan where x is flat.
     """
@@ -18,15 +18,15 @@ def prdn(x: ArrayLike, y: ArrayLike) -> np.ndarray:
 
 
 def rmse(x: ArrayLike, y: ArrayLike) -> np.ndarray:
-    """Root mean square of x − y over time, in their unit: (..., t) -> (...)."""
+    """Root mean square of x − y over time, in the unit of x and y: (..., t) -> (...)."""
     x, y = _pair(x, y)
     return np.sqrt(np.mean((x - y) ** 2, axis=-1))
 
 
 def snr(x: ArrayLike, y: ArrayLike) -> np.ndarray:
-    """Decibels of x, its mean removed, over the error x − y: (..., t) -> (...).
+    """Signal-to-noise ratio in dB of x, without its mean, to the error x − y: (..., t) -> (...).
 
-    20 log10(‖x − mean(x)‖ / ‖x − y‖) = −20 log10(prdn / 100): inf where they are equal, nan where x is flat.
+    20 log10(‖x − mean(x)‖ / ‖x − y‖) = −20 log10(prdn / 100): inf where x and y are equal, nan where x is flat.
     """
     with np.errstate(divide="ignore"):
         return -20 * np.log10(prdn(x, y) / 100)
@@ -40,9 +40,9 @@ def correlation(x: ArrayLike, y: ArrayLike) -> np.ndarray:
 
 
 def power_spectrum(x: ArrayLike, rate: float) -> np.ndarray:
-    """Power spectral density by Welch's method, a value for each whole number of Hz: (..., t) -> (..., f).
+    """Power spectral density by Welch's method, one value for each whole number of Hz: (..., t) -> (..., f).
 
-    Hann windows of a second, half of it overlapping, each without its mean; a shorter signal is one window.
+    Hann windows of one second overlap by half and lose their means. A shorter signal is one window.
     """
     from scipy.signal import welch
 
@@ -51,16 +51,22 @@ def power_spectrum(x: ArrayLike, rate: float) -> np.ndarray:
 
 
 def spectrum_distance(x: ArrayLike, y: ArrayLike, rate: float, band: tuple[float, float] = (15, 45)) -> float:
-    """Decibels between the power spectra of two sets of records, not necessarily the same: (b, c, t) each.
+    """Distance in dB between the mean power spectra of two sets of signals.
 
-    The mean over the leads and the band's frequencies (Hz) of |10 log10(Py / Px)|, where P is the mean over
-    records of `power_spectrum`. That of 15 to 45 Hz is large where reconstructions are too smooth, or rough.
+    It is the mean over leads and frequencies of |10 log10(Py / Px)|, where P is the mean of `power_spectrum` over the
+    signals of a set. Between 15 and 45 Hz it is large where reconstructions are too smooth, or too rough.
+
+    Args:
+        x: Signals (b, c, t).
+        y: Signals (b', c, t'), which need not be reconstructions of x.
+        rate: Their sampling rate in Hz.
+        band: The lowest and the highest frequency in Hz.
     """
-    return decibels_between(*(power_spectrum(signals, rate).mean(0) for signals in (x, y)), rate, band)
+    return power_distance(power_spectrum(x, rate).mean(0), power_spectrum(y, rate).mean(0), rate, band)
 
 
-def decibels_between(x: np.ndarray, y: np.ndarray, rate: float, band: tuple[float, float] = (15, 45)) -> float:
-    """`spectrum_distance` of mean power spectra (c, f); leads without power in x are left out, nan if all are."""
+def power_distance(x: np.ndarray, y: np.ndarray, rate: float, band: tuple[float, float] = (15, 45)) -> float:
+    """`spectrum_distance` of mean power spectra (c, f). It leaves out values without power in x; nan if all are."""
     frequency = np.arange(x.shape[-1]) * rate / round(rate)
     inside = (band[0] <= frequency) & (frequency <= band[1])
     x, y = x[..., inside], y[..., inside]
@@ -70,10 +76,14 @@ def decibels_between(x: np.ndarray, y: np.ndarray, rate: float, band: tuple[floa
 
 
 def frechet(a: ArrayLike, b: ArrayLike) -> float:
-    """Fréchet distance of the Gaussians fitted to two sets of rows, (n, d) and (m, d), also with fewer rows than d.
+    """Fréchet distance between the Gaussians fitted to two sets of features (Heusel et al. 2017).
 
-    |μa − μb|² + tr(Ca + Cb − 2 (Ca Cb)^½), as in Heusel et al. 2017. With C = RᵀR the last trace is the sum of
-    the singular values of Ra Rbᵀ. It is too large where rows are few: compare distances of equal numbers of rows.
+    |μa − μb|² + tr(Ca + Cb − 2 (Ca Cb)^½). With C = RᵀR the last trace is the sum of the singular values of Ra Rbᵀ,
+    which also holds for fewer rows than columns. Few rows bias it upwards: compare distances of equal numbers of rows.
+
+    Args:
+        a: Features (n, d).
+        b: Features (m, d).
     """
     (mean_a, root_a), (mean_b, root_b) = _gaussian(a), _gaussian(b)
     shared = np.linalg.svd(root_a @ root_b.T, compute_uv=False).sum()
@@ -81,7 +91,10 @@ def frechet(a: ArrayLike, b: ArrayLike) -> float:
 
 
 def auc(true: ArrayLike, scores: ArrayLike) -> np.ndarray:
-    """Area under the ROC curve of each class (Mann-Whitney, ties count half): (n, k) -> (k,); nan for one-sided."""
+    """Area under the ROC curve of each class: (n, k) -> (k,); nan for a class that all rows or none have.
+
+    It is the Mann-Whitney statistic, in which ties count half.
+    """
     from scipy.stats import rankdata
 
     true = np.asarray(true, dtype=bool)
@@ -91,12 +104,12 @@ def auc(true: ArrayLike, scores: ArrayLike) -> np.ndarray:
 
 
 def code_usage(codes: ArrayLike, size: int) -> float:
-    """Share of a book's `size` codes that occur at least once, 0 to 1."""
+    """Fraction of a codebook's `size` codes that occur at least once."""
     return np.count_nonzero(_counts(codes, size)) / size
 
 
 def entropy(codes: ArrayLike, size: int) -> float:
-    """Bits a code by how often each occurs, −Σ p log2 p: at most log2(size); nan for no codes."""
+    """Entropy of the frequencies of codes in bits, −Σ p log2 p: at most log2(size); nan for no codes."""
     counts = _counts(codes, size)
     if not counts.any():
         return float("nan")
@@ -109,39 +122,44 @@ def perplexity(codes: ArrayLike, size: int) -> float:
     return 2 ** entropy(codes, size)
 
 
-def bits_per_second(streams: Iterable[CodebookSpec], rate: float, bits: Sequence[float] | None = None) -> float:
-    """Bits that the streams of a signal at `rate` Hz take in a second.
+def bits_per_second(
+    codebooks: Iterable[CodebookSpec], rate: float, bits: Sequence[float] | None = None
+) -> float:
+    """Bit rate of the codes of a signal.
 
-    `bits` is what a code of each stream costs, such as its entropy; left out, every code has the same whole
-    number of bits, ⌈log2 size⌉.
+    Args:
+        codebooks: Hop and size of each codebook.
+        rate: The sampling rate of the signal in Hz.
+        bits: Bits for a code of each codebook, such as its entropy; by default the whole number ⌈log2 size⌉.
     """
-    streams = list(streams)
-    bits = [(stream.size - 1).bit_length() for stream in streams] if bits is None else bits
-    return float(sum(rate / stream.hop * cost for stream, cost in zip(streams, bits, strict=True)))
+    codebooks = list(codebooks)
+    bits = [(spec.size - 1).bit_length() for spec in codebooks] if bits is None else bits
+    return float(sum(rate / spec.hop * cost for spec, cost in zip(codebooks, bits, strict=True)))
 
 
 def summary(values: ArrayLike) -> dict[str, float]:
-    """Mean, median and 95th percentile of the values that are not nan; nan if there are none."""
-    values = np.asarray(values, dtype=np.float64)
-    values = values[~np.isnan(values)]
-    if not values.size:
+    """Mean, median and 95th percentile ("p95") of the values that are not nan; nan if there are none."""
+    array = np.asarray(values, dtype=np.float64)
+    array = array[~np.isnan(array)]
+    if not array.size:
         return dict.fromkeys(("mean", "median", "p95"), float("nan"))
     return {
-        "mean": float(values.mean()),
-        "median": float(np.median(values)),
-        "p95": float(np.percentile(values, 95)),
+        "mean": float(array.mean()),
+        "median": float(np.median(array)),
+        "p95": float(np.percentile(array, 95)),
     }
 
 
 def _pair(x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Two signals as float64; ValueError if their shapes differ."""
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if x.shape != y.shape or not x.ndim or not x.shape[-1]:
-        raise ValueError(f"signals of shape {x.shape} and {y.shape}; two of one shape (..., t) are wanted")
+        raise ValueError(f"signals of shape {x.shape} and {y.shape}; wanted two of one shape (..., t)")
     return x, y
 
 
 def _centred(x: np.ndarray) -> np.ndarray:
-    """x without its mean; exactly 0 where x is flat, which rounding of the mean would miss."""
+    """x without its mean; exactly 0 where x is flat, where the mean is rounded."""
     flat = np.ptp(x, axis=-1, keepdims=True) == 0
     return np.where(flat, 0.0, x - x.mean(axis=-1, keepdims=True))
 
@@ -151,21 +169,22 @@ def _energy(x: np.ndarray) -> np.ndarray:
 
 
 def _gaussian(rows: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (d,) of rows and an R with RᵀR their covariance."""
+    """Mean (d,) of rows, and an R for which RᵀR is their covariance."""
     rows = np.asarray(rows, dtype=np.float64)
     if rows.ndim != 2 or len(rows) < 2:
-        raise ValueError(f"features of shape {rows.shape}; two or more rows (n, d) are wanted")
+        raise ValueError(f"features of shape {rows.shape}; wanted two or more rows (n, d)")
     mean = rows.mean(axis=0)
     return mean, np.linalg.qr(rows - mean, mode="r") / np.sqrt(len(rows) - 1)
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Their quotient, nan where the denominator is 0."""
+    """The quotient, nan where the denominator is 0."""
     return np.where(denominator == 0, np.nan, numerator / np.where(denominator == 0, 1.0, denominator))
 
 
 def _counts(codes: ArrayLike, size: int) -> np.ndarray:
+    """Number of occurrences of each code."""
     codes = np.asarray(codes, dtype=np.int64).ravel()
     if codes.size and not 0 <= codes.min() <= codes.max() < size:
-        raise ValueError(f"codes from {codes.min()} to {codes.max()}; 0 to {size - 1} are wanted")
+        raise ValueError(f"codes from {codes.min()} to {codes.max()}; wanted 0 to {size - 1}")
     return np.bincount(codes, minlength=size)

@@ -85,17 +85,17 @@ def test_no_codes():
 
 
 @pytest.mark.parametrize("codes", [[-1, 0], [4]])
-def test_codes_outside_the_book(codes):
-    with pytest.raises(ValueError, match="0 to 3 are wanted"):
+def test_codes_outside_the_codebook(codes):
+    with pytest.raises(ValueError, match="codes from -?[0-4] to [0-4]; wanted 0 to 3"):
         metrics.code_usage(codes, 4)
 
 
 def test_bits_per_second():
-    streams = [CodebookSpec(8, 1024), CodebookSpec(8, 1024), CodebookSpec(32, 1000)]
-    assert metrics.bits_per_second(streams, 100) == pytest.approx(12.5 * 10 * 2 + 3.125 * 10)
-    assert metrics.bits_per_second(streams, 100, bits=[9, 8, 4]) == pytest.approx(12.5 * 17 + 12.5)
+    codebooks = [CodebookSpec(8, 1024), CodebookSpec(8, 1024), CodebookSpec(32, 1000)]
+    assert metrics.bits_per_second(codebooks, 100) == pytest.approx(12.5 * 10 * 2 + 3.125 * 10)
+    assert metrics.bits_per_second(codebooks, 100, bits=[9, 8, 4]) == pytest.approx(12.5 * 17 + 12.5)
     with pytest.raises(ValueError):
-        metrics.bits_per_second(streams, 100, bits=[9])
+        metrics.bits_per_second(codebooks, 100, bits=[9])
 
 
 def test_summary_leaves_out_nan():
@@ -106,9 +106,9 @@ def test_summary_leaves_out_nan():
 
 def welch(x: np.ndarray, rate: int) -> np.ndarray:
     """Welch's method written out: (records, leads, t) to the mean over records, one value a Hz."""
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(rate) / rate)
-    pieces = np.stack([x[..., start:start + rate] for start in range(0, x.shape[-1] - rate + 1, rate // 2)])
-    power = np.abs(np.fft.rfft((pieces - pieces.mean(-1, keepdims=True)) * window)) ** 2
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(rate) / rate)
+    windows = np.stack([x[..., start:start + rate] for start in range(0, x.shape[-1] - rate + 1, rate // 2)])
+    power = np.abs(np.fft.rfft((windows - windows.mean(-1, keepdims=True)) * hann)) ** 2
     return power.mean(axis=(0, 1))
 
 

@@ -12,11 +12,11 @@ def lead(record: Record, name: str) -> np.ndarray:
     return record.signal[record.leads.index(name)].astype(np.float64)
 
 
-def r_waves(record: Record, name: str = "II", sign: int = 1, least: float = 0.45) -> np.ndarray:
-    """Samples of the R (or, negative, S) waves of a lead, `least` of the tallest high."""
+def r_waves(record: Record, name: str = "II", sign: int = 1, fraction: float = 0.45) -> np.ndarray:
+    """Samples of the R (or, negative, S) waves of a lead, at least `fraction` as high as the tallest."""
     signal = sign * (lead(record, name) - np.median(lead(record, name)))
-    apart = int(0.3 * record.rate)
-    return find_peaks(signal, height=least * np.percentile(signal, 99.7), distance=apart)[0]
+    min_distance = int(0.3 * record.rate)
+    return find_peaks(signal, height=fraction * np.percentile(signal, 99.7), distance=min_distance)[0]
 
 
 def beat(record: Record, name: str, peaks: np.ndarray, time: float) -> float:
@@ -66,8 +66,8 @@ def test_the_rate_changes_only_the_sampling():
     fast, slow = simulate("normal", rate=500), simulate("normal", rate=100)
     expected = resample_poly(fast.signal.astype(np.float64), 1, 5, axis=1)
     assert slow.rate == 100 and slow.samples == 1000
-    for ours, theirs in zip(slow.signal, expected, strict=True):
-        assert np.sqrt(np.mean((ours - theirs) ** 2)) < 0.012
+    for simulated, resampled in zip(slow.signal, expected, strict=True):
+        assert np.sqrt(np.mean((simulated - resampled) ** 2)) < 0.012
 
 
 def test_dower_is_its_published_inverse():
@@ -112,7 +112,7 @@ def test_rates_and_rhythms(seed):
 def test_premature_beats_come_early_and_wide_before_a_pause(seed):
     record = simulate("premature ventricular beats", 20, seed=seed)
     tall = r_waves(record, "III")
-    intervals = np.diff(r_waves(record, "II", least=0.35)) / record.rate
+    intervals = np.diff(r_waves(record, "II", fraction=0.35)) / record.rate
     usual = np.median(intervals)
     early = np.flatnonzero(intervals[:-1] < 0.7 * usual)
     assert len(early) >= 3
@@ -168,9 +168,9 @@ def test_pacing_has_spikes_and_equal_intervals(seed):
 
 
 def test_unknown_conditions_and_empty_records():
-    with pytest.raises(ValueError, match="'flutter'; one of normal, sinus"):
+    with pytest.raises(ValueError, match="'flutter'; wanted one of normal, sinus"):
         simulate("flutter")
-    with pytest.raises(ValueError, match="at least one sample"):
+    with pytest.raises(ValueError, match="wanted at least one sample"):
         simulate("normal", seconds=0)
 
 

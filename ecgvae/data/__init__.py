@@ -1,1 +1,1 @@
-"""Prepared signals on disk, windows of them for training, and token files."""
+"""Prepared signals on disk, windows of them for training, tables of labels, and token files."""

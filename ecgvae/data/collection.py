@@ -1,15 +1,15 @@
-"""Records from any mix of files, folders and stores, each under a name of its own."""
+"""Records from any mix of files, folders and stores, each under a different name."""
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ecgvae.data.prepare import fingerprint
+from ecgvae.data.naming import channel_names, fingerprint
 from ecgvae.data.store import Store
 from ecgvae.data.tokens import Tokens
-from ecgvae.signal import Record, RecordFile, find_records, open_record
+from ecgvae.signal import Record, RecordFile, check_lead_map, find_records, open_record
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,22 @@ class Entry:
     name: str
     path: Path
     row: int | None = None
-    start: int = 0      # of a window in its record, in samples of the store
+    start: int = 0  # of a window in its record, in samples of the store
 
     def __str__(self) -> str:
         return str(self.path) if self.row is None else f"{self.path} ({self.name})"
 
 
 class Collection:
-    """Records by name: files have theirs relative to the folder they were looked for in."""
+    """Records of several sources by name. The name of a file is its path relative to the source it was found in.
+
+    Args:
+        sources: Records, folders of them, and stores.
+
+    Raises:
+        ValueError: Two records have the same name, or a source has no records.
+        FileNotFoundError: A source does not exist.
+    """
 
     def __init__(self, sources: Iterable[str | Path]):
         self.entries: list[Entry] = []
@@ -37,9 +45,9 @@ class Collection:
                 self.entries += rows(source, self.stores[source])
             else:
                 self.entries += files(source)
-        taken: dict[tuple[str, int], Entry] = {}
+        by_name: dict[tuple[str, int], Entry] = {}
         for entry in self.entries:
-            if (other := taken.setdefault((entry.name, entry.start), entry)) is not entry:
+            if (other := by_name.setdefault((entry.name, entry.start), entry)) is not entry:
                 raise ValueError(f"{other} and {entry} are both named {entry.name}; "
                                  "give the folder they are both in, or one of them at a time")
 
@@ -48,14 +56,15 @@ class Collection:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the records' names and of what is in them, as far as sizes and times of files tell."""
-        inside = [fingerprint([(entry.name, entry.path) for entry in self.entries if entry.row is None])]
-        inside += [store.fingerprint for store in self.stores.values()]
-        return hashlib.sha256(json.dumps(inside).encode()).hexdigest()
+        """A hash of the names of the records and of the sizes and times of their files."""
+        hashes = [fingerprint([(entry.name, entry.path) for entry in self.entries if entry.row is None])]
+        hashes += [store.fingerprint for store in self.stores.values()]
+        return hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
 
     def batches(self, count: int, samples: int) -> Iterator[list[Entry]]:
-        """The entries in order, so many at a time; fewer where together they have more samples."""
-        batch, size = [], 0
+        """The entries in order, in batches of at most `count`, or of fewer that together have at least `samples`."""
+        batch: list[Entry] = []
+        size = 0
         for entry in self.entries:
             batch.append(entry)
             size += self.size(entry)
@@ -66,21 +75,35 @@ class Collection:
             yield batch
 
     def size(self, entry: Entry) -> int:
-        """Samples of all leads, roughly: two bytes each in a file."""
+        """Approximate number of samples of all leads; in files, each counts two bytes."""
         if entry.row is not None:
             store = self.stores[entry.path]
             return int(store.spans[entry.row, 1]) * len(store.leads)
-        data = (Path(f"{entry.path}{suffix}") for suffix in (".dat", ".mat"))
-        return sum(file.stat().st_size // 2 for file in data if file.is_file())
+        paths = (Path(f"{entry.path}{suffix}") for suffix in (".dat", ".mat"))
+        return sum(path.stat().st_size // 2 for path in paths if path.is_file())
 
     def open(self, entry: Entry) -> Record | RecordFile:
-        """ValueError or OSError where it can't be read."""
+        """The record of an entry; ValueError or OSError if it can't be read."""
         if entry.row is None:
             return replace(open_record(entry.path), name=entry.name)
         return self.stores[entry.path].record(entry.row)
 
-    def traced(self, entry: Entry, tokens: Tokens, rate: float) -> Tokens:
-        """Tokens of a store's row as those of the record that it was prepared from; `rate` is the tokens' own."""
+    def check_lead_map(self, lead_map: Mapping[str, str]) -> None:
+        """Refuses a lead map that applies to no channel of any record, with ValueError."""
+        check_lead_map(self._channel_names(), lead_map)
+
+    def _channel_names(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        yield from ((str(path), store.leads) for path, store in self.stores.items())
+        yield from channel_names((str(entry), entry.path) for entry in self.entries if entry.row is None)
+
+    def with_origin(self, entry: Entry, tokens: Tokens, rate: float) -> Tokens:
+        """Tokens of a store's row, with start and length in the record from which the row was prepared.
+
+        Args:
+            entry: The entry that was tokenized; tokens of a file stay as they are.
+            tokens: Its tokens.
+            rate: The tokenizer's sampling rate in Hz.
+        """
         if entry.row is None:
             return tokens
         store = self.stores[entry.path]
@@ -91,7 +114,7 @@ class Collection:
 
 
 def files(source: Path) -> list[Entry]:
-    """The records at or below a path."""
+    """An entry for each record at or below a path."""
     try:
         paths = find_records(source)
     except FileNotFoundError:
@@ -100,5 +123,6 @@ def files(source: Path) -> list[Entry]:
 
 
 def rows(path: Path, store: Store) -> list[Entry]:
+    """An entry for each row of a store."""
     names, starts = store.records["name"].tolist(), store.records["start"].tolist()
     return [Entry(name, path, row, start) for row, (name, start) in enumerate(zip(names, starts, strict=True))]

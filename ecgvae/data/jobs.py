@@ -1,4 +1,4 @@
-"""Long jobs in parts: done in any order by several processes, taken up again after any interruption."""
+"""Long jobs in parts: several processes do them in any order, and an interrupted job can be continued."""
 
 import json
 import multiprocessing
@@ -6,32 +6,40 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 try:
     import fcntl
-except ImportError:  # not on Windows, where two runs at once aren't noticed
-    fcntl = None
+except ImportError:  # on Windows, where two runs in one folder are not noticed
+    fcntl = None  # type: ignore[assignment]
 
 SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 class Parts:
-    """The finished parts of one job in a folder of their own, each a file or folder that appears whole.
+    """A folder with the finished parts of one job, each a file or folder that appears complete.
 
-    `fingerprint` says in JSON values what the job is. A folder begun for another job is a ValueError, or is
-    emptied with `overwrite`; one that another run works in is an OSError. Use it in a `with` statement: the
-    folder is free for other runs afterwards.
+    Use it in a `with` statement: other runs may use the folder after it.
+
+    Args:
+        folder: The folder, which is made if it does not exist.
+        fingerprint: What the job is, as values for JSON.
+        overwrite: Empties a folder of another job.
+
+    Raises:
+        ValueError: The folder belongs to another job, or to none.
+        OSError: Another run uses the folder.
     """
 
     def __init__(self, folder: str | Path, fingerprint: dict, overwrite: bool = False):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = self._locked()
+        self._lock = self._acquire_lock()
         job = self.folder / "job.json"
         different = self._differences(json.loads(json.dumps(fingerprint)))
         if different and not overwrite:
@@ -46,19 +54,19 @@ class Parts:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._clear("*.tmp")    # of workers that were stopped
+        self._clear("*.tmp")  # of workers that were stopped
         self._lock.close()
 
-    def _clear(self, names: str) -> None:
-        for path in self.folder.glob(names):
+    def _clear(self, pattern: str) -> None:
+        for path in self.folder.glob(pattern):
             if path.name != "lock":
                 remove(path)
 
-    def _locked(self):
-        """An open file that no other run can lock; the lock ends with the process, however it ends."""
+    def _acquire_lock(self) -> TextIO:
+        """An open, locked file; the lock ends with the process, however the process ends."""
         others = {path.name for path in self.folder.iterdir() if path.suffix != ".tmp"} - {"lock"}
         if others and "job.json" not in others:
-            raise ValueError(f"{self.folder} is in the way: it holds no unfinished work but other files")
+            raise ValueError(f"{self.folder} is in the way: it holds other files than unfinished work")
         lock = open(self.folder / "lock", "w")
         try:
             if fcntl:
@@ -69,7 +77,7 @@ class Parts:
         return lock
 
     def _differences(self, fingerprint: dict) -> list[str]:
-        """Names of the settings with which the folder was begun otherwise."""
+        """Names of the settings that are not those with which the folder was begun."""
         try:
             begun = json.loads((self.folder / "job.json").read_text())
         except FileNotFoundError:
@@ -79,30 +87,36 @@ class Parts:
         return [key for key in sorted({*begun, *fingerprint}) if begun.get(key) != fingerprint.get(key)]
 
     def path(self, index: int) -> Path:
+        """The path of a part, finished or not."""
         return self.folder / f"part-{index:06d}"
 
     def pending(self, count: int) -> list[int]:
-        """Which of `count` parts are still to be done."""
+        """The numbers of the parts, of `count`, that are not finished."""
         return [index for index in range(count) if not self.path(index).exists()]
 
     def save(self, index: int, write: Callable[[Path], object]) -> None:
-        """Make part `index` of what `write` leaves at the path it is given."""
+        """Makes part `index`, which `write` writes to the path that it gets."""
         write_atomically(self.path(index), write)
 
     def paths(self) -> list[Path]:
-        """The finished parts in order."""
+        """The paths of the finished parts, in order."""
         return sorted(path for path in self.folder.glob("part-*") if path.suffix != ".tmp")
 
     def remove(self) -> None:
-        """Delete the folder: the job is done."""
+        """Deletes the folder, once the job is done."""
         for path in self.folder.iterdir():
-            if path.name != "job.json":  # the last to go, or what is left would be nobody's
+            if path.name != "job.json":  # deleted last: without it the rest would belong to no job
                 remove(path)
         shutil.rmtree(self.folder)
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file or folder under a temporary name, then rename it to `path`."""
+    """Writes a file or folder that appears complete or not at all.
+
+    Args:
+        path: The file or folder, which is replaced if it exists; a folder must not.
+        write: Writes it to the path that it gets, a temporary one.
+    """
     temporary = path.with_name(path.name + ".tmp")
     remove(temporary)
     try:
@@ -111,12 +125,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     except BaseException as error:
         remove(temporary)
         if isinstance(error, OSError) and error.errno and error.filename is None:
-            error.filename = str(path)  # a full disk doesn't say which one
+            error.filename = str(path)  # an error of a full disk names no file
         raise
 
 
 def remove(path: Path) -> None:
-    """Delete a file or a folder tree, if there is one."""
+    """Deletes a file or a folder with all that is in it, if there is one."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -124,24 +138,27 @@ def remove(path: Path) -> None:
 
 
 def available_cpus() -> int:
-    """How many processors this process may use."""
+    """Number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_parallel(function: Callable, arguments: list[tuple], workers: int) -> Iterator:
-    """Call `function` with each tuple of arguments and yield what it returns, in the order of completion.
+def run_parallel(function: Callable, arguments: list[tuple], workers: int) -> Generator:
+    """Calls a function with each tuple of arguments and yields its results in the order of completion.
 
-    With one worker the calls happen here; otherwise in fresh processes, which leave Ctrl-C to this one and
-    end when it does. The first exception stops the rest. Close the iterator if it isn't used up.
+    One worker is this process. Several are new processes, which ignore Ctrl-C and end with this one. The first
+    exception stops the rest. Close the generator if it is not used to its end.
+
+    Raises:
+        OSError: A worker process ended before its work.
     """
     if workers <= 1 or len(arguments) <= 1:
         yield from (function(*items) for items in arguments)
         return
     others = set(multiprocessing.active_children())
     spawn = multiprocessing.get_context("spawn")  # a fork would inherit the state of this process's threads
-    pool = ProcessPoolExecutor(min(workers, len(arguments)), spawn, _obey_parent)
+    pool = ProcessPoolExecutor(min(workers, len(arguments)), spawn, _exit_with_parent)
     try:
-        with _inherited_by_workers():
+        with _worker_environment():
             futures = [pool.submit(function, *items) for items in arguments]
         for future in as_completed(futures):
             yield future.result()
@@ -157,43 +174,46 @@ def run_parallel(function: Callable, arguments: list[tuple], workers: int) -> It
 
 
 @contextmanager
-def _inherited_by_workers() -> Iterator[None]:
-    """Start processes with Ctrl-C blocked and a single thread for linear algebra."""
+def _worker_environment() -> Iterator[None]:
+    """Within it, new processes start with Ctrl-C blocked and a single thread for linear algebra."""
     before = {name: os.environ.get(name) for name in SINGLE_THREADED}
     os.environ.update(SINGLE_THREADED)
-    blocks = hasattr(signal, "pthread_sigmask")
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if blocks else None
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
     try:
-        with _signals_put_off():
+        with _defer_signals():
             yield
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
-        if blocks:
+        if mask is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 @contextmanager
-def _signals_put_off() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM wait: a process that is being started complains if its parent stops meanwhile."""
+def _defer_signals() -> Iterator[None]:
+    """Defers Ctrl-C and SIGTERM to its end: a process prints errors if its parent stops while it starts."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came = []
-    handlers = {number: signal.signal(number, lambda *event: came.append(event))
+    received: list[tuple] = []
+    handlers = {number: signal.signal(number, lambda *event: received.append(event))
                 for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
         for number, handler in handlers.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        for number, _ in came[:1]:
+        for number, _ in received[:1]:
             signal.raise_signal(number)
 
 
-def _obey_parent() -> None:
-    """End this worker when its parent is gone, for a killed parent can't tell it to."""
+def _exit_with_parent() -> None:
+    """Ends this worker when its parent ends, even if the parent is killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
     def watch() -> None:
-        multiprocessing.parent_process().join()
+        parent.join()
         os._exit(1)
+
     threading.Thread(target=watch, daemon=True).start()

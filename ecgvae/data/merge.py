@@ -1,44 +1,38 @@
-"""Join the parts of a prepared store: signals, table, manifest, and the list of what was skipped."""
+"""Joining the parts of a prepared store: signals, table, manifest, and the list of skipped records."""
 
 import csv
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ecgvae.data.errors import NoUsableRecords
 from ecgvae.data.store import FORMAT
+from ecgvae.data.table import STORE_COLUMNS
 
-COLUMNS = ("name", "start", "offset", "length", "rate", "samples", "notes", "comments")
-CHUNK = 1 << 22  # bytes copied at a time
+if TYPE_CHECKING:
+    import pandas
 
-
-class NoUsableRecords(ValueError):
-    """No record is left for a store."""
+COPY_BYTES = 1 << 22  # copied at a time
 
 
 @dataclass(frozen=True)
 class Merge:
-    """What the parts themselves don't say about their store; labels is a DataFrame by record name."""
+    """Facts about a store that its parts do not have."""
 
     leads: tuple[str, ...]
     rate: float
     window: float | None
     source: str
-    labels: object = None
-
-    def __post_init__(self) -> None:
-        if self.labels is None:
-            return
-        if taken := sorted(set(self.labels.columns) & set(COLUMNS)):
-            raise ValueError(f"labels have columns {', '.join(taken)}, as every store has; rename them")
-        if not self.labels.index.is_unique:
-            double = self.labels.index[self.labels.index.duplicated()][0]
-            raise ValueError(f"labels have several rows for {double}; wanted one a record")
+    labels: "pandas.DataFrame | None" = None  # by record name
+    facts: Mapping[str, Any] = field(default_factory=dict)  # more of the manifest
 
     def write(self, folder: Path, parts: list[Path], skipped: list[tuple[str, str]]) -> None:
-        """Make `folder` the store of some parts; what was skipped beside them is listed too."""
+        """Makes `folder` the store of some parts, and lists the records that were skipped here and in the parts."""
         rows, total = [], 0
         for path in parts:
             part = json.loads((path / "rows.json").read_text())
@@ -46,8 +40,7 @@ class Merge:
             total += sum(row["length"] for row in part["rows"])
             skipped = skipped + part["skipped"]
         if not rows:
-            first = f"; the first is {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
-            raise NoUsableRecords(f"none of {len(skipped)} records in {self.source} can be used{first}")
+            raise NoUsableRecords(skipped, self.source)
         folder.mkdir()
         digest = hashlib.sha256(json.dumps([self.leads, self.rate]).encode())
         digest.update(json.dumps([(row["name"], row["start"], row["length"]) for row in rows]).encode())
@@ -58,7 +51,7 @@ class Merge:
         counts = {"records": len(rows), "samples": total, "skipped": len(skipped)}
         self.write_manifest(folder / "manifest.json", counts | {"fingerprint": digest.hexdigest()[:32]})
 
-    def write_manifest(self, path: Path, facts: dict) -> None:
+    def write_manifest(self, path: Path, counts: dict[str, Any]) -> None:
         from ecgvae import __version__
 
         manifest = {
@@ -68,31 +61,32 @@ class Merge:
             "unit": "uV",
             "window": self.window,
             "source": self.source,
-            **facts,
+            **counts,
+            **self.facts,
             "versions": {"ecgvae": __version__, "numpy": np.__version__},
         }
         path.write_text(json.dumps(manifest, indent=1) + "\n")
 
 
-def join_signals(paths: list[Path], out: Path, shape: tuple[int, int], digest) -> None:
-    """Write raw int16 files one after another as a single .npy, and add their bytes to `digest`."""
+def join_signals(paths: list[Path], out: Path, shape: tuple[int, int], digest: "hashlib._Hash") -> None:
+    """Writes raw int16 files one after another as a single .npy, and adds their bytes to `digest`."""
     with open(out, "wb") as joined:
         np.lib.format.write_array_header_1_0(joined, {"descr": "<i2", "fortran_order": False, "shape": shape})
         for path in paths:
             with open(path, "rb") as part:
-                while chunk := part.read(CHUNK):
+                while chunk := part.read(COPY_BYTES):
                     joined.write(chunk)
                     digest.update(chunk)
 
 
-def write_table(rows: list[dict], labels, path: Path) -> None:
-    """The rows, each with the labels of its record, as Parquet."""
+def write_table(rows: list[dict], labels: "pandas.DataFrame | None", path: Path) -> None:
+    """Writes the rows, each with the labels of its record, as Parquet."""
     import pandas
     import pyarrow
     from pyarrow import parquet
 
-    frame = pandas.DataFrame(rows, columns=list(COLUMNS))
-    if labels is not None:  # whole numbers stay whole where some are unknown
+    frame = pandas.DataFrame(rows, columns=list(STORE_COLUMNS))
+    if labels is not None:  # whole numbers stay whole where some are missing
         frame = frame.join(labels.convert_dtypes(), on="name")
     table = pyarrow.Table.from_pandas(frame, preserve_index=False)
     empty, texts = pyarrow.list_(pyarrow.null()), pyarrow.list_(pyarrow.string())
@@ -100,6 +94,7 @@ def write_table(rows: list[dict], labels, path: Path) -> None:
     parquet.write_table(table.cast(pyarrow.schema(fields, table.schema.metadata)), path)
 
 
-def write_skipped(skipped: list[tuple[str, str]], path: Path) -> None:
+def write_skipped(skipped: Iterable[tuple[str, str]], path: Path) -> None:
+    """Writes (path, reason) of skipped records as CSV."""
     with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         csv.writer(file, lineterminator="\n").writerows([("path", "reason"), *skipped])

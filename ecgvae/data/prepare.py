@@ -1,78 +1,93 @@
-"""Build a store from WFDB records: in batches, by several processes, resumable."""
+"""Building a store from WFDB records: in batches, by several processes, resumable."""
 
-import hashlib
 import json
-import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from ecgvae.data.errors import NoUsableRecords, error_text
 from ecgvae.data.jobs import Parts, available_cpus, remove, run_parallel, write_atomically
-from ecgvae.data.merge import Merge, NoUsableRecords
+from ecgvae.data.layout import Layout, as_leads, as_path
+from ecgvae.data.merge import Merge
+from ecgvae.data.naming import NamedPath, channel_names, file_status, fingerprint, name_records
 from ecgvae.data.store import MICROVOLTS_PER_MV, Store
-from ecgvae.signal import LEADS_12, SignalSpec, canonical_lead, conform_stream, find_records, open_record
+from ecgvae.data.table import checked_labels
+from ecgvae.signal import (
+    LEADS_12,
+    RecordFile,
+    SignalSpec,
+    check_lead_map,
+    checked_lead_map,
+    conform_stream,
+    find_records,
+    open_record,
+)
+from ecgvae.signal.conform import Conformed, Missing
 
-LARGEST = 32767  # -32768 stays free: it is WFDB's missing sample
+if TYPE_CHECKING:
+    import pandas
+
+MAX_STORED_UV = 32767  # -32768 stays free: it is WFDB's missing sample
 BATCH_RECORDS = 64
 BATCH_BYTES = 4_000_000
 
 Progress = Callable[[int, int], object]
-Named = tuple[str, Path]  # a record's name in the store, and its path
 
 
-@dataclass(frozen=True)
-class Layout:
-    """What every record of a store is brought to; window in seconds."""
-
-    leads: tuple[str, ...] = LEADS_12
-    rate: float = 100
-    window: float | None = None
-    missing: str = "error"
-
-    def __post_init__(self) -> None:
-        if not 0 < self.rate < math.inf:
-            raise ValueError(f"a rate of {self.rate} Hz; wanted more than 0")
-        if not self.leads or len(set(self.leads)) < len(self.leads):
-            raise ValueError(f"leads {', '.join(self.leads)}; wanted one or more, each once")
-        if self.missing not in ("error", "zero"):
-            raise ValueError(f"missing leads {self.missing!r}; wanted error or zero")
-        if self.window is not None and not 1 <= self.window * self.rate < math.inf:
-            raise ValueError(f"a window of {self.window} s at {self.rate} Hz; wanted at least one sample")
-
-    @property
-    def window_samples(self) -> int | None:
-        return None if self.window is None else round(self.window * self.rate)
-
-
-class Unusable(ValueError):
+class UnusableRecord(ValueError):
     """A record that can't be read or brought to the layout."""
 
 
-def build_store(source: str | Path, out: str | Path, *, rate: float = 100, leads: Iterable[str] = LEADS_12,
-                window: float | None = None, workers: int | None = None, labels=None,
-                records: Iterable[Path] | None = None, missing: str = "error", overwrite: bool = False,
+def build_store(source: str | Path, out: str | Path, *, rate: float = 100, leads: str | Iterable[str] = LEADS_12,
+                window: float | None = None, workers: int | None = None, labels: "pandas.DataFrame | None" = None,
+                records: Iterable[str | Path] | None = None, missing: Missing = "error",
+                lead_map: Mapping[str, str] | None = None, overwrite: bool = False,
                 progress: Progress = lambda done, total: None) -> Store:
-    """Prepare WFDB records as a store in `out`, with `workers` processes (None: one a processor).
+    """Prepares WFDB records as a store.
 
-    All records below `source`, or those of `records`. A window in seconds cuts them up. `labels` is a
-    DataFrame indexed by record name (its path below `source`, without suffix). What is done waits in
-    OUT.partial, so a build that was interrupted goes on when it is called again.
+    The work waits in OUT.partial. A build that was interrupted continues when it is called again.
+
+    Args:
+        source: A folder with records, or one record.
+        out: The folder of the store.
+        rate: The sampling rate of the store in Hz.
+        leads: The leads of the store; names, or a text as for `parse_leads`.
+        window: Seconds into which records are cut; by default they stay whole.
+        workers: Number of processes; by default one for each processor.
+        labels: A DataFrame indexed by record name (its path below `source`, without suffix), such as from
+            `read_table`. Its columns become columns of the store's table of records.
+        records: The records to prepare; by default all below `source`.
+        missing: What happens to a record that lacks a lead: "error" skips it, "zero" sets the lead to 0 mV.
+        lead_map: The lead that each channel name stands for, where its name alone does not say it.
+        overwrite: Replaces a store that exists.
+        progress: Called with the numbers of records done and in total.
+
+    Returns:
+        The store. `skipped.csv` in its folder lists the records that could not be used. With labels, its manifest
+        has the numbers of "unmatched_rows" of the labels and of "unlabelled_records".
+
+    Raises:
+        ValueError: An option is wrong, no record can be used, or neither labels nor lead map fit any record.
+        FileExistsError: `out` exists, and `overwrite` is False.
     """
-    source, out = Path(source), Path(out)
-    layout = Layout(tuple(canonical_lead(lead) for lead in leads), float(rate), window, missing)
+    source, out = as_path(source, "source"), as_path(out, "output")
+    layout = Layout(as_leads(leads), rate, window, missing, checked_lead_map(lead_map) if lead_map else None)
+    if workers is not None and not (isinstance(workers, int) and workers >= 1):
+        raise ValueError(f"{workers!r:.60} workers; wanted a number of 1 or more")
     check_free(out, overwrite)
-    named, doubles = name_records(source, find_records(source) if records is None else records)
-    merge = Merge(layout.leads, layout.rate, layout.window, str(source), labels)
-    job = {**asdict(layout), "records": fingerprint(named)}
+    named, duplicates = name_records(source, find_records(source) if records is None else records)
+    if layout.lead_map:
+        check_lead_map(channel_names(named), layout.lead_map)
+    merge = plan_merge(source, layout, labels, named)
+    job = {**layout.fingerprint, "records": fingerprint(named)}
     with Parts(out.with_name(out.name + ".partial"), job, overwrite) as parts:
         prepare_parts(parts, list(batched(named)), layout, workers or available_cpus(), progress)
         try:
-            merge_parts(parts, out, merge, doubles)
+            merge_parts(parts, out, merge, duplicates)
         except NoUsableRecords:
             parts.remove()
             raise
@@ -80,11 +95,20 @@ def build_store(source: str | Path, out: str | Path, *, rate: float = 100, leads
     return Store(out)
 
 
-def merge_parts(parts: Parts, out: Path, merge: Merge, doubles: list[tuple[str, str]]) -> None:
-    """Join what is prepared and rename it to `out`; an old store there is put aside until then."""
+def plan_merge(source: Path, layout: Layout, labels: "pandas.DataFrame | None", named: list[NamedPath]) -> Merge:
+    """The facts of a store beyond its parts; ValueError if the labels do not fit its records."""
+    facts: dict[str, Any] = {"lead_map": layout.lead_map} if layout.lead_map else {}
+    if labels is not None:
+        labels, counts = checked_labels(labels, [name for name, _ in named])
+        facts |= counts
+    return Merge(layout.leads, layout.rate, layout.window, str(source), labels, facts)
+
+
+def merge_parts(parts: Parts, out: Path, merge: Merge, duplicates: list[tuple[str, str]]) -> None:
+    """Joins the parts and renames the result to `out`; an old store there is kept until then."""
     merged, old = parts.folder / "store", parts.folder / "replaced"
     remove(merged)
-    write_atomically(merged, lambda folder: merge.write(folder, parts.paths(), doubles))
+    write_atomically(merged, lambda folder: merge.write(folder, parts.paths(), duplicates))
     if out.exists():
         remove(old)
         os.replace(out, old)
@@ -92,32 +116,20 @@ def merge_parts(parts: Parts, out: Path, merge: Merge, doubles: list[tuple[str, 
 
 
 def check_free(out: Path, overwrite: bool) -> None:
-    """Refuse an output that exists, and with `overwrite` one that isn't a store."""
+    """Refuses an output that exists, and with `overwrite` one that is not a store."""
     if out.exists() and not overwrite:
         raise FileExistsError(f"{out} exists; use --overwrite")
     if out.exists() and not (out / "manifest.json").is_file():
         raise FileExistsError(f"{out} exists and is not a store; --overwrite doesn't delete it")
 
 
-def name_records(source: Path, paths: Iterable[Path]) -> tuple[list[Named], list[tuple[str, str]]]:
-    """The records by name, and (path, reason) of those whose name is taken."""
-    root = source if source.is_dir() else source.parent
-    named, doubles = {}, []
-    for path in map(Path, paths):
-        name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
-        if name in named:
-            doubles.append((f"{path}.hea", f"the name {name} is taken by {named[name]}.hea"))
-        else:
-            named[name] = path
-    return list(named.items()), doubles
-
-
-def batched(named: list[Named]) -> Iterator[list[Named]]:
-    """Split records into batches of bounded count and size, whatever the number of workers."""
-    batch, size = [], 0
+def batched(named: list[NamedPath]) -> Iterator[list[NamedPath]]:
+    """Batches of records, of bounded count and size; they do not depend on the number of workers."""
+    batch: list[NamedPath] = []
+    size = 0
     for name, path in named:
         batch.append((name, path))
-        size += sum(found.st_size for found in _files(path))
+        size += sum(file.st_size for file in file_status(path))
         if len(batch) == BATCH_RECORDS or size >= BATCH_BYTES:
             yield batch
             batch, size = [], 0
@@ -125,27 +137,10 @@ def batched(named: list[Named]) -> Iterator[list[Named]]:
         yield batch
 
 
-def fingerprint(named: list[Named]) -> str:
-    """A hash of the names, sizes and times of the records' files."""
-    digest = hashlib.sha256()
-    for name, path in named:
-        files = [(file.st_size, file.st_mtime_ns) for file in _files(path)]
-        digest.update(os.fsencode(name) + repr(files).encode())
-    return digest.hexdigest()
-
-
-def _files(path: Path) -> Iterator[os.stat_result]:
-    for suffix in (".hea", ".dat", ".mat"):
-        try:
-            yield os.stat(f"{path}{suffix}")
-        except (OSError, ValueError):
-            continue
-
-
 def prepare_parts(
-    parts: Parts, batches: list[list[Named]], layout: Layout, workers: int, progress: Progress
+    parts: Parts, batches: list[list[NamedPath]], layout: Layout, workers: int, progress: Progress
 ) -> None:
-    """Prepare the batches that aren't done yet."""
+    """Prepares the batches that are not finished."""
     pending = parts.pending(len(batches))
     total = sum(map(len, batches))
     done = total - sum(len(batches[index]) for index in pending)
@@ -157,17 +152,18 @@ def prepare_parts(
             progress(done, total)
 
 
-def prepare_part(part: Path, batch: list[Named], layout: Layout) -> int:
-    """Write one part: a folder with the samples of a batch of records, their rows, and what was skipped."""
+def prepare_part(part: Path, batch: list[NamedPath], layout: Layout) -> int:
+    """Writes a part: a folder with the samples of a batch of records, their rows, and the skipped records."""
     def write(folder: Path) -> None:
         folder.mkdir()
-        rows, skipped = [], []
+        rows: list[dict] = []
+        skipped = []
         with open(folder / "signals", "wb") as signals:
             for name, path in batch:
                 start = signals.tell()
                 try:
-                    rows += append(signals, name, path, layout)
-                except Unusable as error:
+                    rows += append_record(signals, name, path, layout)
+                except UnusableRecord as error:
                     signals.seek(start)
                     signals.truncate()
                     skipped.append((f"{name}.hea", str(error)))
@@ -177,17 +173,18 @@ def prepare_part(part: Path, batch: list[Named], layout: Layout) -> int:
     return len(batch)
 
 
-def append(signals: BinaryIO, name: str, path: Path, layout: Layout) -> list[dict]:
-    """Append one record's samples to a file, block by block, and return its rows, one a window."""
+def append_record(signals: BinaryIO, name: str, path: Path, layout: Layout) -> list[dict]:
+    """Appends the samples of a record to a file, block by block; returns its rows, one for each window."""
     frame = 2 * len(layout.leads)
-    first, clipped, notes = signals.tell() // frame, np.zeros(len(layout.leads), int), []
+    first, clipped = signals.tell() // frame, np.zeros(len(layout.leads), int)
+    notes: list[str] = []
     record, blocks = open_blocks(path, layout)
     for block in blocks:
         microvolts = np.rint(block.signal * MICROVOLTS_PER_MV)
-        clipped += (np.abs(microvolts) > LARGEST).sum(axis=1)
-        signals.write(np.clip(microvolts, -LARGEST, LARGEST).T.astype("<i2").tobytes())
+        clipped += (np.abs(microvolts) > MAX_STORED_UV).sum(axis=1)
+        signals.write(np.clip(microvolts, -MAX_STORED_UV, MAX_STORED_UV).T.astype("<i2").tobytes())
         notes += block.notes
-    notes += [f"{lead}: {count} samples clipped at {LARGEST / MICROVOLTS_PER_MV} mV"
+    notes += [f"{lead}: {count} samples clipped at {MAX_STORED_UV / MICROVOLTS_PER_MV} mV"
               for lead, count in zip(layout.leads, clipped, strict=True) if count]
     samples = signals.tell() // frame - first
     window = min(layout.window_samples or samples, samples)
@@ -195,30 +192,22 @@ def append(signals: BinaryIO, name: str, path: Path, layout: Layout) -> list[dic
         notes.append(f"last {rest / layout.rate:.2f} s left out, shorter than a window")
         signals.seek((first + samples - rest) * frame)
         signals.truncate()
-    facts = {"rate": record.rate, "samples": record.samples, "comments": record.comments}
-    return [{"name": name, "start": start, "offset": first + start, "length": window, **facts,
+    source = {"rate": record.rate, "samples": record.samples, "comments": record.comments}
+    return [{"name": name, "start": start, "offset": first + start, "length": window, **source,
              "notes": [] if start else notes} for start in range(0, samples - rest, window)]
 
 
-def open_blocks(path: Path, layout: Layout) -> tuple:
-    """The opened record and an iterator over its blocks; whatever fails in either is Unusable, not fatal."""
-    def blocks() -> Iterator:
+def open_blocks(path: Path, layout: Layout) -> tuple[RecordFile, Iterator[Conformed]]:
+    """The opened record and its blocks; any error in either is an UnusableRecord, which ends no job."""
+    def blocks() -> Iterator[Conformed]:
         try:
-            yield from conform_stream(record, spec, layout.missing, refit=False)
+            yield from conform_stream(record, spec, layout.missing, refit=False, lead_map=layout.lead_map)
         except Exception as error:
-            raise Unusable(error_text(error)) from error
+            raise UnusableRecord(error_text(error)) from error
 
     spec = SignalSpec(leads=layout.leads, rate=layout.rate)
     try:
         record = open_record(path)
     except Exception as error:
-        raise Unusable(error_text(error)) from error
+        raise UnusableRecord(error_text(error)) from error
     return record, blocks()
-
-
-def error_text(error: Exception) -> str:
-    """What an error says; its type too where it isn't one that was foreseen."""
-    if isinstance(error, OSError) and error.strerror:
-        return ": ".join(str(part) for part in (error.filename, error.strerror) if part)
-    text = " ".join(str(error).split())
-    return text if text and isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {text}"

@@ -1,40 +1,61 @@
-"""A folder of prepared signals: int16 microvolts to map into memory, a table of records and a manifest."""
+"""A folder of prepared signals: int16 microvolts that are mapped into memory, a table of records, a manifest."""
 
 import hashlib
 import json
+import os
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecgvae.signal import Record
+from ecgvae.data.table import split_name
+from ecgvae.signal import Record, canonical_lead
+
+if TYPE_CHECKING:
+    import pandas
 
 FORMAT = 1
-MICROVOLTS_PER_MV = 1000  # store units in a millivolt
+MICROVOLTS_PER_MV = 1000
 SPLITS = {"train": range(1, 9), "validation": range(9, 10), "test": range(10, 11)}  # folds, as in PTB-XL
 
 
 class Store:
-    """Prepared signals with common leads and rate; a row of `records` is a record, or a window of one."""
+    """Prepared signals with common leads and rate. Each row of `records` is a record, or a window of one.
+
+    Args:
+        path: The folder of the store, as `build_store` or `ecgvae prepare` makes it.
+
+    Raises:
+        ValueError: The folder is not a store, or is damaged.
+        FileNotFoundError: There is no such folder.
+
+    Example:
+        >>> store = Store("ptbxl.store")
+        >>> store.record(0)
+        Record('records100/00000/00001_lr', 12 leads, 10 s at 100 Hz)
+        >>> store.records.loc[store.split("test"), "superclass"]
+    """
 
     def __init__(self, path: str | Path):
-        """Open a store on disk; ValueError if it is none or is damaged."""
+        if not isinstance(path, str | os.PathLike):
+            raise ValueError(f"{path!r:.60} is not a path; wanted the folder of a store")
         self.path = Path(path)
         if not self.path.exists():
             raise FileNotFoundError(f"{path} is not there; wanted a store")
         try:
             self.manifest = json.loads((self.path / "manifest.json").read_text())
             version, self.fingerprint = self.manifest["format"], self.manifest["fingerprint"]
-            self.leads, self.rate = tuple(self.manifest["leads"]), float(self.manifest["rate"])
+            self.leads, self.rate = standard_leads(self.manifest["leads"]), float(self.manifest["rate"])
             wanted = int(self.manifest["samples"]), len(self.leads)
         except (OSError, ValueError, KeyError, TypeError):
             raise ValueError(f"{path} is not an ecgvae store: it has no valid manifest.json") from None
         if version != FORMAT:
             raise ValueError(f"{path} has store format {version}; this version reads format {FORMAT}")
-        found = self.signals
-        if found.shape != wanted or found.dtype != np.int16:
-            shape = f"signals.npy is {found.dtype} {found.shape}"
-            raise ValueError(f"{path} is damaged: {shape}; wanted int16 {wanted}")
+        dtype, shape = self.signals.dtype, self.signals.shape
+        if shape != wanted or dtype != np.int16:
+            raise ValueError(f"{path} is damaged: signals.npy is {dtype} {shape}; wanted int16 {wanted}")
 
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r}, {len(self)} rows, {len(self.leads)} leads at {self.rate:g} Hz)"
@@ -51,8 +72,8 @@ class Store:
             raise ValueError(f"{self.path} is damaged: signals.npy: {first_line(error)}") from None
 
     @cached_property
-    def records(self):
-        """The table of records, a pandas DataFrame."""
+    def records(self) -> "pandas.DataFrame":
+        """The table of records, with a row for each record or window."""
         import pandas
 
         try:
@@ -65,44 +86,82 @@ class Store:
 
     @cached_property
     def spans(self) -> np.ndarray:
-        """(rows, 2): where the signal of each row begins in `signals`, and its length."""
+        """The first sample of each row in `signals`, and its number of samples: (rows, 2)."""
         spans = self.records[["offset", "length"]].to_numpy(np.int64)
         if (spans < 0).any() or (spans.sum(axis=1) > len(self.signals)).any():
             raise ValueError(f"{self.path} is damaged: records.parquet reaches beyond signals.npy")
         return spans
 
     def signal(self, row: int) -> np.ndarray:
-        """(c, t) float32 mV."""
+        """The signal of a row, (c, t) float32 in mV."""
         offset, length = self.spans[row]
         microvolts = self.signals[offset:offset + length].T
         return np.ascontiguousarray(microvolts, np.float32) / np.float32(MICROVOLTS_PER_MV)
 
     def record(self, row: int) -> Record:
-        facts = self.records.iloc[row]
-        return Record(self.signal(row), self.rate, self.leads, facts["name"], tuple(facts["comments"]))
+        """A row as a record."""
+        columns = self.records.iloc[row]
+        return Record(self.signal(row), self.rate, self.leads, columns["name"], tuple(columns["comments"]))
 
     def split(self, name: str) -> np.ndarray:
-        """Rows of train, validation and test (folds 1-8, 9, 10, or 80, 10, 10 % of patients), or of all."""
+        """The rows of a split.
+
+        The column `split` decides if the table of records has one, else the column `fold` (1-8 train, 9 validation, 10
+        test), else chance: 80, 10 and 10 % of the patients, or of the records where patients are unknown. A row
+        without a split or fold is in none.
+
+        Args:
+            name: "train", "validation", "test", or "all" for every row.
+        """
         if name == "all":
             return np.arange(len(self))
         if name not in SPLITS:
             raise ValueError(f"split {name}; wanted {', '.join(SPLITS)} or all")
+        if self._splits is not None:
+            return np.flatnonzero([split == name for split in self._splits])
         return np.flatnonzero(np.isin(self._folds, SPLITS[name]))
 
     @cached_property
+    def _splits(self) -> list[str | None] | None:
+        """The split of every row by the column `split`; None without one.
+
+        Stores of earlier versions may have another column of that name, which is not a split if its values are not.
+        """
+        if "split" not in self.records:
+            return None
+        values = self.records["split"].astype("string").fillna("")
+        try:
+            splits = [split_name(value, name) for value, name in zip(values, self.records["name"], strict=True)]
+        except ValueError:
+            return None
+        return splits if any(splits) else None
+
+    @cached_property
     def _folds(self) -> np.ndarray:
+        """The fold of every row, 1 to 10; 0 where it is missing."""
+        import pandas
+
         if "fold" in self.records:
-            return self.records["fold"].fillna(0).to_numpy(int)
+            try:
+                return pandas.to_numeric(self.records["fold"]).fillna(0).to_numpy(int)
+            except (ValueError, TypeError):
+                raise ValueError(f"{self.path} has folds that are not whole numbers; wanted 1 to 10") from None
         hashes = [hashlib.sha256(group.encode()).digest() for group in self._groups]
         return np.array([1 + int.from_bytes(digest) % 10 for digest in hashes], int)
 
     @property
     def _groups(self) -> list[str]:
-        """What must stay in one split: the patient where known, else the record."""
+        """The patient of every row, or the record where the patient is unknown; rows of one group are in one split."""
         names = self.records["name"]
         if "patient" in self.records:
             return self.records["patient"].astype("string").fillna(names).tolist()
         return names.tolist()
+
+
+def standard_leads(names: Sequence[str]) -> tuple[str, ...]:
+    """The leads of a store in their standard spelling, unless two of them would have the same."""
+    leads = tuple(map(canonical_lead, names))
+    return leads if len(set(leads)) == len(leads) else tuple(names)
 
 
 def first_line(error: Exception) -> str:

@@ -1,13 +1,16 @@
-"""ECG signals: records, WFDB files, leads, rates, and the form a model wants them in."""
+"""ECG signals: records, WFDB files, leads, rates, and the form in which a model takes them."""
 
 from ecgvae.signal.conform import Conformed, Missing, conform, conform_stream
 from ecgvae.signal.leads import (
     INDEPENDENT_8,
     LEADS_12,
     canonical_lead,
+    check_lead_map,
+    checked_lead_map,
     fit_leads,
     independent_leads,
     lead_expansion,
+    parse_lead_map,
     parse_leads,
 )
 from ecgvae.signal.reading import RecordFile, find_records, open_record, read_record
@@ -25,13 +28,16 @@ __all__ = [
     "RecordFile",
     "SignalSpec",
     "canonical_lead",
+    "check_lead_map",
+    "checked_lead_map",
     "conform",
     "conform_stream",
-    "lead_expansion",
     "find_records",
     "fit_leads",
     "independent_leads",
+    "lead_expansion",
     "open_record",
+    "parse_lead_map",
     "parse_leads",
     "ratio",
     "read_record",

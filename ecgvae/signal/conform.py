@@ -1,38 +1,53 @@
-"""Records as a model wants them: its leads by name, without gaps, fitted to its coded leads, at its rate."""
+"""Records in the form that a model takes: its leads by name, without gaps, fitted to its coded leads, at its rate."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 
-from ecgvae.signal.leads import LIMB, canonical_lead, fit_leads
+from ecgvae.signal.leads import LIMB, checked_lead_map, fit_leads, lead_rows
 from ecgvae.signal.reading import RecordFile
 from ecgvae.signal.record import Record, SignalSpec
 from ecgvae.signal.repairs import Report, bridge, bridge_limit
 from ecgvae.signal.resample import Ratio, ratio, resample
 
 Missing = Literal["error", "zero"]
+LeadMap = Mapping[str, str]
 Terms = list[list[tuple[float, int]]]
 
 
 @dataclass(frozen=True, eq=False)
 class Conformed:
-    """What a model takes: signal (c, t) float32 in mV at its rate, and a note for every repair."""
+    """A model's input: signal (c, t) float32 in mV at the model's rate, and a note for every repair."""
 
     signal: np.ndarray
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        leads, samples = self.signal.shape
+        return f"Conformed({leads} leads, {samples} samples, {len(self.notes)} notes)"
 
-def conform(record: Record, spec: SignalSpec, missing: Missing = "error", refit: bool = True) -> Conformed:
-    """The coded leads (c, t) of a record at the rate of the spec; without refit, all its leads as they are.
 
-    Gaps of at most 0.2 s are bridged; in longer ones a limb lead is derived from others, any other is 0 mV.
-    A lead the record lacks is a ValueError, or 0 mV where missing is "zero".
+def conform(record: Record, spec: SignalSpec, missing: Missing = "error", refit: bool = True,
+            lead_map: LeadMap | None = None) -> Conformed:
+    """Brings a record to the leads and the rate of a spec.
+
+    Gaps of at most 0.2 s are bridged. In a longer gap a limb lead is derived from others, any other lead is 0 mV.
+
+    Args:
+        record: The record.
+        spec: The leads and the rate.
+        missing: What happens to a lead that the record lacks: "error", or "zero" for 0 mV.
+        refit: True gives the coded leads of the spec, fitted by least squares; False gives all its leads unchanged.
+        lead_map: The lead that each channel name stands for, where its name alone does not say it.
+
+    Raises:
+        ValueError: A lead is missing, the record has no samples, or an option is unknown.
     """
-    (block,) = conform_stream(record, spec, missing, math.inf, refit)
+    (block,) = conform_stream(record, spec, missing, math.inf, refit, lead_map)
     return block
 
 
@@ -42,12 +57,15 @@ def conform_stream(
     missing: Missing = "error",
     seconds: float = 600.0,
     refit: bool = True,
+    lead_map: LeadMap | None = None,
 ) -> Iterator[Conformed]:
-    """Blocks of about so many seconds, which together equal the whole conformed at once.
+    """Yields blocks of about `seconds` seconds, which end to end equal `conform` of the whole record.
 
-    The last one has the notes of all.
+    The last block has the notes of all. The other arguments are those of `conform`.
     """
-    plan = _plan(source, spec, missing, refit)
+    if not isinstance(seconds, int | float) or not seconds > 0:
+        raise ValueError(f"blocks of {seconds!r:.60} s; wanted more than 0")
+    plan = _plan(source, spec, missing, refit, checked_lead_map(lead_map or {}))
     block = source.samples
     if seconds * source.rate < block:
         block = max(1, round(seconds * source.rate / plan.ratio.down)) * plan.ratio.down
@@ -66,7 +84,7 @@ class Plan:
     rows: list[int]
     used: tuple[str, ...]
     wanted: tuple[str, ...]
-    lost: tuple[str, ...]  # wanted, but nothing in the record gives them
+    lost: tuple[str, ...]  # wanted, but the record determines them nowhere
     keep: bool  # wanted leads that are used stay as they are
     rates: tuple[float, float]
     ratio: Ratio
@@ -80,26 +98,29 @@ class Plan:
         )
 
 
-def _plan(source: Record | RecordFile, spec: SignalSpec, missing: Missing, refit: bool) -> Plan:
+def _plan(source: Record | RecordFile, spec: SignalSpec, missing: Missing, refit: bool, lead_map: LeadMap) -> Plan:
     if missing not in ("error", "zero"):
         raise ValueError(f"missing={missing!r}; wanted error or zero")
     if not source.samples:
         raise ValueError(f"{source.name} has no samples")
     wanted = spec.coded if refit else spec.leads
     useful = {*wanted, *(LIMB if any(lead in LIMB for lead in wanted) else ())}
-    rows = {canonical_lead(lead): row for row, lead in reversed(list(enumerate(source.leads)))}
+    try:
+        rows = lead_rows(source.leads, lead_map)
+    except ValueError as error:
+        raise ValueError(f"{source.name}: {error}") from None
     used = tuple(lead for lead in rows if lead in useful)
     keep = not refit or len(spec.coded) == len(spec.leads)
     _, lost = fit_leads(used, wanted, keep)
     if lost and (missing == "error" or len(lost) == len(wanted)):
-        has = ", ".join(source.leads) + "".join(f" (left out: {channel})" for channel in source.skipped_channels)
-        raise ValueError(f"{source.name} has leads {has}; the model wants {', '.join(wanted)}")
+        leads = ", ".join(source.leads) + "".join(f" (left out: {channel})" for channel in source.skipped_channels)
+        raise ValueError(f"{source.name} has leads {leads}; the model wants {', '.join(wanted)}")
     rates = source.rate, spec.rate
     return Plan([rows[lead] for lead in used], used, wanted, lost, keep, rates, ratio(*rates))
 
 
 def _block(source: Record | RecordFile, plan: Plan, report: Report, start: int, stop: int) -> np.ndarray:
-    """The samples from start to stop, with so much before and after that nothing beyond it can matter."""
+    """The samples from start to stop, read with a margin on each side outside of which nothing affects them."""
     halo = plan.ratio.halo + bridge_limit(source.rate) + 1
     halo = -(-halo // plan.ratio.down) * plan.ratio.down
     first, last = max(0, start - halo), min(source.samples, stop + halo)
@@ -109,9 +130,9 @@ def _block(source: Record | RecordFile, plan: Plan, report: Report, start: int, 
     if infinite.any():
         window[infinite] = np.nan
         for row, begin, end in bridge(window, source.rate, first == 0, last == source.samples):
-            report.gap(plan.used[row], "bridged", max(start, begin + first), min(stop, end + first))
-    inside = window[:, core]
-    report.seen(plan.used, np.fmin.reduce(inside, axis=1), np.fmax.reduce(inside, axis=1))
+            report.add_gap(plan.used[row], "bridged", max(start, begin + first), min(stop, end + first))
+    block = window[:, core]
+    report.add_ranges(plan.used, np.fmin.reduce(block, axis=1), np.fmax.reduce(block, axis=1))
     signal = resample(_fit_window(window, plan, report, core, first), *plan.rates)
     offset = plan.ratio.length(core.start)
     length = plan.ratio.length(stop) - plan.ratio.length(start)
@@ -119,29 +140,27 @@ def _block(source: Record | RecordFile, plan: Plan, report: Report, start: int, 
 
 
 def _fit_window(window: np.ndarray, plan: Plan, report: Report, core: slice, first: int) -> np.ndarray:
-    """The wanted leads of a window that starts at a sample of the record; reports on its core."""
+    """The wanted leads of a window that begins at sample `first` of the record; reports on its core."""
     holes = np.isnan(window)
     fitted = np.zeros((len(plan.wanted), window.shape[1]), dtype=np.float32)
-    for start, stop in _stretches(holes):
+    for start, stop in _intervals(holes):
         present = np.flatnonzero(~holes[:, start])
         available = tuple(plan.used[row] for row in present)
-        stretch = window[present, start:stop] if len(present) < len(window) else window[:, start:stop]
+        interval = window[present, start:stop] if len(present) < len(window) else window[:, start:stop]
         inner = slice(max(start, core.start), min(stop, core.stop))
         for row, terms in enumerate(_terms(available, plan.wanted, plan.keep)):
             lead = plan.wanted[row]
             for weight, term in terms:
-                fitted[row, start:stop] += (
-                    stretch[term] if weight == 1 else np.float32(weight) * stretch[term]
-                )
+                fitted[row, start:stop] += interval[term] if weight == 1 else np.float32(weight) * interval[term]
             if len(terms) > 1 and lead in available:
-                report.change(lead, fitted[row, inner] - window[plan.used.index(lead), inner])
+                report.add_change(lead, fitted[row, inner] - window[plan.used.index(lead), inner])
         for lead, repair in _repairs(plan, available):
-            report.gap(lead, repair, inner.start + first, inner.stop + first)
+            report.add_gap(lead, repair, inner.start + first, inner.stop + first)
     return fitted
 
 
-def _stretches(holes: np.ndarray) -> list[tuple[int, int]]:
-    """Stretches over which the same leads are missing."""
+def _intervals(holes: np.ndarray) -> list[tuple[int, int]]:
+    """Intervals, as (start, stop), over which the same leads are missing."""
     if not holes.any():
         return [(0, holes.shape[1])]
     changes = (np.flatnonzero((holes[:, 1:] != holes[:, :-1]).any(axis=0)) + 1).tolist()
@@ -150,13 +169,13 @@ def _stretches(holes: np.ndarray) -> list[tuple[int, int]]:
 
 @lru_cache(maxsize=1024)
 def _terms(available: tuple[str, ...], wanted: tuple[str, ...], keep: bool) -> Terms:
-    """The fit as (weight, lead) a row, whose sums, unlike a matrix product, don't depend on the length."""
+    """The fit as (weight, available lead) for each row; their sums do not depend on the length, as `@` would."""
     weights, _ = fit_leads(available, wanted, keep)
     return [[(float(row[i]), int(i)) for i in np.flatnonzero(row)] for row in weights]
 
 
 def _repairs(plan: Plan, available: tuple[str, ...]) -> list[tuple[str, str]]:
-    """What becomes of leads that are missing for a while, or whose sources are."""
+    """(lead, repair) of each lead that is missing for an interval, or whose sources are."""
     if len(available) == len(plan.used):
         return []
     _, lost = fit_leads(available, plan.wanted, plan.keep)

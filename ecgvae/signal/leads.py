@@ -1,7 +1,7 @@
 """Lead names and lead algebra: which leads follow from which (Einthoven 1912, Goldberger 1942)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -20,17 +20,17 @@ LIMB = {
 }
 
 _PREFIX = re.compile(r"^(?:(?:ecg|ekg|lead)[\s_:-]*)+(?=[a-z])", re.IGNORECASE)
-# Monitoring leads (MLII of MIT-BIH) and the Latin names (DII, D2) of the limb leads.
+# Monitoring leads (MLII of MIT-BIH), the Latin names (DII, D2) of the limb leads, the IEC names (C1) of chest leads.
 _SYNONYMS = {f"{prefix}{name}": name for name in ("I", "II", "III") for prefix in ("ML", "D")}
-_SYNONYMS |= {"D1": "I", "D2": "II", "D3": "III"}
-_KNOWN = {name.upper(): name for name in LEADS_12} | _SYNONYMS
+_SYNONYMS |= {"D1": "I", "D2": "II", "D3": "III"} | {f"C{number}": f"V{number}" for number in range(1, 7)}
+_STANDARD_NAMES = {name.upper(): name for name in LEADS_12} | _SYNONYMS
 
 
 @lru_cache(maxsize=4096)
 def canonical_lead(name: str) -> str:
-    """The standard spelling of a lead name ("AVR", "lead ii", "MLII"); unknown names are only stripped."""
+    """The standard spelling of a lead name ("AVR", "lead ii", "MLII", "c1"); an unknown name is only stripped."""
     name = name.strip()
-    return _KNOWN.get(_PREFIX.sub("", name).upper(), name)
+    return _STANDARD_NAMES.get(_PREFIX.sub("", name).upper(), name)
 
 
 def parse_leads(text: str) -> tuple[str, ...]:
@@ -43,8 +43,80 @@ def parse_leads(text: str) -> tuple[str, ...]:
     return leads
 
 
+def parse_lead_map(text: str) -> dict[str, str]:
+    """The lead that each channel name of a file stands for, from comma-separated NAME=LEAD pairs.
+
+    Returns:
+        Leads, in their standard spelling, by channel name.
+
+    Raises:
+        ValueError: A pair is incomplete, or a channel name occurs twice.
+
+    Example:
+        >>> parse_lead_map("MLII=II, ECG 1=v1")
+        {'MLII': 'II', 'ECG 1': 'V1'}
+    """
+    pairs = [tuple(map(str.strip, item.split("="))) for item in text.split(",") if item.strip()]
+    if not pairs or not all(len(pair) == 2 and all(pair) for pair in pairs):
+        raise ValueError(f"lead map {text!r}; wanted NAME=LEAD pairs like MLII=II,C1=V1")
+    names = [pair[0] for pair in pairs]
+    if repeated := [name for index, name in enumerate(names) if name in names[:index]]:
+        raise ValueError(f"lead map {text!r} has {repeated[0]} more than once; wanted every name once")
+    return checked_lead_map({name: lead for name, lead in pairs})
+
+
+def checked_lead_map(lead_map: Mapping[str, str]) -> dict[str, str]:
+    """A lead map with its leads in their standard spelling; ValueError if it is not names by name."""
+    if not isinstance(lead_map, Mapping):
+        raise ValueError(f"lead map {lead_map!r:.60}; wanted a dictionary like {{'MLII': 'II'}}")
+    for name, lead in lead_map.items():
+        if not (isinstance(name, str) and isinstance(lead, str) and name.strip() and lead.strip()):
+            raise ValueError(f"lead map has {name!r:.60} for {lead!r:.60}; wanted names like 'MLII' for 'II'")
+    return {name.strip(): canonical_lead(lead) for name, lead in lead_map.items()}
+
+
+def mapped_lead(name: str, lead_map: Mapping[str, str]) -> str | None:
+    """The lead that a lead map has for a channel name: the same name first, then one in another case."""
+    name = name.strip()
+    if name in lead_map:
+        return lead_map[name]
+    return next((lead for other, lead in lead_map.items() if other.lower() == name.lower()), None)
+
+
+def lead_rows(names: Sequence[str], lead_map: Mapping[str, str] | None = None) -> dict[str, int]:
+    """The row of each lead among channels, by its standard name.
+
+    Of several channels with the same lead the first counts, but one that the lead map names comes before others.
+    Two of one record that the lead map names for the same lead are a ValueError.
+    """
+    leads = [mapped_lead(name, lead_map) if lead_map else None for name in names]
+    mapped: dict[str, int] = {}
+    for row, lead in enumerate(leads):
+        if lead in mapped:
+            raise ValueError(f"{names[mapped[lead]]} and {names[row]} are both mapped to {lead}; wanted one of them")
+        if lead is not None:
+            mapped[lead] = row
+    return {leads[row] or canonical_lead(names[row]): row for row in reversed(range(len(names)))} | mapped
+
+
+def check_lead_map(channels: Iterable[tuple[str, Sequence[str]]], lead_map: Mapping[str, str]) -> None:
+    """Refuses a lead map that applies to no channel of any record.
+
+    Args:
+        channels: Name and channel names of each record; read only up to the first one to which the map applies.
+        lead_map: Leads by channel name.
+    """
+    first = ""
+    for record, names in channels:
+        if any(mapped_lead(name, lead_map) is not None for name in names):
+            return
+        first = first or f"; the first, {record}, has {', '.join(names)}"
+    if first:
+        raise ValueError(f"no record has a channel {', '.join(lead_map)}, which the lead map names{first}")
+
+
 def independent_leads(leads: Sequence[str]) -> tuple[str, ...]:
-    """The leads a model has to code: without those that follow from I and II where both are there."""
+    """The leads that a model codes: all but those that follow from I and II, where both are present."""
     if set(leads) == set(LEADS_12):
         return INDEPENDENT_8
     if not {"I", "II"} <= set(leads):
@@ -67,27 +139,32 @@ def _basis(leads: Sequence[str], others: Sequence[str]) -> np.ndarray:
 def fit_leads(
     leads: tuple[str, ...], wanted: tuple[str, ...], keep: bool = False
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Least-squares estimate of the wanted leads from those at hand, and the wanted ones it can't determine.
+    """Least-squares estimate of the wanted leads from the available ones.
 
-    The matrix is (wanted, leads) float64; rows of undetermined leads are zero.
-    With keep a wanted lead that is at hand stays as it is.
+    Args:
+        leads: Available leads, in their standard spelling.
+        wanted: Leads to estimate.
+        keep: A wanted lead that is available stays as it is, even where the fit would change it.
+
+    Returns:
+        The matrix (wanted, leads) float64, and the wanted leads that are undetermined, whose rows are zero.
     """
     others = tuple(dict.fromkeys(lead for lead in (*leads, *wanted) if lead not in LIMB))
-    have, want = _basis(leads, others), _basis(wanted, others)
-    weights = want @ np.linalg.pinv(have)
+    available, target = _basis(leads, others), _basis(wanted, others)
+    weights = target @ np.linalg.pinv(available)
     weights[np.abs(weights) < 1e-12] = 0
-    lost = np.abs(weights @ have - want).max(axis=1, initial=0) > 1e-9
-    weights[lost] = 0
+    undetermined = np.abs(weights @ available - target).max(axis=1, initial=0) > 1e-9
+    weights[undetermined] = 0
     for row, lead in enumerate(wanted):
         if keep and lead in leads:
             weights[row] = [lead == other for other in leads]
     weights.flags.writeable = False
-    return weights, tuple(lead for lead, gone in zip(wanted, lost, strict=True) if gone)
+    return weights, tuple(lead for lead, unknown in zip(wanted, undetermined, strict=True) if unknown)
 
 
 def lead_expansion(leads: tuple[str, ...], coded: tuple[str, ...]) -> np.ndarray:
     """The matrix (leads, coded) that gives all leads from the coded ones: signal = expansion @ coded."""
-    matrix, lost = fit_leads(coded, leads, keep=True)
-    if lost:
-        raise ValueError(f"{', '.join(lost)} can't be derived from {', '.join(coded)}")
+    matrix, undetermined = fit_leads(coded, leads, keep=True)
+    if undetermined:
+        raise ValueError(f"{', '.join(undetermined)} can't be derived from {', '.join(coded)}")
     return matrix

@@ -1,4 +1,4 @@
-"""WFDB records from disk, checked against their files before a sample is read."""
+"""Reading WFDB records from disk; a header is checked against its files before a sample is read."""
 
 import os
 from dataclasses import dataclass, field
@@ -6,17 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
+from ecgvae.signal.formats import describe_file, describe_folder
 from ecgvae.signal.headers import Header, plain_path, read_header, segment_names
-from ecgvae.signal.record import Record
+from ecgvae.signal.record import Record, extent
 from ecgvae.signal.segments import Segment, open_segment
 
-Pieces = tuple[tuple[int, int, Segment], ...]  # first sample, end, and what lies there
-MOST_REPETITION = 1000  # samples a record may claim for each one that its segments hold
+Pieces = tuple[tuple[int, int, Segment], ...]  # first sample, end, and the segment between them
+MAX_REPETITION = 1000  # samples that a record may claim for each sample that its segments hold
 
 
 @dataclass(frozen=True, eq=False)
 class RecordFile:
-    """A record on disk, read piece by piece; what is said of Record's fields holds here too."""
+    """A record on disk, of which any part can be read; its fields are those of `Record`."""
 
     name: str
     path: Path  # without suffix
@@ -27,13 +28,16 @@ class RecordFile:
     skipped_channels: tuple[str, ...] = ()
     pieces: Pieces = field(default=(), repr=False)
 
+    def __repr__(self) -> str:
+        return f"RecordFile({self.name!r}, {extent(len(self.leads), self.duration, self.rate)})"
+
     @property
     def duration(self) -> float:
         """Seconds."""
         return self.samples / self.rate
 
     def read(self, start: int = 0, stop: int | None = None) -> Record:
-        """The samples from start to stop; memory is bounded by them."""
+        """The samples from start to stop, in memory proportional to their number."""
         start, stop, _ = slice(start, stop).indices(self.samples)
         signal = self._signal(start, max(start, stop))
         return Record(signal, self.rate, self.leads, self.name, self.comments, self.skipped_channels)
@@ -44,46 +48,67 @@ class RecordFile:
         signal = np.full((len(self.leads), stop - start), np.nan, dtype=np.float32)
         for first, end, segment in self.pieces:
             if first < stop and end > start:
-                part = segment.read(max(start, first) - first, min(stop, end) - first)
+                overlap = segment.read(max(start, first) - first, min(stop, end) - first)
                 offset = max(start, first) - start
-                for lead, row in zip(segment.leads, part, strict=True):
+                for lead, row in zip(segment.leads, overlap, strict=True):
                     signal[self.leads.index(lead), offset : offset + len(row)] = row
         return signal
 
 
 def read_record(path: str | Path) -> Record:
-    """The record at a path with or without suffix: its voltage channels in mV, missing samples as NaN."""
+    """Reads a WFDB record: its voltage channels in mV, missing samples as NaN.
+
+    Args:
+        path: The record's path with or without suffix.
+
+    Raises:
+        ValueError: The files do not agree, have no voltages, or are of another format than WFDB.
+        FileNotFoundError: There is no such record.
+
+    Example:
+        >>> ecgvae.read_record("records/00001")
+        Record('00001', 12 leads, 10 s at 500 Hz)
+    """
     return open_record(path).read()
 
 
 def open_record(path: str | Path) -> RecordFile:
-    """A record checked against its files but not read; ValueError or OSError where they disagree.
+    """Opens a WFDB record, so that parts of it can be read.
 
-    Channels with several samples a frame are averaged to the frame rate, as wfdb.rdrecord does it.
+    Channels with several samples a frame are averaged to the frame rate, as wfdb.rdrecord does.
+
+    Args:
+        path: The record's path with or without suffix.
+
+    Raises:
+        ValueError: The files do not agree, have no voltages, or are of another format than WFDB.
+        FileNotFoundError: There is no such record.
     """
-    path = _locate(path)
+    path = _without_suffix(path)
     header = read_header(path)
-    whole, samples, pieces = _open_segments(path, header) if header.segments else _open_single(path, header)
-    if not whole.leads:
-        raise ValueError(f"{path}.hea has no voltages but {', '.join(whole.skipped_channels)}; wanted mV, uV or V")
+    layout, samples, pieces = _open_segments(path, header) if header.segments else _open_single(path, header)
+    if not layout.leads:
+        channels = ", ".join(layout.skipped_channels)
+        raise ValueError(f"{path}.hea has no voltages but {channels}; wanted mV, uV or V")
     if not samples:
         raise ValueError(f"{path}.hea has no samples")
-    name = os.path.basename(path)
-    described = header.comments, whole.skipped_channels
-    return RecordFile(name, Path(path), header.rate, whole.leads, samples, *described, pieces)
+    texts = header.comments, layout.skipped_channels
+    return RecordFile(os.path.basename(path), Path(path), header.rate, layout.leads, samples, *texts, pieces)
 
 
-def _locate(path: str | Path) -> str:
-    """The path without suffix."""
+def _without_suffix(path: str | Path) -> str:
+    """The path of an existing header, without suffix."""
     path = plain_path(path)
     if path.endswith(".hea"):
         return path[:-4]
-    if not os.path.exists(f"{path}.hea"):
-        stem = os.path.splitext(path)[0]
-        if os.path.isfile(path) and os.path.exists(f"{stem}.hea"):
-            return stem
-        raise FileNotFoundError(f"{path}.hea is not there; wanted a WFDB record")
-    return path
+    if os.path.exists(f"{path}.hea"):
+        return path
+    is_file, stem = os.path.isfile(path), os.path.splitext(path)[0]
+    if is_file and os.path.exists(f"{stem}.hea"):
+        return stem
+    if description := describe_folder(path, os.listdir(path)) if os.path.isdir(path) else describe_file(path):
+        raise ValueError(description)
+    raise FileNotFoundError(f"{stem if is_file else path}.hea is not there; wanted a WFDB record")
 
 
 def _open_single(path: str, header: Header) -> tuple[Segment, int, Pieces]:
@@ -92,19 +117,22 @@ def _open_single(path: str, header: Header) -> tuple[Segment, int, Pieces]:
 
 
 def _open_segments(path: str, header: Header) -> tuple[Segment, int, Pieces]:
-    """The segments of a record: all with the same leads, or with some of those a first, empty one lists."""
+    """The segments of a record.
+
+    All have the same leads, or a first segment without samples (the layout) lists the leads of all.
+    """
     (first, length), *others = header.segments
-    layout = None if length or first == "~" else _part_header(path, header, first)
-    parts = header.segments if layout is None else others
-    names = dict.fromkeys(name for name, _ in parts if name != "~")
-    opened = {name: open_segment(_beside(path, name), _part_header(path, header, name)) for name in names}
+    layout = None if length or first == "~" else _segment_header(path, header, first)
+    segments = header.segments if layout is None else others
+    names = dict.fromkeys(name for name, _ in segments if name != "~")
+    opened = {name: open_segment(_sibling(path, name), _segment_header(path, header, name)) for name in names}
     if not opened:
         raise ValueError(f"{path}.hea has no samples")
     whole = next(iter(opened.values())) if layout is None else Segment(path, layout, 0)
     for segment in opened.values():
         _check_leads(path, segment, whole, layout is None)
     pieces, samples = [], 0
-    for name, length in parts:
+    for name, length in segments:
         if name != "~":
             if length > opened[name].samples:
                 raise ValueError(
@@ -112,22 +140,22 @@ def _open_segments(path: str, header: Header) -> tuple[Segment, int, Pieces]:
                 )
             pieces.append((samples, samples + length, opened[name]))
         samples += length
-    held = sum(segment.samples * len(segment.leads) for segment in opened.values())
-    if header.samples not in (None, samples) or samples * len(whole.leads) > MOST_REPETITION * held:
+    available = sum(segment.samples * len(segment.leads) for segment in opened.values())
+    if header.samples not in (None, samples) or samples * len(whole.leads) > MAX_REPETITION * available:
         claim = samples if header.samples is None else header.samples
         raise ValueError(f"{path}.hea claims {claim} samples; its segments don't hold them")
     return whole, samples, tuple(pieces)
 
 
-def _beside(path: str, name: str) -> str:
+def _sibling(path: str, name: str) -> str:
     return os.path.join(os.path.dirname(path), name)
 
 
-def _part_header(path: str, header: Header, name: str) -> Header:
-    part = read_header(_beside(path, name))
-    if part.segments or part.rate != header.rate:
+def _segment_header(path: str, header: Header, name: str) -> Header:
+    segment = read_header(_sibling(path, name))
+    if segment.segments or segment.rate != header.rate:
         raise ValueError(f"{path}.hea names {name}, which has segments itself or another rate")
-    return part
+    return segment
 
 
 def _check_leads(path: str, segment: Segment, whole: Segment, fixed: bool) -> None:
@@ -137,15 +165,27 @@ def _check_leads(path: str, segment: Segment, whole: Segment, fixed: bool) -> No
 
 
 def find_records(source: str | Path) -> list[Path]:
-    """All records at or below a path, without suffix, sorted; segments of long records are not their own."""
+    """Finds all WFDB records at or below a path. The segments of a record are not records themselves.
+
+    Args:
+        source: A record, or a folder, which is searched with all folders in it.
+
+    Returns:
+        Their paths without suffix, sorted.
+
+    Raises:
+        ValueError: There are no records. The message says how to convert files of another known format.
+        FileNotFoundError: There is no such path.
+    """
     source = plain_path(source)
     if not os.path.isdir(source):
-        return [Path(_locate(source))]
-    found = []
+        return [Path(_without_suffix(source))]
+    found: list[Path] = []
     for folder, _, files in os.walk(source):
         headers = {name[:-4] for name in files if name.endswith(".hea") and name[0] != "."}
-        parts = {part for name in headers for part in segment_names(os.path.join(folder, name))}
-        found += [Path(folder, name) for name in headers - parts if not name.endswith("_layout")]
+        segments = {segment for name in headers for segment in segment_names(os.path.join(folder, name))}
+        found += [Path(folder, name) for name in headers - segments if not name.endswith("_layout")]
     if not found:
-        raise ValueError(f"no WFDB records (.hea) under {source}")
+        names = (name for _, _, files in os.walk(source) for name in files)
+        raise ValueError(describe_folder(source, names) or f"no WFDB records (.hea) under {source}")
     return sorted(found)

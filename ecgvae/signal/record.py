@@ -1,45 +1,71 @@
-"""An ECG in memory, and the contract a model makes about the ECG it wants."""
+"""An ECG in memory, and the contract a model makes about the ECG it takes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from numpy.typing import ArrayLike
+from pydantic import Field, field_validator
 
-from ecgvae.signal.leads import LEADS_12, canonical_lead, independent_leads, lead_expansion
+from ecgvae.settings import Settings
+from ecgvae.signal.leads import LEADS_12, canonical_lead, independent_leads, lead_expansion, lead_rows
+
+MAX_LISTED_LEADS = 12
 
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """An ECG: signal (c, t) float32 in mV (NaN where missing), its rate in Hz and its leads by name."""
+    """An ECG: its signal in millivolts, its sampling rate and the names of its leads.
+
+    Args:
+        signal: Samples (c, t) in mV, NaN where missing; kept as float32.
+        rate: Sampling rate in Hz.
+        leads: The name of each row of the signal.
+        name: The record's name, which may have folders in it.
+        comments: Lines of text that go with the record, such as those of a WFDB header.
+        skipped_channels: Channels of the file that are not voltages, as "ABP (mmHg)".
+
+    Raises:
+        ValueError: The signal is not numbers (c, t), the rate is not a number above 0, or the leads are not
+            different names, one for each row.
+
+    Example:
+        >>> Record(np.zeros((2, 1000)), rate=500, leads=("I", "II"), name="rest")
+        Record('rest', 2 leads, 2 s at 500 Hz)
+    """
 
     signal: np.ndarray
     rate: float
     leads: tuple[str, ...]
     name: str = "record"
     comments: tuple[str, ...] = ()
-    skipped_channels: tuple[str, ...] = ()  # channels of the file that are no voltages, as "ABP (mmHg)"
+    skipped_channels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        signal = np.asarray(self.signal, dtype=np.float32)
-        leads = tuple(self.leads)
+        if not isinstance(self.name, str):
+            raise ValueError(f"a record's name is {self.name!r:.60}; wanted a text")
+        leads = _texts(self.name, "leads", self.leads)
+        signal = as_signal(self.signal, self.name)
         if signal.ndim != 2 or signal.shape[0] != len(leads):
             raise ValueError(f"{self.name} has a signal {signal.shape}; wanted ({len(leads)} leads, samples)")
         if len(set(leads)) < len(leads):
             raise ValueError(f"{self.name} has leads {', '.join(leads)}; wanted every name once")
-        if not (math.isfinite(self.rate) and self.rate > 0):
-            raise ValueError(f"{self.name} has a rate of {self.rate} Hz; wanted more than 0")
+        if not is_positive(self.rate):
+            raise ValueError(f"{self.name} has a rate of {self.rate!r:.60} Hz; wanted a number above 0")
         fields = {
             "signal": signal,
             "rate": float(self.rate),
             "leads": leads,
-            "comments": tuple(self.comments),
-            "skipped_channels": tuple(self.skipped_channels),
+            "comments": _texts(self.name, "comments", self.comments),
+            "skipped_channels": _texts(self.name, "skipped channels", self.skipped_channels),
         }
         for field, value in fields.items():
             object.__setattr__(self, field, value)
+
+    def __repr__(self) -> str:
+        return f"Record({self.name!r}, {extent(len(self.leads), self.duration, self.rate)})"
 
     @property
     def samples(self) -> int:
@@ -51,29 +77,26 @@ class Record:
         return self.samples / self.rate
 
     def select(self, leads: Sequence[str]) -> "Record":
-        """The record with these leads in this order, matched by name."""
-        rows = {canonical_lead(lead): row for row, lead in reversed(list(enumerate(self.leads)))}
-        rows |= {lead: row for row, lead in enumerate(self.leads)}
-        wanted = [lead if lead in rows else canonical_lead(lead) for lead in leads]
-        if not rows.keys() >= set(wanted):
+        """The record with these leads in this order, matched by name; ValueError if it lacks one."""
+        rows = lead_rows(self.leads) | {lead: row for row, lead in enumerate(self.leads)}
+        names = [lead if lead in rows else canonical_lead(lead) for lead in leads]
+        if not rows.keys() >= set(names):
             raise ValueError(f"{self.name} has leads {', '.join(self.leads)}; wanted {', '.join(leads)}")
-        return replace(self, signal=self.signal[[rows[lead] for lead in wanted]], leads=tuple(leads))
+        return replace(self, signal=self.signal[[rows[lead] for lead in names]], leads=tuple(leads))
 
     def read(self, start: int = 0, stop: int | None = None) -> "Record":
-        """The samples from start to stop, so that a record in memory can stand where a file is read."""
+        """The samples from start to stop, as `RecordFile.read` gives them."""
         return replace(self, signal=self.signal[:, start:stop])
 
 
-class SignalSpec(BaseModel):
-    """What a model takes and gives: leads, rate in Hz, unit, and millivolts per model unit."""
+class SignalSpec(Settings):
+    """The signal that a model takes and gives: leads, rate in Hz, unit, and millivolts per model unit."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    leads: tuple[str, ...] = Field(LEADS_12, min_length=1)
-    rate: float = Field(100, gt=0, allow_inf_nan=False)
+    leads: tuple[str, ...] = Field(default=LEADS_12, min_length=1)
+    rate: float = Field(default=100, gt=0)
     unit: Literal["mV"] = "mV"
-    scale: float = Field(1.0, gt=0, allow_inf_nan=False)
-    filters: tuple[str, ...] = Field((), max_length=0)  # none are known yet
+    scale: float = Field(default=1.0, gt=0)
+    filters: tuple[str, ...] = Field(default=(), max_length=0)  # no filter is defined yet
 
     @field_validator("leads")
     @classmethod
@@ -82,6 +105,11 @@ class SignalSpec(BaseModel):
         if len(set(leads)) < len(leads):
             raise ValueError(f"leads {', '.join(leads)}; wanted every name once")
         return leads
+
+    def __repr__(self) -> str:
+        count = len(self.leads)
+        leads = ", ".join(self.leads) if count <= MAX_LISTED_LEADS else f"{count} leads"
+        return f"SignalSpec({leads} at {self.rate:g} Hz in {self.unit}, scale {self.scale:g})"
 
     @property
     def coded(self) -> tuple[str, ...]:
@@ -92,3 +120,36 @@ class SignalSpec(BaseModel):
     def expansion(self) -> np.ndarray:
         """The matrix (leads, coded) that gives all leads from the coded ones."""
         return lead_expansion(self.leads, self.coded)
+
+
+def is_positive(value: object) -> bool:
+    """Whether a value is a finite number above 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return False
+    return bool(0 < value < math.inf)
+
+
+def as_signal(values: ArrayLike, name: str = "the signal") -> np.ndarray:
+    """Real numbers as a float32 array; anything else is a ValueError in one line."""
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError, RuntimeError):  # rows of different lengths, a tensor on a GPU
+        array = np.asarray(None)
+    if array.dtype.kind not in "biuf":
+        kind = type(values).__name__ if array.dtype.kind == "O" else array.dtype
+        raise ValueError(f"{name} has samples of type {kind}; wanted an array of real numbers")
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32, copy=False)
+
+
+def extent(leads: int, seconds: float, rate: float) -> str:
+    """How large a record is, in words."""
+    return f"{leads} {'lead' if leads == 1 else 'leads'}, {seconds:g} s at {rate:g} Hz"
+
+
+def _texts(record: str, field: str, values: Sequence[str]) -> tuple[str, ...]:
+    """A tuple of texts; a single text, which would fall apart into letters, is a ValueError like anything else."""
+    texts = None if isinstance(values, str) or not isinstance(values, Iterable) else tuple(values)
+    if texts is None or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"{record} has {field} {values!r:.60}; wanted a list of texts")
+    return texts

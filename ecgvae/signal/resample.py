@@ -3,68 +3,87 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from numbers import Real
 
 import numpy as np
 
-LARGEST_FACTOR = 50_000  # bounds the filter; odd rates are met within two parts in 100,000
-LARGEST_RATIO = 200
-ZERO_CROSSINGS = 10  # of the filter on either side
-WINDOW = ("kaiser", 5.0)
+from ecgvae.signal.record import as_signal
+
+MAX_FACTOR = 50_000  # bounds the length of the filter; other rates are approximated to two parts in 100,000
+MAX_RATE_RATIO = 200
+ZERO_CROSSINGS = 10  # of the filter on each side
+FILTER_WINDOW = ("kaiser", 5.0)
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """Output samples (up) for input samples (down); blocks that start at a multiple of down stay in step."""
+    """`up` output samples for `down` input samples.
+
+    A block that starts at a multiple of `down` gives the same samples as the whole signal.
+    """
 
     up: int
     down: int
 
     @property
     def halo(self) -> int:
-        """Input samples on either side that an output sample depends on."""
+        """Input samples on each side on which an output sample depends."""
         return 0 if self.up == self.down else ZERO_CROSSINGS * max(self.up, self.down) // self.up + 1
 
     def length(self, samples: int) -> int:
-        """Output samples of so many input samples."""
+        """Number of output samples for a number of input samples."""
         return -(-samples * self.up // self.down)
 
 
 @lru_cache(maxsize=256)
 def ratio(rate_in: float, rate_out: float) -> Ratio:
-    """The ratio of two rates in Hz."""
+    """The ratio of two rates in Hz; ValueError if they are not above 0 and within a factor of 200."""
     if not (
-        0 < rate_in < 1e9 and 0 < rate_out < 1e9 and 1 / LARGEST_RATIO <= rate_out / rate_in <= LARGEST_RATIO
+        0 < rate_in < 1e9 and 0 < rate_out < 1e9 and 1 / MAX_RATE_RATIO <= rate_out / rate_in <= MAX_RATE_RATIO
     ):
-        raise ValueError(
-            f"{rate_in:g} Hz to {rate_out:g} Hz; wanted rates within a factor of {LARGEST_RATIO}"
-        )
+        raise ValueError(f"{rate_in:g} Hz to {rate_out:g} Hz; wanted rates within a factor of {MAX_RATE_RATIO}")
     exact = Fraction(rate_out).limit_denominator(10**6) / Fraction(rate_in).limit_denominator(10**6)
-    near = (
-        exact.limit_denominator(LARGEST_FACTOR)
+    nearest = (
+        exact.limit_denominator(MAX_FACTOR)
         if exact <= 1
-        else 1 / (1 / exact).limit_denominator(LARGEST_FACTOR)
+        else 1 / (1 / exact).limit_denominator(MAX_FACTOR)
     )
-    return Ratio(near.numerator, near.denominator)
+    return Ratio(nearest.numerator, nearest.denominator)
 
 
 @lru_cache(maxsize=16)
 def _filter(factor: int) -> np.ndarray:
     from scipy.signal import firwin
 
-    return firwin(2 * ZERO_CROSSINGS * factor + 1, 1 / factor, window=WINDOW).astype(np.float32)
+    return firwin(2 * ZERO_CROSSINGS * factor + 1, 1 / factor, window=FILTER_WINDOW).astype(np.float32)
 
 
 def resample(x: np.ndarray, rate_in: float, rate_out: float) -> np.ndarray:
-    """Signals (c, t) at another rate, (c, ceil(t * rate_out / rate_in)) float32.
+    """Resamples a signal to another rate.
 
-    Equals scipy.signal.resample_poly(x, up, down, axis=-1, window=("kaiser", 5.0), padtype="edge"): the
-    first and last values are held beyond the ends, so that an offset makes no step there.
+    Equals scipy.signal.resample_poly(x, up, down, axis=-1, window=("kaiser", 5.0), padtype="edge"). The first and
+    last values are held beyond the ends, so that an offset makes no step there.
+
+    Args:
+        x: Samples (c, t).
+        rate_in: Their sampling rate in Hz.
+        rate_out: The new sampling rate in Hz, within a factor of 200.
+
+    Returns:
+        Samples (c, ceil(t * rate_out / rate_in)) float32.
+
+    Raises:
+        ValueError: The samples are not numbers (c, t), or the rates are impossible.
     """
-    factors = ratio(rate_in, rate_out)
-    x = np.asarray(x, dtype=np.float32)
+    if not (isinstance(rate_in, Real) and isinstance(rate_out, Real)):
+        raise ValueError(f"{rate_in!r:.60} Hz to {rate_out!r:.60} Hz; wanted numbers")
+    factors = ratio(float(rate_in), float(rate_out))
+    x = as_signal(x)
+    if x.ndim != 2:
+        raise ValueError(f"the signal has shape {x.shape}; wanted (leads, samples)")
     if factors.up == factors.down or x.size == 0:
         return x.copy() if x.size else np.zeros((len(x), factors.length(x.shape[-1])), dtype=np.float32)
     from scipy.signal import resample_poly
 
-    window = _filter(max(factors.up, factors.down))
-    return resample_poly(x, factors.up, factors.down, axis=-1, window=window, padtype="edge")
+    taps = _filter(max(factors.up, factors.down))
+    return resample_poly(x, factors.up, factors.down, axis=-1, window=taps, padtype="edge")

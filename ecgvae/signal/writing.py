@@ -1,4 +1,4 @@
-"""Records to disk, as WFDB format 16."""
+"""Writing records to disk, as WFDB format 16."""
 
 import os
 import re
@@ -9,19 +9,36 @@ import numpy as np
 from ecgvae.signal.headers import plain_path
 from ecgvae.signal.record import Record
 
-GAINS = (1000, 500, 200, 100, 50, 20, 10, 5, 2, 1)  # adu/mV; 1000 is a resolution of 1 µV
-LARGEST = 32767
-MISSING = -32768
+GAINS_PER_MV = (1000, 500, 200, 100, 50, 20, 10, 5, 2, 1)  # 1000 steps per mV are a resolution of 1 µV
+MAX_SAMPLE = 32767
+MISSING_SAMPLE = -32768
 
 
 def write_record(
     record: Record, folder: str | Path, name: str | None = None, overwrite: bool = False
 ) -> Path:
-    """Writes NAME.dat and NAME.hea (NAME may have subfolders) and returns the path without suffix.
+    """Writes a record as NAME.dat and NAME.hea.
 
-    Resolution is 1 µV, or coarser for leads beyond ±32.767 mV; missing samples stay missing.
+    The resolution is 1 µV, or coarser for leads beyond ±32.767 mV. Missing samples stay missing.
+
+    Args:
+        record: The record.
+        folder: The folder to write to, which is made if it does not exist.
+        name: The record's name in the folder, which may have subfolders; by default its own name.
+        overwrite: Replaces files that exist.
+
+    Returns:
+        The path without suffix.
+
+    Raises:
+        ValueError: The name is not one of WFDB, or the record has no samples or more than 32,767 mV.
+        FileExistsError: A file exists, and `overwrite` is False.
     """
-    path = Path(folder) / _safe(record.name if name is None else name)
+    if not isinstance(record, Record):
+        raise ValueError(f"write_record got {type(record).__name__}; wanted a Record, as from read_record")
+    if not isinstance(folder, str | os.PathLike):
+        raise ValueError(f"the folder is {folder!r:.60}; wanted a path")
+    path = Path(folder) / _safe_name(record.name if name is None else name)
     data, header = path.with_name(f"{path.name}.dat"), path.with_name(f"{path.name}.hea")
     if not overwrite:
         for file in (data, header):
@@ -34,7 +51,7 @@ def write_record(
     try:
         drafts[0].write_bytes(stored.T.tobytes())
         drafts[1].write_text(header_text, encoding="utf-8", newline="\n")
-        header.unlink(missing_ok=True)  # an old header never describes new samples
+        header.unlink(missing_ok=True)  # or an interruption would leave an old header for new samples
         drafts[0].replace(data)
         drafts[1].replace(header)
     finally:
@@ -43,7 +60,8 @@ def write_record(
     return path
 
 
-def _safe(name: str) -> PurePosixPath:
+def _safe_name(name: str) -> PurePosixPath:
+    """A record's name as a path below the folder, in WFDB's letters."""
     path = PurePosixPath(plain_path(name))
     if path.is_absolute() or ".." in path.parts:
         raise ValueError(f"record name {name!r}; wanted a path below the folder")
@@ -53,18 +71,18 @@ def _safe(name: str) -> PurePosixPath:
 
 
 def _digital(record: Record) -> tuple[np.ndarray, list[int]]:
-    """Samples (c, t) as int16, and the gain of each lead."""
+    """Samples (c, t) as int16, and the gain of each lead in steps per mV."""
     if not record.signal.size:
         raise ValueError(f"{record.name} has no samples")
     stored = np.empty(record.signal.shape, dtype="<i2")
     gains = []
     for row, signal in enumerate(record.signal):
-        known = np.isfinite(signal)
-        peak = float(np.abs(signal, where=known, out=np.zeros_like(signal)).max())
-        gain = next((gain for gain in GAINS if round(peak * gain) <= LARGEST), None)
+        present = np.isfinite(signal)
+        peak = float(np.abs(signal, where=present, out=np.zeros_like(signal)).max())
+        gain = next((gain for gain in GAINS_PER_MV if round(peak * gain) <= MAX_SAMPLE), None)
         if gain is None:
-            raise ValueError(f"{record.leads[row]} reaches {peak:g} mV; wanted at most {LARGEST} mV")
-        stored[row] = np.where(known, np.rint(np.where(known, signal, 0).astype(np.float64) * gain), MISSING)
+            raise ValueError(f"{record.leads[row]} reaches {peak:g} mV; wanted at most {MAX_SAMPLE} mV")
+        stored[row] = np.where(present, np.rint(np.where(present, signal, 0).astype(np.float64) * gain), MISSING_SAMPLE)
         gains.append(gain)
     return stored, gains
 

@@ -18,7 +18,8 @@ TABLE = pandas.DataFrame({
 })
 
 
-def made(table=TABLE):
+def table_store(table=TABLE):
+    """A store of which only the table of records matters."""
     return type("Table", (SimpleNamespace,), {"__len__": lambda self: len(table)})(path="store", records=table)
 
 
@@ -28,28 +29,29 @@ def test_labels_age_and_sex():
                 [0, 0, 0, 0.0, 0, 0, 1],
                 [0, 0, 0, 0.8, 1, 0, 0],
                 [1, 0, 1, -0.5, 1, 0, 1]]
-    torch.testing.assert_close(condition_vectors(made(), condition), torch.tensor(expected))
+    torch.testing.assert_close(condition_vectors(table_store(), condition), torch.tensor(expected))
 
 
 def test_one_label_a_record():
-    vectors = condition_vectors(made(), ConditionSettings(labels=("flutter", "sinus"), column="rhythm"))
+    vectors = condition_vectors(table_store(), ConditionSettings(labels=("flutter", "sinus"), column="rhythm"))
     assert vectors.tolist() == [[0, 1, 1], [0, 0, 0], [1, 0, 1], [0, 1, 1]]
 
 
 @pytest.mark.parametrize("values", [[1, 0, np.nan, 0], [1.0, 0.0, 7.0, 0.0], ["Female", "m", "?", " male"]])
 def test_ways_to_write_a_sex(values):
-    vectors = condition_vectors(made(pandas.DataFrame({"sex": values})), ConditionSettings(sex=True))
+    vectors = condition_vectors(table_store(pandas.DataFrame({"sex": values})), ConditionSettings(sex=True))
     assert vectors.tolist() == [[1, 1], [0, 1], [0, 0], [0, 1]]
 
 
 def test_given_leads_need_no_table():
-    assert condition_vectors(made(pandas.DataFrame({"name": ["a", "b"]})), ConditionSettings(leads=("II",))).shape == (2, 0)
+    assert condition_vectors(table_store(pandas.DataFrame({"name": ["a", "b"]})),
+                             ConditionSettings(leads=("II",))).shape == (2, 0)
 
 
 @pytest.mark.parametrize("condition, message", [
-    ({"labels": ("NORM",), "column": "class"}, "store has no column class, which the model's condition is of"),
+    ({"labels": ("NORM",), "column": "class"}, "store has no column class, which the model's condition needs"),
     ({"labels": ("NORM", "HYP")}, "store has no HYP in superclass; it has MI, NORM, STTC"),
 ])
 def test_what_a_store_lacks_is_said(condition, message):
     with pytest.raises(ValueError, match=message):
-        condition_vectors(made(), ConditionSettings(**condition))
+        condition_vectors(table_store(), ConditionSettings(**condition))

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas
 import pytest
@@ -15,7 +17,8 @@ def make_store(lengths, leads=LEADS_12, seed=0):
     lengths = np.asarray(lengths)
     total = int(lengths.sum())
     offsets = np.cumsum(lengths) - lengths
-    store = Store(None, leads, 100.0, "", {})
+    store = object.__new__(Store)     # Store itself opens a folder
+    store.path, store.leads, store.rate = Path("memory"), leads, 100.0
     signals = np.arange(total)[:, None] + 1 + 1000 * np.arange(len(leads))
     if set(leads) >= set(LEADS_12):  # limb leads that obey Einthoven, in even microvolts
         i, ii = 2 * np.random.default_rng(seed).integers(-2000, 2000, (2, total))

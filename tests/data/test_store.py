@@ -158,11 +158,26 @@ def test_what_exists_is_kept_unless_it_is_a_store_to_overwrite(source, tmp_path)
 @pytest.mark.parametrize("options, message", [
     ({"rate": 0}, "0.0 Hz"), ({"rate": float("nan")}, "nan Hz"), ({"leads": ()}, "one or more"),
     ({"leads": ("I", "i")}, "each once"), ({"missing": "guess"}, "error or zero"), ({"window": 0}, "window"),
+    ({"rate": "100"}, "a rate of '100' Hz"), ({"rate": None}, "a rate of None Hz"), ({"leads": 12}, "leads 12; wanted"),
+    ({"leads": ("I", 2)}, "leads .*; wanted names"), ({"leads": "I,i"}, "standard-12"), ({"window": "10"}, "window"),
+    ({"workers": 1.5}, "1.5 workers; wanted a number"), ({"workers": -1}, "-1 workers; wanted a number"),
+    ({"labels": [1]}, "labels are a list"), ({"lead_map": "II"}, "lead map 'II'"),
 ])
 def test_senseless_options_are_refused_in_one_line(source, tmp_path, options, message):
     with pytest.raises(ValueError, match=message) as caught:
-        build_store(source, tmp_path / "out", workers=1, **options)
+        build_store(source, tmp_path / "out", **{"workers": 1, **options})
     assert "\n" not in str(caught.value) and not (tmp_path / "out.partial").exists()
+
+
+def test_what_is_no_path_is_refused_in_one_line(source, tmp_path):
+    with pytest.raises(ValueError, match="^the source is 5; wanted a path$"):
+        build_store(5, tmp_path / "out")
+    with pytest.raises(ValueError, match="^the output is None; wanted a path$"):
+        build_store(source, None)
+
+
+def test_leads_may_be_a_text(source, tmp_path):
+    assert build_store(source, tmp_path / "out", leads="ii,C1", workers=1).leads == ("II", "V1")
 
 
 def test_labels_join_by_name(source, tmp_path):
@@ -234,6 +249,22 @@ def test_a_damaged_store_is_refused_in_one_line(source, tmp_path, damage, messag
 def test_a_store_that_is_not_there():
     with pytest.raises(FileNotFoundError, match="nowhere is not there"):
         Store("nowhere")
+    with pytest.raises(ValueError, match="^5 is not a path; wanted the folder of a store$"):
+        Store(5)
+
+
+def test_a_store_is_one_line(source, tmp_path):
+    store = build_store(source, tmp_path / "out", workers=1)
+    assert repr(store) == f"Store('{tmp_path / 'out'}', 5 rows, 12 leads at 100 Hz)"
+
+
+def test_a_store_of_an_earlier_version_has_its_leads_in_their_spelling_of_today(source, tmp_path):
+    out = build_store(source, tmp_path / "out", leads=("V1", "V2"), workers=1).path
+    manifest = json.loads((out / "manifest.json").read_text())
+    (out / "manifest.json").write_text(json.dumps({**manifest, "leads": ["C1", "V2"]}))
+    assert Store(out).leads == ("V1", "V2")
+    (out / "manifest.json").write_text(json.dumps({**manifest, "leads": ["C1", "V1"]}))
+    assert Store(out).leads == ("C1", "V1")
 
 
 def test_every_odd_form_is_stored_or_listed(data, tmp_path):

@@ -17,7 +17,7 @@ HEADER = TokenHeader("abc123", "small", 100.0, ("I", "II"), (CodebookSpec(8, 512
 
 def make_tokens(name="r", samples=100, header=HEADER, seed=0, **options):
     random = np.random.default_rng(seed)
-    codes = tuple(random.integers(0, stream.size, -(-samples // stream.hop)) for stream in header.codebooks)
+    codes = tuple(random.integers(0, spec.size, -(-samples // spec.hop)) for spec in header.codebooks)
     return Tokens(codes, samples, name, 500.0, 5 * samples, **options)
 
 
@@ -30,13 +30,13 @@ def assert_same(one, other):
 
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
-stream = st.builds(CodebookSpec, st.integers(1, 50), st.sampled_from([1, 2, 1024, 65536, 65537, 1 << 32]))
+codebook = st.builds(CodebookSpec, st.integers(1, 50), st.sampled_from([1, 2, 1024, 65536, 65537, 1 << 32]))
 
 
 @st.composite
 def files(draw):
     header = TokenHeader(draw(text), draw(text), draw(st.floats(1, 1000)), tuple(draw(st.lists(text))),
-                         tuple(draw(st.lists(stream, min_size=1, max_size=4))))
+                         tuple(draw(st.lists(codebook, min_size=1, max_size=4))))
     rows = [make_tokens(draw(text), draw(st.integers(0, 90)), header, seed, start=draw(st.integers(0, 1 << 40)),
                         comments=tuple(draw(st.lists(text, max_size=3))), notes=tuple(draw(st.lists(text, max_size=2))))
             for seed in range(draw(st.integers(0, 7)))]
@@ -87,15 +87,15 @@ def test_tokens_are_written_as_they_come_and_read_group_by_group(tmp_path, monke
     written, table = [], module._table
 
     def spy(header, group):
-        written.append((len(group), made))
+        written.append((len(group), produced))
         return table(header, group)
 
     def produce():
-        nonlocal made
-        for made in range(1, 36):
-            yield make_tokens(f"r{made}")
+        nonlocal produced
+        for produced in range(1, 36):
+            yield make_tokens(f"r{produced}")
 
-    made = 0
+    produced = 0
     monkeypatch.setattr(module, "_table", spy)
     read = open_tokens(write_tokens(tmp_path / "t", HEADER, produce()))
     assert written == [(10, 10), (10, 20), (10, 30), (5, 35)]
@@ -226,3 +226,43 @@ def test_what_exists_is_kept_and_a_failure_leaves_nothing(tmp_path):
     assert open_tokens(path)[0].name == "old" and list(tmp_path.iterdir()) == [path]
     write_tokens(path, HEADER, [make_tokens("new")], overwrite=True)
     assert open_tokens(path)[0].name == "new"
+
+
+def test_tokens_and_files_are_one_line(tmp_path):
+    tokens = make_tokens("00001")
+    path = write_tokens(tmp_path / "t.parquet", HEADER, [tokens])
+    assert repr(tokens) == "Tokens('00001', 13 + 4 codes, 100 samples)"
+    assert repr(make_tokens(start=300)) == "Tokens('r', 13 + 4 codes, 100 samples from 300)"
+    assert repr(HEADER) == ("TokenHeader('small', 2 leads at 100 Hz, 2 codebooks "
+                            "(512 codes at hop 8, 100000 codes at hop 32))")
+    assert repr(open_tokens(path)) == f"TokenFile('{path}', 1 record, 2 codebooks of 'small')"
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"codes": ([0] * 13, [0] * 4)}, "r, codebook 0: codes of type list; wanted a NumPy array of whole numbers"),
+    ({"samples": 100.5}, "r has samples .*; wanted positive numbers"),
+    ({"samples": None}, "r has samples .*; wanted positive numbers"),
+    ({"source_rate": "500"}, "r has samples .* at 500 Hz; wanted positive numbers"),
+    ({"comments": (1,)}, r"r has comments \(1,\); wanted a list of texts"),
+    ({"comments": "Age: 61"}, "r has comments 'Age: 61'; wanted a list of texts"),
+])
+def test_what_are_no_tokens_is_refused_in_one_line(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        write_tokens(tmp_path / "t", HEADER, [dataclasses.replace(make_tokens(), **changes)])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ((None, HEADER, []), "None is not a path; wanted that of a token file"),
+    (("t", "small", []), r"the header is a str; wanted a TokenHeader, as from Tokenizer.header\(\)"),
+    (("t", HEADER, make_tokens()), r"got Tokens\('r', 13 \+ 4 codes, 100 samples\); wanted a list of Tokens"),
+    (("t", HEADER, None), "got None; wanted a list of Tokens"),
+    (("t", HEADER, [[0, 1]]), "got list; wanted Tokens, as from Tokenizer.encode"),
+])
+def test_writing_refuses_in_one_line_what_is_none(tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        write_tokens(*arguments)
+    with pytest.raises(ValueError, match="^None is not a path"):
+        open_tokens(None)
+    assert not list(tmp_path.iterdir())

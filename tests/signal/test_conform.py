@@ -249,3 +249,41 @@ def test_a_record_without_any_wanted_lead_is_refused_even_with_zeros():
     record = Record(np.zeros((1, 10)), 100, ("PLETH",), name="finger")
     with pytest.raises(ValueError, match="finger has leads PLETH; the model wants I, II"):
         conform(record, SignalSpec(), missing="zero")
+
+
+def test_a_lead_map_names_the_leads_of_channels():
+    record = einthoven()
+    channels = tuple(f"ch {index}" for index in range(12))
+    renamed = Record(record.signal, 100, channels)
+    lead_map = {name.upper() if index % 2 else name: lead
+                for index, (name, lead) in enumerate(zip(channels, LEADS_12, strict=True))}
+    whole = conform(renamed, SignalSpec(), lead_map=lead_map)
+    np.testing.assert_array_equal(whole.signal, conform(record, SignalSpec()).signal)
+    blocks = [block.signal for block in conform_stream(renamed, SignalSpec(), seconds=1.3, lead_map=lead_map)]
+    np.testing.assert_array_equal(np.concatenate(blocks, axis=1), whole.signal)
+
+
+def test_a_lead_map_comes_before_the_names_of_channels():
+    signal = np.float32([[1, 1], [2, 2], [3, 3]])
+    record = Record(signal, 100, ("II", "V1", "ECG 2"))
+    spec = SignalSpec(leads=("II", "V1"))
+    np.testing.assert_array_equal(conform(record, spec, lead_map={"ecg 2": "II"}).signal, signal[[2, 1]])
+    np.testing.assert_array_equal(conform(record, spec, lead_map={"II": "V1", "V1": "II"}).signal, signal[[1, 0]])
+    np.testing.assert_array_equal(conform(record, spec, lead_map={"another": "II"}).signal, signal[[0, 1]])
+
+
+@pytest.mark.parametrize("lead_map, message", [
+    ({"II": "V1", "ECG 2": "v1"}, "^rec: II and ECG 2 are both mapped to V1; wanted one of them$"),
+    ({"II": 2}, "^lead map has 'II' for 2; wanted names like 'MLII' for 'II'$"),
+    ("II=V1", "^lead map 'II=V1'; wanted a dictionary like "),
+])
+def test_a_lead_map_that_cannot_be_is_refused(lead_map, message):
+    record = Record(np.zeros((2, 9)), 100, ("II", "ECG 2"), name="rec")
+    with pytest.raises(ValueError, match=message):
+        conform(record, SignalSpec(leads=("V1",)), lead_map=lead_map)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), "1"])
+def test_blocks_have_a_length(seconds):
+    with pytest.raises(ValueError, match="wanted more than 0"):
+        next(conform_stream(einthoven(), SignalSpec(), seconds=seconds))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ecgvae.signal import open_record, read_record
 from ecgvae.signal.headers import parse_header
 
-# Each breaks one thing in "r 1 100 4", whose r.dat holds 4 samples.
+# Each has one error in "r 1 100 4", whose r.dat holds 4 samples.
 HOSTILE = {
     "absolute path": "r 1 100 4\n/etc/passwd 16\n",
     "path above": "r 1 100 4\n../r.dat 16\n",
@@ -66,7 +66,7 @@ HOSTILE = {
 
 @pytest.fixture
 def hostile_folder(write, tmp_path):
-    """A folder with an innocent record, and things around it a header could point to."""
+    """A folder with an innocent record, and files to which a header could point."""
     folder = tmp_path / "records"
     write(tmp_path, "outside", "outside 1 100 4\noutside.dat 16\n", [1, 2, 3, 4])
     write(folder, "good", "good 1 100 4\ngood.dat 16 200 16 0 0 0 0 I\n", [1, 2, 3, 4])
@@ -172,9 +172,9 @@ def test_headers_mean_what_they_mean_to_wfdb(tmp_path, line, rest):
     assert header.rate == pytest.approx(reference.fs, abs=1e-8)
     assert header.samples == reference.sig_len
     assert header.comments == tuple(reference.comments) or not content.isascii()
-    (ours,) = header.channels
-    assert (ours.file, ours.format, ours.frame) == ("r.dat", reference.fmt[0], reference.samps_per_frame[0])
-    assert (ours.skew, ours.offset) == (reference.skew[0] or 0, reference.byte_offset[0] or 0)
-    assert (ours.gain, ours.baseline) == (reference.adc_gain[0], reference.baseline[0])
-    assert ours.unit == reference.units[0] or "µ" in content.decode()
-    assert ours.name == (reference.sig_name[0] or "") or "µ" in content.decode()
+    (channel,) = header.channels
+    assert (channel.file, channel.format, channel.frame) == ("r.dat", reference.fmt[0], reference.samps_per_frame[0])
+    assert (channel.skew, channel.offset) == (reference.skew[0] or 0, reference.byte_offset[0] or 0)
+    assert (channel.gain, channel.baseline) == (reference.adc_gain[0], reference.baseline[0])
+    assert channel.unit == reference.units[0] or "µ" in content.decode()
+    assert channel.name == (reference.sig_name[0] or "") or "µ" in content.decode()

@@ -1,0 +1,66 @@
+"""The form of a store's records, and checks of the options that describe it."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgvae.signal import LEADS_12, canonical_lead, parse_leads
+from ecgvae.signal.conform import Missing
+from ecgvae.signal.record import is_positive
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The form of every record of a store; window in seconds."""
+
+    leads: tuple[str, ...] = LEADS_12
+    rate: float = 100
+    window: float | None = None
+    missing: Missing = "error"
+    lead_map: dict[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.rate, int | np.integer | np.floating):
+            object.__setattr__(self, "rate", float(self.rate))
+        if isinstance(self.window, np.generic):
+            object.__setattr__(self, "window", self.window.item())
+        if not is_positive(self.rate):
+            raise ValueError(f"a rate of {self.rate!r:.60} Hz; wanted a number above 0")
+        if not self.leads or len(set(self.leads)) < len(self.leads):
+            raise ValueError(f"leads {', '.join(self.leads)}; wanted one or more, each once")
+        if self.missing not in ("error", "zero"):
+            raise ValueError(f"missing leads {self.missing!r:.60}; wanted error or zero")
+        if self.window is not None and not (is_positive(self.window) and self.window * self.rate >= 1):
+            raise ValueError(f"a window of {self.window!r:.60} s at {self.rate} Hz; wanted at least one sample")
+
+    @property
+    def window_samples(self) -> int | None:
+        """Length of a window in samples of the store."""
+        return None if self.window is None else round(self.window * self.rate)
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """The settings as values for JSON; without a lead map, those of versions that knew none."""
+        values = asdict(self)
+        return values if self.lead_map else {key: value for key, value in values.items() if key != "lead_map"}
+
+
+def as_path(path: str | Path, role: str) -> Path:
+    """A path; ValueError for anything else, which the message calls by its role."""
+    if not isinstance(path, str | os.PathLike) or not str(path):
+        raise ValueError(f"the {role} is {path!r:.60}; wanted a path")
+    return Path(path)
+
+
+def as_leads(leads: str | Iterable[str]) -> tuple[str, ...]:
+    """Leads in their standard spelling, from their names or a text."""
+    if isinstance(leads, str):
+        return parse_leads(leads)
+    names = tuple(leads) if isinstance(leads, Iterable) else None
+    if names is None or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"leads {leads!r:.60}; wanted names like I, II, V1")
+    return tuple(canonical_lead(name) for name in names)

@@ -1,0 +1,80 @@
+"""What a record checks, and how records and specs look in one line."""
+
+import numpy as np
+import pytest
+import torch
+
+from ecgvae.signal import LEADS_12, Record, SignalSpec, conform, open_record, resample, write_record
+
+
+@pytest.mark.parametrize("fields, message", [
+    ({"signal": [["a", "b"]]}, "r has samples of type <U1; wanted an array of real numbers"),
+    ({"signal": [[1, 2], [3]]}, "r has samples of type list; wanted an array of real numbers"),
+    ({"signal": None}, "r has samples of type NoneType; wanted an array"),
+    ({"signal": np.zeros((1, 5), complex)}, "r has samples of type complex128"),
+    ({"signal": torch.zeros(1, 5, requires_grad=True)}, "r has samples of type Tensor"),
+    ({"signal": np.zeros((5, 1))}, r"r has a signal \(5, 1\); wanted \(1 leads, samples\)"),
+    ({"rate": "500"}, "r has a rate of '500' Hz; wanted a number above 0"),
+    ({"rate": None}, "r has a rate of None Hz"),
+    ({"rate": True}, "r has a rate of True Hz"),
+    ({"rate": float("inf")}, "r has a rate of inf Hz"),
+    ({"rate": -1}, "r has a rate of -1 Hz"),
+    ({"leads": "I"}, "r has leads 'I'; wanted a list of texts"),
+    ({"leads": 1}, "r has leads 1; wanted a list of texts"),
+    ({"leads": (1,)}, r"r has leads \(1,\); wanted a list of texts"),
+    ({"comments": "Age: 61"}, "r has comments 'Age: 61'; wanted a list of texts"),
+    ({"name": 100}, "a record's name is 100; wanted a text"),
+])
+def test_a_record_refuses_in_one_line_what_is_none(fields, message):
+    with pytest.raises(ValueError, match=f"^{message}") as caught:
+        Record(**{"signal": np.zeros((1, 5)), "rate": 100, "leads": ("I",), "name": "r", **fields})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("signal", [
+    [[1, 2, 3]], np.array([[1, 2, 3]], np.int16), torch.tensor([[1.0, 2, 3]]), np.array([[1, 2, 3]], np.float64),
+])
+@pytest.mark.parametrize("rate", [100, 100.0, np.float32(100), np.int64(100)])
+def test_a_record_takes_any_real_numbers(signal, rate):
+    record = Record(signal, rate, ["I"])
+    assert record.signal.dtype == np.float32 and record.signal.tolist() == [[1, 2, 3]]
+    assert type(record.rate) is float and record.rate == 100 and record.leads == ("I",)
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (([["a"]], 100, 50), "the signal has samples of type <U1"),
+    ((np.zeros(5), 100, 50), r"the signal has shape \(5,\); wanted \(leads, samples\)"),
+    ((np.zeros((1, 5)), "100", 50), "'100' Hz to 50 Hz; wanted numbers"),
+    ((np.zeros((1, 5)), [100], 50), r"\[100\] Hz to 50 Hz; wanted numbers"),
+    ((np.zeros((1, 5)), 100, None), "100 Hz to None Hz; wanted numbers"),
+])
+def test_resampling_refuses_in_one_line_what_is_no_signal(arguments, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        resample(*arguments)
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ((np.zeros((1, 5)), "out"), "write_record got ndarray; wanted a Record, as from read_record"),
+    ((Record(np.zeros((1, 5)), 100, ("I",)), None), "the folder is None; wanted a path"),
+    ((Record(np.zeros((1, 5)), 100, ("I",)), "out", 100), "100 is not a path; wanted a text or a Path"),
+])
+def test_writing_refuses_in_one_line_what_is_no_record(tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        write_record(*arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_records_and_specs_are_one_line(tmp_path):
+    record = Record(np.zeros((12, 1000)), 100, LEADS_12, name="00001")
+    assert repr(record) == "Record('00001', 12 leads, 10 s at 100 Hz)"
+    assert repr(Record(np.zeros((1, 3)), 360, ("II",))) == "Record('record', 1 lead, 0.00833333 s at 360 Hz)"
+    assert repr(open_record(write_record(record, tmp_path))) == "RecordFile('00001', 12 leads, 10 s at 100 Hz)"
+    assert repr(SignalSpec(leads=("I", "V1"), rate=250)) == "SignalSpec(I, V1 at 250 Hz in mV, scale 1)"
+    assert repr(SignalSpec(leads=[*LEADS_12, "V7"])) == "SignalSpec(13 leads at 100 Hz in mV, scale 1)"
+    assert repr(conform(record, SignalSpec())).startswith("Conformed(8 leads, 1000 samples, ")
+
+
+def test_an_unknown_key_of_a_spec_suggests_the_nearest():
+    with pytest.raises(ValueError, match="unknown key 'lead'; did you mean leads"):
+        SignalSpec.model_validate({"lead": ["I"]})
