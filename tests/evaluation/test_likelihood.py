@@ -108,5 +108,5 @@ def test_likelihood_of_a_store(learned, store, tmp_path):
     assert report["iwae_per_second"] == report["iwae"] / 4
     assert report["active_units"] == int((q.mean.transpose(0, 1).flatten(1).var(1, correction=0) > 0.01).sum())
     plain = checkpoint.save(learned(small(family="ae")), tmp_path / "ae")
-    with pytest.raises(ValueError, match="is a ae; wanted a vae or a cvae"):
+    with pytest.raises(ValueError, match="is a model of family ae, which has no likelihood; wanted a vae or a cvae"):
         likelihood(plain, store)

@@ -1,4 +1,4 @@
-"""The recipes and the scripts beside them, on a store that stands in for PTB-XL's."""
+"""The PTB-XL recipes and their scripts, on a store of simulated records with PTB-XL's columns."""
 
 import importlib.util
 import json
@@ -77,7 +77,8 @@ def test_the_comparison_goes_on_where_it_was_and_says_the_same(store, tmp_path, 
 
 def test_the_ablation_of_noising(store, tmp_path, monkeypatch, capsys):
     noise = script("noise")
-    monkeypatch.setattr(noise, "WAYS", [{"clean": 1.0}, {"w": 0, "draw": "low-noise", "clean": 0.5, "artefacts": 0.5}])
+    monkeypatch.setattr(noise, "CONFIGURATIONS", [{"clean": 1.0}, {"x0_weight": 0, "timestep_sampling": "low-noise",
+                                                                   "clean": 0.5, "artefacts": 0.5}])
     (tmp_path / "ae.yaml").write_text((FOLDER / "ae.yaml").read_text().replace("conv-small", "conv-tiny"))
     monkeypatch.setattr(sys, "argv", ["noise.py", str(store.path), str(tmp_path / "out"), "--steps", "2",
                                       "--recipe", str(tmp_path / "ae.yaml")])
