@@ -4,9 +4,9 @@
 
 In the tables, w is the weight of x_0 in x_t + w x_0 (`noise.x0_weight`), t is how timesteps are drawn
 (`noise.timestep_sampling`), and clean is the share of records without noise. With the last configuration half of the
-noised records get artefacts instead, from the first half of each recording. The script measures PRDN of clean records,
-PRDN from the clean signal when noise is added at 20, 10, 5 and 0 dB, and the AUC of a linear probe on clean and on noisy
-records. If it is interrupted, the same command continues it.
+noised records get artefacts instead, from the first half of each recording. The script measures PRDN of clean
+records, PRDN from the clean signal when noise is added at 20, 10, 5 and 0 dB, and the AUC of a linear probe on clean
+and on noisy records. If it is interrupted, the same command continues it.
 """
 
 import argparse

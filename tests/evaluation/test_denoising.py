@@ -61,7 +61,8 @@ def test_reconstructions_are_of_the_noisy_signals_and_compared_with_the_clean(mo
     with torch.inference_mode():
         coded = model.detokenize(model.tokenize(noisy), 400)
     reconstruction = torch.cat([coded, coded[:, 1:] - coded[:, :1]], dim=1)
-    error = torch.linalg.norm(clean - reconstruction, dim=-1) / torch.linalg.norm(clean - clean.mean(-1, keepdim=True), dim=-1)
+    deviation = clean - clean.mean(-1, keepdim=True)
+    error = torch.linalg.norm(clean - reconstruction, dim=-1) / torch.linalg.norm(deviation, dim=-1)
     assert row["prdn"]["mean"] == pytest.approx(100 * error.mean().item(), rel=1e-3)
 
 

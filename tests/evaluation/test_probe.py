@@ -100,7 +100,8 @@ def test_interval_is_about_as_wide_as_theory_has_it():
     area = auc(true, scores)[0]
     one, two = area / (2 - area), 2 * area**2 / (1 + area)
     deviation = np.sqrt((area * (1 - area) + 149 * (one - area**2) + 149 * (two - area**2)) / 150**2)
-    np.testing.assert_allclose(bootstrap_interval(true, scores, 0), area + np.array([-1.96, 1.96]) * deviation, atol=0.01)
+    expected = area + np.array([-1.96, 1.96]) * deviation
+    np.testing.assert_allclose(bootstrap_interval(true, scores, 0), expected, atol=0.01)
 
 
 def test_stores_without_labels(model, tmp_path):

@@ -35,7 +35,8 @@ def encoder(tmp_path_factory, tiny, learned):
 
 def make(tiny, **settings):
     torch.manual_seed(0)
-    return build(parse_settings({"latent": 8, "backbone": tiny().backbone, "signal": {"leads": LEADS}, **settings})).eval()
+    common = {"latent": 8, "backbone": tiny().backbone, "signal": {"leads": LEADS}}
+    return build(parse_settings({**common, **settings})).eval()
 
 
 @pytest.fixture

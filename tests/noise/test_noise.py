@@ -119,7 +119,8 @@ def test_timesteps_have_their_distribution():
        size=st.floats(1e-6, 1e6), offset=st.floats(-100, 100), seed=st.integers(0, 99))
 def test_the_snr_is_exact_for_every_record(db, leads, samples, size, offset, seed):
     x = torch.randn(3, leads, samples, generator=generator(seed), dtype=torch.float64) + offset
-    disturbance = size * (torch.randn(x.shape, generator=generator(seed + 100), dtype=torch.float64).cumsum(-1) + offset)
+    white = torch.randn(x.shape, generator=generator(seed + 100), dtype=torch.float64)
+    disturbance = size * (white.cumsum(-1) + offset)
     noisy = add_noise(x, disturbance, torch.tensor(db, dtype=torch.float64))
     assert 10 * np.log10(power(x) / power(noisy - x)) == pytest.approx(db, abs=1e-5)
     torch.testing.assert_close(noisy.mean(-1), x.mean(-1))     # of each lead

@@ -138,9 +138,10 @@ def test_noise_that_the_rate_can_not_hold_is_refused_before_training():
         Noising(NoiseSettings(artefacts=0.1, kinds=("mains-60",)), 100)
 
 
-@pytest.mark.parametrize("values", [{"x0_weight": -1}, {"clean": 1.5}, {"snr_db": (10, 0)}, {"kinds": ()},
-                                    {"kinds": ("wind",)}, {"schedule": "none"}, {"timestep_sampling": "high"}, {"steps": 0}, {"noise": 1},
-                                    {"x0_weight": float("inf")}, {"artefacts": -0.1}, {"target": "x_0"}])
+@pytest.mark.parametrize("values", [
+    {"x0_weight": -1}, {"x0_weight": float("inf")}, {"clean": 1.5}, {"artefacts": -0.1}, {"snr_db": (10, 0)},
+    {"kinds": ()}, {"kinds": ("wind",)}, {"schedule": "none"}, {"timestep_sampling": "high"}, {"steps": 0},
+    {"noise": 1}, {"target": "x_0"}])
 def test_settings_are_checked(values):
     with pytest.raises(ValidationError, match=next(iter(values))):
         NoiseSettings(**values)
