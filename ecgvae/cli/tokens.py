@@ -28,12 +28,12 @@ def tokenize(
     The Parquet file has a row for each record, and in it a list of codes for each codebook. On several GPUs:
     accelerate launch -m ecgvae tokenize ...
     """
-    from ecgvae.batch import NoUsableRecords, check_free, processes, tokenize_files
+    from ecgvae.batch import NoUsableRecords, check_free, distributed_state, tokenize_files
     from ecgvae.tokenizer import Tokenizer
 
     if skipped:
         check_free(skipped, overwrite)
-    group = processes()
+    group = distributed_state()
     tokenizer = Tokenizer.load(model, str(group.device) if group and device == "auto" else device)
     try:
         with Progress("records") as progress:

@@ -23,12 +23,12 @@ def train(
 
     On several GPUs: accelerate launch -m ecgvae train ...
     """
-    from ecgvae.batch import processes
+    from ecgvae.batch import distributed_state
     from ecgvae.data.store import Store
     from ecgvae.training.loop import train as run
     from ecgvae.training.recipe import read_recipe
 
-    group, plan, store = processes(), read_recipe(recipe, tuple(set or ())), Store(data)
+    group, plan, store = distributed_state(), read_recipe(recipe, tuple(set or ())), Store(data)
     with Progress("steps") as progress:
         def show(step: int, logged: dict[str, float]) -> None:
             progress(step, plan.training.steps, learnt(logged))

@@ -11,7 +11,7 @@ from ecgvae.data.dataset import Windows
 from ecgvae.data.store import Store
 from ecgvae.evaluation.batches import split_rows
 from ecgvae.models import CVAE, VAE, Autoencoder, Conditioning
-from ecgvae.nn.gaussian import ACTIVE
+from ecgvae.nn.gaussian import ACTIVE_UNIT_VARIANCE
 
 
 def likelihood(model: str | Path, store: Store, split: str = "test", seconds: float = 10.0, samples: int = 16,
@@ -58,7 +58,7 @@ def likelihood(model: str | Path, store: Store, split: str = "test", seconds: fl
         if progress:
             progress(int(indices[-1]) + 1, len(rows))
     nats = dict(zip(("elbo", "iwae", "kl"), (totals / len(rows)).tolist(), strict=True))
-    units, active_units = network.settings.latent, int((moments.variance() > ACTIVE).sum())
+    units, active_units = network.settings.latent, int((moments.variance() > ACTIVE_UNIT_VARIANCE).sum())
     return {"model": checkpoint.locate(model).resolve().name, "identity": checkpoint.identity(network),
             "store": str(store.path), "split": split, "fingerprint": store.fingerprint, "records": len(rows),
             "seconds": seconds, "samples": samples, **nats,

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, distributed, nn
 
 from ecgvae.nn.discriminator import Discriminators
+from ecgvae.nn.distributed import all_reduce, is_distributed
 from ecgvae.settings import Settings
 from ecgvae.signal import SignalSpec
 
@@ -143,7 +144,5 @@ def adaptive_weight(reconstruction: Loss, fake: Signals, gradient: Signals, last
 
 def all_reduce_mean(x: Tensor) -> Tensor:
     """The mean over processes; x itself where there is only one."""
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.all_reduce(x)
-        x = x / distributed.get_world_size()
-    return x
+    all_reduce(x)
+    return x / distributed.get_world_size() if is_distributed() else x

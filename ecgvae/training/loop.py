@@ -15,6 +15,7 @@ from torch import nn
 from ecgvae import checkpoint
 from ecgvae.data.jobs import write_atomically
 from ecgvae.data.store import Store
+from ecgvae.legacy import rename_weights
 from ecgvae.models import Autoencoder, build
 from ecgvae.nn.codebook import anneal_revival
 from ecgvae.training.adversarial import Adversary
@@ -22,7 +23,7 @@ from ecgvae.training.batches import Batch, Batches
 from ecgvae.training.log import Log
 from ecgvae.training.objectives import TERMS, error_percent, reconstruction_losses
 from ecgvae.training.optimizer import Muon
-from ecgvae.training.recipe import LossWeights, Recipe, TrainingSettings
+from ecgvae.training.recipe import Recipe, TrainingSettings
 from ecgvae.training.run import differences, open_run
 from ecgvae.training.validation import Validation
 
@@ -55,9 +56,10 @@ class State:
             raise OSError(f"{path} can't be written; is the disk full? ({str(error).splitlines()[0]})") from error
 
     def load(self, path: Path) -> None:
-        """Loads a saved state. ValueError if it is damaged, or of another recipe or store."""
+        """Loads a saved state, also of an earlier version. ValueError if it is damaged or of another recipe or store."""
         try:
             saved = torch.load(path, weights_only=True, map_location="cpu")
+            saved |= {name: rename_weights(saved[name]) for name in ("model", "average")}
             for name, component in self.components.items():
                 component.load_state_dict(saved[name])
             store, self.step = saved["store"], saved["step"]
@@ -174,8 +176,7 @@ def training_step(state: State, network: nn.Module, optimizer: torch.optim.Optim
         result = network(batch.input, batch.target, batch.condition)
     weights = recipe.loss.at(state.step)
     target, reconstruction = model.all_leads(batch.target), model.all_leads(result.signal)
-    model_losses = {LossWeights.former_names.get(name, name): loss for name, loss in result.losses.items()}
-    losses = reconstruction_losses(target, reconstruction, weights, result.groups) | model_losses
+    losses = reconstruction_losses(target, reconstruction, weights, result.groups) | result.losses
     total = sum(weights[name] * loss for name, loss in losses.items())
     logged = {name: error_percent(loss) if name in TERMS else loss for name, loss in losses.items()}
     if state.adversary:

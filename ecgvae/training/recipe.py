@@ -6,8 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import yaml
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator
 
-from ecgvae.models import Settings as ModelSettings
-from ecgvae.models import parse_settings
+from ecgvae.models import ModelSettings, parse_settings
 from ecgvae.settings import Settings, describe_error
 from ecgvae.training.adversarial import AdversarialSettings
 from ecgvae.training.noising import NoiseSettings
