@@ -56,7 +56,11 @@ class State:
             raise OSError(f"{path} can't be written; is the disk full? ({str(error).splitlines()[0]})") from error
 
     def load(self, path: Path) -> None:
-        """Loads a saved state, also of an earlier version. ValueError if it is damaged or of another recipe or store."""
+        """Loads a saved state, of this version or an earlier one.
+
+        Raises:
+            ValueError: It is damaged, or of another recipe or store.
+        """
         try:
             saved = torch.load(path, weights_only=True, map_location="cpu")
             saved |= {name: rename_weights(saved[name]) for name in ("model", "average")}

@@ -32,16 +32,16 @@ def solved(shift=0.0):
     Of the eight samples of a frame five are the latent's, times the signal's scale, and three are zero.
     """
     scale = 0.5
-    model = build(parse_settings({"family": "vae", "backbone": "conv-tiny", "latent": LATENT, "likelihood_std": DEVIATION,
-                               "signal": {"leads": ("II",), "scale": scale}})).eval()
+    signal_spec = {"leads": ("II",), "scale": scale}
+    model = build(small(latent=LATENT, likelihood_std=DEVIATION, signal=signal_spec)).eval()
     precision = 1 + scale**2 / DEVIATION**2
     with torch.no_grad():
         model.decoder.project.weight[LATENT:] = 0
         model.decoder.project.bias[LATENT:] = 0
-        for parameter, value in ((model.merge_frames.map.bias[:LATENT], shift),
-                                 (model.merge_frames.map.bias[LATENT:], -math.log(precision))):
+        for parameter, value in ((model.merge_frames.linear.bias[:LATENT], shift),
+                                 (model.merge_frames.linear.bias[LATENT:], -math.log(precision))):
             parameter.fill_(value)
-        model.merge_frames.map.weight[:LATENT] *= scale**2 / DEVIATION**2 / precision    # of x over its scale
+        model.merge_frames.linear.weight[:LATENT] *= scale**2 / DEVIATION**2 / precision    # of x over its scale
     return model, precision
 
 

@@ -44,8 +44,8 @@ def store(tmp_path_factory) -> Store:
 @pytest.fixture(scope="module")
 def recipe(tiny) -> Recipe:
     """Twelve steps, with everything that draws random numbers switched on."""
-    return Recipe(model=tiny(quantizer={"dead_code_threshold": 0.5}), augment={"gain": 0.2, "mixing": 0.05, "stretch": 0.1},
-                  loss={"derivative": 0.1, "spectral": 0.1},
+    return Recipe(model=tiny(quantizer={"dead_code_threshold": 0.5}),
+                  augment={"gain": 0.2, "mixing": 0.05, "stretch": 0.1}, loss={"derivative": 0.1, "spectral": 0.1},
                   training={"steps": 12, "batch_size": 6, "window": 2, "warmup": 3, "log_every": 3,
                             "validate_every": 5, "save_every": 4, "precision": "fp32"})
 
@@ -211,7 +211,7 @@ def test_a_recipe_that_differs_names_the_key_and_both_values(store, recipe, tmp_
         (run / "recipe.json").write_text(damage)
         assert "recipe.json is damaged" in mistake(ValueError, short, store, run, resume=True)
     (run / "recipe.json").write_text('{"model": {"family": "vqvae"}, "trainings": {}}')
-    assert "recipe.json: unknown key 'trainings'; did you mean training?" in mistake(
+    assert "recipe.json: trainings: unknown key; did you mean training?" in mistake(
         ValueError, short, store, run, resume=True)
 
 
@@ -317,7 +317,8 @@ def test_a_training_starts_with_a_trained_model(store, recipe, tiny, learned, tm
     for name, value in trained.state_dict().items():
         assert torch.equal(state.model.state_dict()[name], value)
         assert torch.equal(state.average.state_dict()[name], value)
-    other = changed(recipe.model_copy(update={"model": tiny(quantizer={"dead_code_threshold": 0.25})}), init_from=folder)
+    other = changed(recipe, init_from=folder).model_copy(
+        update={"model": tiny(quantizer={"dead_code_threshold": 0.25})})
     assert mistake(ValueError, other, store, tmp_path / "run") == (
         f"training.init_from: {folder} has model.quantizer.dead_code_threshold 0.5, the recipe 0.25; wanted the same")
     missing = changed(recipe, init_from="no-such-model")

@@ -46,8 +46,12 @@ def test_overrides_replace_the_file_s_values(recipe):
 
 
 @pytest.mark.parametrize(("override", "expected"), [
-    ("model.latnt=3", "latnt"),
-    ("modle.latent=3", "unknown key 'modle'; did you mean model?"),
+    ("model.latnt=3", "model.latnt: unknown key; did you mean latent?"),
+    ("model.backbone.strids=[2]", "model.backbone.strids: unknown key; did you mean strides?"),
+    ("model.backbone.encoder.width=[2]", "model.backbone.encoder.width: unknown key; did you mean widths?"),
+    ("model.quantizer.dekay=0.9", "model.quantizer.dekay: unknown key; did you mean decay?"),
+    ("model.signal.rates=0.9", "model.signal.rates: "),
+    ("modle.latent=3", "modle: unknown key; did you mean model?"),
     ("training.steps=many", "training.steps: Input should be a valid integer"),
     ("training.steps=0", "training.steps: Input should be greater than or equal to 1 (got 0)"),
     ("training.steps=1.5", "training.steps: Input should be a valid integer"),
@@ -56,19 +60,19 @@ def test_overrides_replace_the_file_s_values(recipe):
     ("training.precision=fp64", "training.precision: Input should be 'fp32', 'bf16' or 'auto' (got 'fp64')"),
     ("loss.prdn=-1", "loss.prdn: Input should be greater than or equal to 0 (got -1)"),
     ("loss.prdn=.nan", "loss.prdn: Input should be a finite number (got nan)"),
-    ("loss.beauty=1", "loss: unknown key 'beauty'; wanted one of prdn, derivative, "),
-    ("loss.evennes=1", "loss: unknown key 'evennes'; "),
-    ("loss.comitment=1", "loss: unknown key 'comitment'; did you mean commitment?"),
-    ("training.learnig_rate=1", "training: unknown key 'learnig_rate'; did you mean learning_rate?"),
-    ("noise.snr_bd=[0, 1]", "noise: unknown key 'snr_bd'; did you mean snr_db?"),
-    ("adversarial.wieght=1", "adversarial: unknown key 'wieght'; did you mean weight?"),
-    ("augment.strech=0.1", "augment: unknown key 'strech'; did you mean stretch?"),
+    ("loss.beauty=1", "loss.beauty: unknown key; wanted one of prdn, derivative, "),
+    ("loss.evennes=1", "loss.evennes: unknown key; "),
+    ("loss.comitment=1", "loss.comitment: unknown key; did you mean commitment?"),
+    ("training.learnig_rate=1", "training.learnig_rate: unknown key; did you mean learning_rate?"),
+    ("noise.snr_bd=[0, 1]", "noise.snr_bd: unknown key; did you mean snr_db?"),
+    ("adversarial.wieght=1", "adversarial.wieght: unknown key; did you mean weight?"),
+    ("augment.strech=0.1", "augment.strech: unknown key; did you mean stretch?"),
     ("augment.stretch=0.5", "augment.stretch: Input should be less than or equal to 0.4 (got 0.5)"),
     ("model.latent=1000000000", "model.latent: Input should be less than or equal to 16384 (got 1000000000)"),
     ("model.backbone.strides=[2]",
      "model.backbone: encoder has 2 widths and 2 dilations; it must have one of each for the 1 strides"),
     ("model.backbone=lstm", "model.backbone: wanted one of conv, transformer, conv-tiny, "),
-    ("model.family=gan", "model.family is 'gan'; it must be one of ae, "),
+    ("model.family=gan", "model.family is 'gan'; wanted one of ae, "),
     ("model=", "model: "),
     ("model=7", "model: "),
     ("model=[1]", "model: "),
@@ -129,6 +133,11 @@ def test_a_file_in_another_encoding_is_refused(recipe):
 def test_a_file_must_exist(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_recipe(tmp_path / "none.yaml")
+
+
+def test_an_unknown_key_of_the_file_suggests_the_nearest(recipe):
+    path = recipe("model: {family: vqvae, quantizer: {kind: vq, dekay: 0.9}}")
+    assert mistake(path) == f"{path}: model.quantizer.dekay: unknown key; did you mean decay?"
 
 
 def test_a_folder_is_no_recipe(tmp_path):
