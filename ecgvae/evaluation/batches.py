@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ecgvae.data.store import Store
-from ecgvae.models import Autoencoder
+from ecgvae.models import Autoencoder, QuantizedAutoencoder
 from ecgvae.signal import Record, conform, ratio, resample
 from ecgvae.tokenizer import STEP_MV
 
@@ -63,7 +63,7 @@ def full_precision() -> Iterator[None]:
 def reconstruct(model: Autoencoder, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
     """The reconstruction at the model's highest rate: with all codebooks, or from the continuous latent."""
     with full_precision():
-        if model.codebook_specs:
+        if isinstance(model, QuantizedAutoencoder):
             return model.detokenize(model.tokenize(x), x.shape[-1])
         *_, reconstruction = model.reconstructions(x)
         return reconstruction

@@ -11,7 +11,7 @@ from ecgvae import checkpoint, metrics
 from ecgvae.codebooks import CodebookSpec
 from ecgvae.data.store import Store
 from ecgvae.evaluation.batches import Batch, batches, full_precision, split_rows, to_all_leads
-from ecgvae.models import Autoencoder
+from ecgvae.models import Autoencoder, QuantizedAutoencoder
 
 MICROVOLTS_PER_MV = 1000
 ERRORS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
@@ -28,7 +28,7 @@ class Comparison:
     def __init__(self, rate: float):
         self.rate = rate
         self.errors: dict[str, list[np.ndarray]] = {name: [] for name in ERRORS}
-        self.spectra: np.ndarray | int = 0
+        self.spectra = np.zeros(())
 
     def add(self, target: np.ndarray, reconstruction: np.ndarray) -> None:
         """Adds the leads (l, t) of a record, in mV."""
@@ -38,7 +38,8 @@ class Comparison:
 
     def report(self) -> dict:
         errors = {name: metrics.summary(np.concatenate(values)) for name, values in self.errors.items()}
-        return {**errors, "spectrum_db": metrics.decibels_between(*self.spectra, self.rate)}
+        target, reconstruction = self.spectra
+        return {**errors, "spectrum_db": metrics.decibels_between(target, reconstruction, self.rate)}
 
 
 def evaluate(model: str | Path, store: Store, split: str = "test", device: str = "auto", batch_size: int = 64,
@@ -83,7 +84,7 @@ def evaluate(model: str | Path, store: Store, split: str = "test", device: str =
     rates = [bit_rates(specs[:count], usage[:count], network.signal.rate) for count in range(1, len(specs) + 1)]
     table = [{**rate, **comparison.report()}
              for rate, comparison in zip(rates or [latent_rate(network)], comparisons, strict=True)]
-    return {"model": checkpoint.locate(model).resolve().name, "identity": checkpoint.identity(network),
+    return {"model": checkpoint.locate(model).resolve().name, "identity": checkpoint.identity(model),
             "store": str(store.path), "split": split, "fingerprint": store.fingerprint, "records": len(rows),
             "rows": table, "codebooks": usage}
 
@@ -95,7 +96,8 @@ def compare(model: Autoencoder, batch: Batch, comparisons: Sequence[Comparison])
         for comparison, reconstruction in zip(comparisons, model.reconstructions(batch.x), strict=True):
             for target, coded, record in zip(targets, reconstruction, batch.records, strict=True):
                 comparison.add(target, to_all_leads(model, coded, record))
-        return tuple(codes.cpu() for codes in model.tokenize(batch.x)) if model.codebook_specs else ()
+        codes = model.tokenize(batch.x) if isinstance(model, QuantizedAutoencoder) else ()
+    return tuple(values.cpu() for values in codes)
 
 
 def codebook_usage(parts: Iterable[Tensor], size: int) -> dict[str, float]:

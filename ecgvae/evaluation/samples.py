@@ -24,7 +24,7 @@ class SampleStatistics:
         self.model, self.encoder = model, encoder
         self._features: list[np.ndarray] = []
         self._ranges: list[np.ndarray] = []
-        self.power: np.ndarray | int = 0
+        self.power = np.zeros(())
 
     def add(self, x: Tensor) -> None:
         """Adds signals: coded leads (b, c, t) in mV."""
@@ -96,10 +96,11 @@ def sampler(model: Autoencoder, store: Store, seed: int) -> Callable[[Batch], Te
         raise ValueError(f"a model of family {model.settings.family} has no prior to sample; wanted a vae or cvae")
     generator = torch.Generator(model.expansion.device).manual_seed(seed)
     if not isinstance(model, CVAE):
-        return lambda batch: model.sample(*batch.x.shape[::2], generator)
+        return lambda batch: model.sample(len(batch.x), batch.x.shape[-1], generator)
     vectors = condition_vectors(store, model.condition).to(model.expansion.device)
 
     def sample(batch: Batch) -> Tensor:
         vector = vectors[batch.rows] if model.condition.widths else None
-        return model.sample(*batch.x.shape[::2], generator, Conditioning(vector, model.given_leads(batch.x)))
+        condition = Conditioning(vector, model.given_leads(batch.x))
+        return model.sample(len(batch.x), batch.x.shape[-1], generator, condition)
     return sample

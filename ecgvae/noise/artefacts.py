@@ -149,7 +149,7 @@ def _corruption(kind: str, rate: float, recordings: NoiseRecordings | None) -> C
     else:
         source, device = partial(SYNTHETIC[kind], rate=rate), torch.device("cpu")
     source((1, 1, 2), torch.Generator(device))      # raises ValueError if the rate is too low
-    return lambda x, snr_db, generator: add_noise(x, source(x.shape, generator), snr_db)
+    return lambda x, snr_db, generator: add_noise(x, source((len(x), x.shape[1], x.shape[2]), generator), snr_db)
 
 
 def normal(shape: Shape, generator: torch.Generator) -> Tensor:

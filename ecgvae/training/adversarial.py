@@ -3,6 +3,8 @@
 A VQ-VAE trained this way is a VQGAN (Esser et al. 2021). The trained model has the same class with or without it.
 """
 
+from typing import TypeAlias
+
 import torch
 from jaxtyping import Float
 from pydantic import Field
@@ -15,8 +17,9 @@ from ecgvae.signal import SignalSpec
 
 MAX_ADAPTIVE_WEIGHT = 1e4       # reached where the gradient of the adversarial loss vanishes
 TERMS = ("adversarial", "feature_matching", "adaptive_weight", "discriminator")     # columns of the log
-Signals, Loss = Float[Tensor, "b c t"], Float[Tensor, ""]
-Maps = list[list[Tensor]]       # the feature maps of every discriminator; the last of each are its logits
+Signals: TypeAlias = Float[Tensor, "b c t"]
+Loss: TypeAlias = Float[Tensor, ""]
+Maps: TypeAlias = list[list[Tensor]]       # the feature maps of every discriminator; the last of each are its logits
 
 
 class AdversarialSettings(Settings):

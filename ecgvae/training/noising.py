@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -22,7 +22,7 @@ from ecgvae.noise import (
 )
 from ecgvae.settings import Settings
 
-Signals = Float[Tensor, "b c t"]
+Signals: TypeAlias = Float[Tensor, "b c t"]
 Kind = Literal["wander", "muscle", "electrode", "mains-50", "mains-60", "drop-out"]
 
 

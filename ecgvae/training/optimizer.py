@@ -1,7 +1,5 @@
 """Muon for matrices and convolution kernels and Adam for the other parameters, as one optimizer."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
@@ -25,7 +23,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__([group for group in groups if group["params"]], defaults)
 
     @torch.no_grad()
-    def step(self, closure: Callable | None = None) -> None:
+    def step(self, closure: None = None) -> None:       # type: ignore[override]
         for group in self.param_groups:
             update = muon_update if group["kernels"] else adam_update
             for parameter in group["params"]:

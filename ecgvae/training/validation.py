@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from ecgvae.data.dataset import Windows
 from ecgvae.data.store import Store
@@ -24,7 +25,7 @@ class Validation:
         self.names = store.records["name"].iloc[rows].tolist()
         length = round(WINDOW_SECONDS * store.rate)
         windows = Windows(store, rows, length, signal.coded) if len(rows) else None
-        self.x = windows.crops(windows.ends - windows.lengths) if windows else None
+        self.x: Tensor | None = windows.crops(windows.ends - windows.lengths) if windows else None
 
     @torch.inference_mode()
     def __call__(self, model: Autoencoder, step: int) -> tuple[dict[str, float], Path | None]:
@@ -39,21 +40,22 @@ class Validation:
         device = next(model.parameters()).device
         batches = [[y.cpu() for y in model.reconstructions(x.to(device))] for x in self.x.split(BATCH_SIZE)]
         reconstructions = [torch.cat(parts) for parts in zip(*batches, strict=True)]
-        picture = self.draw(model, reconstructions[-1], step)
-        return {f"prdn_{count}": self.prdn(model, y) for count, y in enumerate(reconstructions, 1)}, picture
+        picture = self.draw(model, self.x, reconstructions[-1], step)
+        return {f"prdn_{count}": mean_prdn(model, self.x, y) for count, y in enumerate(reconstructions, 1)}, picture
 
-    def prdn(self, model: Autoencoder, y: torch.Tensor) -> float:
-        """The mean PRDN in % over all leads of all records."""
-        target, reconstruction = (model.all_leads(signal.to(model.expansion.device)).cpu().numpy()
-                                  for signal in (self.x, y))
-        return summary(prdn(target, reconstruction))["mean"]
-
-    def draw(self, model: Autoencoder, y: torch.Tensor, step: int) -> Path | None:
+    def draw(self, model: Autoencoder, x: Tensor, y: Tensor, step: int) -> Path | None:
         """Draws the first records with their reconstructions over them."""
         pairs = []
         for index, name in list(enumerate(self.names))[:MAX_DRAWN_RECORDS]:
-            coded = torch.stack([self.x[index], y[index]]).to(model.expansion.device)
-            signals = model.all_leads(coded).cpu().numpy()
-            pairs.append(tuple(Record(signal, self.signal.rate, self.signal.leads, name) for signal in signals))
+            coded = torch.stack([x[index], y[index]]).to(model.expansion.device)
+            target, reconstruction = (Record(signal, self.signal.rate, self.signal.leads, name)
+                                      for signal in model.all_leads(coded).cpu().numpy())
+            pairs.append((target, reconstruction))
         self.folder.mkdir(parents=True, exist_ok=True)
         return plot_comparison(pairs, self.folder / f"step-{step:06d}.png", overwrite=True)
+
+
+def mean_prdn(model: Autoencoder, x: Tensor, y: Tensor) -> float:
+    """The mean PRDN in % over all leads of all records, from the coded leads (b, c, t) in mV."""
+    target, reconstruction = (model.all_leads(signal.to(model.expansion.device)).cpu().numpy() for signal in (x, y))
+    return summary(prdn(target, reconstruction))["mean"]

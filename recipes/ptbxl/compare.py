@@ -51,7 +51,7 @@ def run(name: str, recipe: Recipe, store: Store, out: Path, split: str) -> dict:
         return json.loads(path.read_text())
     with Progress(f"steps of {name}") as progress:
         model = train(recipe, store, out / name, resume=(out / name / "recipe.json").exists(),
-                      progress=lambda step, logged: progress(step, recipe.training.steps, []))
+                      progress=lambda step, logged: progress(step, recipe.training.steps))
     report = {"name": name, **cost(recipe.model), **evaluate(model, store, split)}
     if recipe.model.family in ("vae", "cvae"):
         report["likelihood"] = likelihood(model, store, split)

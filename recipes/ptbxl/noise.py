@@ -11,7 +11,6 @@ and on noisy records. If it is interrupted, the same command continues it.
 
 import argparse
 import json
-from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from ecgvae.evaluation.reconstruction import evaluate
 from ecgvae.training.loop import train
 from ecgvae.training.recipe import read_recipe
 
-CONFIGURATIONS = [
+CONFIGURATIONS: list[dict] = [
     {"clean": 1.0},
     *({"x0_weight": weight, "timestep_sampling": sampling, "clean": clean}
       for weight, sampling, clean in product((0, 1), ("uniform", "low-noise"), (0, 0.5))),
@@ -49,14 +48,14 @@ def run(configuration: dict, args: argparse.Namespace, store: Store) -> dict:
     recipe = read_recipe(args.recipe, tuple(overrides))
     with Progress(f"steps of {name}") as progress:
         folder = train(recipe, store, args.out / name, resume=(args.out / name / "recipe.json").exists(),
-                       progress=lambda step, logged: progress(step, args.steps, []))
+                       progress=lambda step, logged: progress(step, args.steps))
     model, noises = checkpoint.load(folder, "auto"), held_out_noises(store.rate, args.recordings)
     kind, snr_db = PROBE_NOISE
-    corrupt = partial(noises[kind], snr_db=snr_db, generator=torch.Generator(model.expansion.device).manual_seed(0))
+    generator = torch.Generator(model.expansion.device).manual_seed(0)
     report = {**configuration, "rows": evaluate(folder, store, args.split)["rows"],
               "denoising": denoising(model, store, args.split, noises),
               "auc": probe(model, store, args.split).auc,
-              "noisy_auc": probe(model, store, args.split, lambda x: corrupt(x)).auc}
+              "noisy_auc": probe(model, store, args.split, lambda x: noises[kind](x, snr_db, generator)).auc}
     write_atomically(path, lambda partial: partial.write_text(json.dumps(report, indent=1)))
     return report
 
