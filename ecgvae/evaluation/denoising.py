@@ -33,7 +33,7 @@ def denoising(model: Autoencoder, store: Store, split: str, noises: Mapping[str,
               snrs_db: Sequence[float] = SNRS_DB, seed: int = 0) -> list[dict]:
     """PRDN (%) between clean signals and a model's reconstructions of noisy ones.
 
-    Noise is added to the coded leads at the model's rate; PRDN is taken over all its leads. The noise depends on the
+    Noise is added to the coded leads at the model's rate; PRDN is computed over all its leads. The noise depends on the
     seed only: it is the same at every SNR, and for all models with the same leads and rate.
 
     Args:

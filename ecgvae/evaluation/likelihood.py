@@ -26,7 +26,7 @@ def likelihood(model: str | Path, store: Store, split: str = "test", seconds: fl
         model: A vae or cvae: a shipped name or a folder.
         store: The records.
         split: Which of them.
-        seconds: Length that is taken of each record.
+        seconds: Length of the part of each record that is used.
         samples: Draws of the latent for each record.
         batch_size: Records in a batch.
         device: Device of the model.

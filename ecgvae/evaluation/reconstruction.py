@@ -37,6 +37,7 @@ class Comparison:
         self.spectra = self.spectra + metrics.power_spectrum(np.stack([target, reconstruction]), self.rate)
 
     def report(self) -> dict:
+        """Summaries of all errors, and the distance of the mean power spectra in dB."""
         errors = {name: metrics.summary(np.concatenate(values)) for name, values in self.errors.items()}
         target, reconstruction = self.spectra
         return {**errors, "spectrum_db": metrics.decibels_between(target, reconstruction, self.rate)}
@@ -57,9 +58,9 @@ def evaluate(model: str | Path, store: Store, split: str = "test", device: str =
     Returns:
         Facts (`model`, `identity`, `store`, `split`, `fingerprint`, `records`) and two lists.
 
-        `rows` has a dict for each bit rate. `prdn` (%, mean removed), `rmse_uv`, `snr_db` and `correlation` are taken
-        per lead and record over all leads of the model, and given as mean, median and 95th percentile; `spectrum_db`
-        is `metrics.spectrum_distance` in 15 to 45 Hz. A tokenizer has a row for each number of codebooks, with that
+        `rows` has a dict for each bit rate. `prdn` (%, mean removed), `rmse_uv`, `snr_db` and `correlation` are
+        computed per lead and record over all leads of the model, and given as mean, median and 95th percentile;
+        `spectrum_db` is `metrics.spectrum_distance` in 15 to 45 Hz. A tokenizer has a row for each number of codebooks, with that
         number (`codebooks`), `bits_per_second`, `entropy_bits_per_second` under an ideal code for the split's own
         code frequencies, and the `usage` of the least used of these codebooks. A model with a continuous latent has
         one row, with `latent_per_second`: numbers of the latent in a second.

@@ -58,7 +58,7 @@ class Adversary:
                        last_layer: nn.Parameter) -> tuple[Loss, dict[str, Tensor]]:
         """The adversarial part of the model's loss; the discriminators take one step on the same batch.
 
-        One pass through the discriminators serves both: their step comes after the model's gradient is taken.
+        One pass through the discriminators serves both: their step comes after the model's gradient is computed.
 
         Args:
             step: Number of the training step.

@@ -24,7 +24,7 @@ class Log:
     - `gradient`: norm of the gradient before it is clipped;
     - `learning_rate`.
 
-    The columns `prdn_1`, `prdn_2`, ... of validation.csv are the mean PRDN in per cent with so many codebooks.
+    The columns `prdn_1`, `prdn_2`, ... of validation.csv are the mean PRDN in per cent with one, two, ... codebooks.
     """
 
     def __init__(self, run: Path, step: int, active: bool = True):
@@ -108,6 +108,7 @@ def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
 
 
 def write_table(path: Path, columns: list[str], rows: list[list[str]]) -> None:
+    """Replaces a CSV file; no columns make an empty one."""
     lines = [",".join(row) + "\n" for row in (columns, *rows) if row]
     write_atomically(path, lambda partial: partial.write_text("".join(lines)))
 

@@ -163,8 +163,8 @@ def load_initial_model(name: str, recipe: Recipe) -> Autoencoder:
     except (ValueError, FileNotFoundError) as error:
         kind = ValueError if isinstance(error, ValueError) else FileNotFoundError
         raise kind(f"training.init_from: {error}") from None
-    for key, trained, wanted in differences(model.settings.model_dump(), recipe.model.model_dump(), "model"):
-        raise ValueError(f"training.init_from: {name} has {key} {trained}, the recipe {wanted}; wanted the same")
+    for key, trained, given in differences(model.settings.model_dump(), recipe.model.model_dump(), "model"):
+        raise ValueError(f"training.init_from: {name} has {key} {trained}, the recipe {given}; wanted the same")
     return model
 
 
@@ -210,7 +210,7 @@ def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
 def step_generator(seed: int, step: int, process: int) -> torch.Generator:
     """The CPU generator of a step in a process. Also seeds torch's global generator, which quantizers use."""
     number = ((seed * 1_000_003 + step) * 1_009 + process) & (2**62 - 1)
-    torch.manual_seed(number - process)     # the same in every process, so that codes are revived alike
+    torch.manual_seed(number - process)     # the same in every process, so that all of them revive the same codes
     return torch.Generator().manual_seed(number)
 
 

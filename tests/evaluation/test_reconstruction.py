@@ -62,6 +62,7 @@ def test_report_is_what_a_plain_computation_gives(store, models):
     tokens = [tokenizer.encode(store.record(row)) for row in range(len(store))]
     expected = errors(store, [tokenizer.decode(replace(item, codes=item.codes[:2])).signal for item in tokens])
     second = report["rows"][1]
+    assert report["identity"] == checkpoint.identity(models["vqvae"]) and report["records"] == len(store)
     assert [row["codebooks"] for row in report["rows"]] == [1, 2, 3] and len(report["codebooks"]) == 3
     assert second["usage"] == min(codebook["usage"] for codebook in report["codebooks"][:2])
     assert second["prdn"]["mean"] == pytest.approx(np.mean(expected["prdn"]), rel=1e-4)

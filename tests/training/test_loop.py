@@ -312,11 +312,12 @@ def test_one_batch_is_learned(store, recipe):
 
 def test_a_training_starts_with_a_trained_model(store, recipe, tiny, learned, tmp_path):
     trained = learned(recipe.model)
-    folder = str(checkpoint.save(trained, tmp_path / "model"))
-    state = init_state(changed(recipe, init_from=folder), store, torch.device("cpu"))
-    for name, value in trained.state_dict().items():
-        assert torch.equal(state.model.state_dict()[name], value)
-        assert torch.equal(state.average.state_dict()[name], value)
+    folder = str(checkpoint.save(trained, tmp_path / "trained" / "model"))
+    for init_from in (folder, str(tmp_path / "trained")):       # a model, or the run that made it
+        state = init_state(changed(recipe, init_from=init_from), store, torch.device("cpu"))
+        for name, value in trained.state_dict().items():
+            assert torch.equal(state.model.state_dict()[name], value)
+            assert torch.equal(state.average.state_dict()[name], value)
     other = changed(recipe, init_from=folder).model_copy(
         update={"model": tiny(quantizer={"dead_code_threshold": 0.25})})
     assert mistake(ValueError, other, store, tmp_path / "run") == (
