@@ -5,8 +5,8 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ecgvae.data import jobs
 from ecgvae.data.collection import Collection, Entry
 from ecgvae.data.prepare import error_text
 from ecgvae.data.tokens import TokenFile, Tokens, merge_tokens, open_tokens, write_tokens
-from ecgvae.signal import write_record
+from ecgvae.signal import Missing, write_record
 from ecgvae.tokenizer import Tokenizer
 
 PART_RECORDS = 512          # what an interruption may cost
@@ -68,7 +68,7 @@ def distributed_state():
 
 
 def tokenize_files(sources: Iterable[str | Path], out: str | Path, tokenizer: Tokenizer, *,
-                   codebooks: int | None = None, missing: str = "error", lead_map: Mapping[str, str] | None = None,
+                   codebooks: int | None = None, missing: Missing = "error", lead_map: Mapping[str, str] | None = None,
                    batch_size: int = 64, overwrite: bool = False, progress: Progress = no_progress) -> Summary | None:
     """Writes the tokens of records, folders of records and stores to one file.
 
@@ -99,21 +99,18 @@ def tokenize_files(sources: Iterable[str | Path], out: str | Path, tokenizer: To
                       lead_map)
     batches = list(job.collection.batches(PART_RECORDS, PART_SAMPLES))
     state = distributed_state()
-    is_main = state is None or state.is_main_process
-    with open_parts(out, job.fingerprint, overwrite) if is_main else nullcontext() as parts:
-        pending = [(index, parts.path(index)) for index in parts.pending(len(batches))] if is_main else None
+    if state is not None and not state.is_main_process:
+        job.write_parts(batches, broadcast_object(None)[state.process_index::state.num_processes], no_progress)
+        state.wait_for_everyone()
+        return None
+    with open_parts(out, job.fingerprint, overwrite) as parts:
+        pending = [(index, parts.path(index)) for index in parts.pending(len(batches))]
         if state is not None:
-            pending = broadcast_object(pending)[state.process_index::state.num_processes]
-        done = total = len(job.collection)
-        done -= sum(len(batches[index]) for index, _ in pending)
-        for index, path in pending:
-            if is_main:
-                progress(done, total)
-            jobs.write_atomically(path, lambda folder, batch=batches[index]: job.write_part(folder, batch))
-            done += len(batches[index])
+            pending = broadcast_object(pending)[::state.num_processes]
+        job.write_parts(batches, pending, progress)
         if state is not None:
             state.wait_for_everyone()
-        return merge_parts(parts, out, overwrite) if is_main else None
+        return merge_parts(parts, out, overwrite)
 
 
 def open_parts(out: Path, fingerprint: dict, overwrite: bool) -> jobs.Parts:
@@ -141,7 +138,7 @@ class TokenizeJob:
     collection: Collection
     tokenizer: Tokenizer
     codebooks: int
-    missing: str
+    missing: Missing
     batch_size: int
     lead_map: Mapping[str, str] | None = None
 
@@ -152,7 +149,16 @@ class TokenizeJob:
                  "codebooks": self.codebooks, "missing": self.missing}
         return facts | ({"lead_map": dict(self.lead_map)} if self.lead_map else {})
 
-    def write_part(self, folder: Path, batch: list[Entry]) -> None:
+    def write_parts(self, batches: list[list[Entry]], pending: list[tuple[int, Path]], progress: Progress) -> None:
+        """Writes the pending parts, each (index, path) of a batch."""
+        done = total = len(self.collection)
+        done -= sum(len(batches[index]) for index, _ in pending)
+        for index, path in pending:
+            progress(done, total)
+            jobs.write_atomically(path, partial(self.write_part, batches[index]))
+            done += len(batches[index])
+
+    def write_part(self, batch: list[Entry], folder: Path) -> None:
         """Writes the tokens of a batch of records to a new folder, with facts about them."""
         skipped: list[tuple[str, str]] = []
         header = self.tokenizer.header(self.codebooks)

@@ -51,20 +51,20 @@ def current_name(name: str, names: set[str]) -> str:
 FORMER_KEYS = {"revive": "dead_code_threshold", "drop": "dropout", "squeeze": "frame_channels",
                "deviation": "likelihood_std"}
 SCALES: dict[str, Any] = {"widths": [128, 192], "dilations": [[1], [1, 3]]}
-CONV = {"kind": "conv", "strides": [4, 2], "encoder": SCALES, "decoder": SCALES}
-TRANSFORMER = {"kind": "transformer", "hop": 8, "width": 144, "layers": 2, "heads": 3, "window": 32}
+CONV: dict[str, Any] = {"kind": "conv", "strides": [4, 2], "encoder": SCALES, "decoder": SCALES}
+TRANSFORMER: dict[str, Any] = {"kind": "transformer", "hop": 8, "width": 144, "layers": 2, "heads": 3, "window": 32}
 SIMVQ = {"kind": "simvq", "code_dim": None, "normalize": False, "gradient": "straight-through"}
 VQ = {"kind": "vq", "code_dim": None, "normalize": False, "decay": 0.99, "revive": 0.5, "gradient": "straight-through"}
 COARSE = {"ratio": 4, "codebooks": 1, "codebook_size": 1024}
 SIGNAL = {"leads": LEADS_12, "rate": 100.0, "unit": "mV", "scale": 1.0, "filters": []}
 CONDITION = {"labels": [], "column": "superclass", "age": False, "sex": False, "leads": [], "drop": 0.1, "channels": 32}
 LABELLED = CONDITION | {"labels": ["NORM", "MI", "STTC", "CD", "HYP"], "age": True, "sex": True}
-BLOCKS = {"conv": CONV, "transformer": TRANSFORMER, "vq": VQ, "simvq": SIMVQ, "fsq": {"kind": "fsq"}}
-BASE = {"signal": SIGNAL, "backbone": CONV, "latent": 64}
+BLOCKS: dict[str, dict[str, Any]] = {"conv": CONV, "transformer": TRANSFORMER, "vq": VQ, "simvq": SIMVQ, "fsq": {"kind": "fsq"}}
+BASE: dict[str, Any] = {"signal": SIGNAL, "backbone": CONV, "latent": 64}
 AE = BASE | {"span": 1, "squeeze": 32}
 VAE = AE | {"deviation": None, "free_bits": 0.0}
 VQVAE = BASE | {"codebooks": 8, "codebook_size": 1024, "quantizer": VQ}
-FAMILIES = {"ae": AE, "vae": VAE, "cvae": VAE | {"condition": LABELLED}, "vqvae": VQVAE,
+FAMILIES: dict[str, dict[str, Any]] = {"ae": AE, "vae": VAE, "cvae": VAE | {"condition": LABELLED}, "vqvae": VQVAE,
             "vqvae2": VQVAE | {"codebooks": 1, "coarse": [COARSE]}}
 
 

@@ -4,10 +4,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 import torch
@@ -17,16 +17,14 @@ from ecgvae import checkpoint
 from ecgvae.codebooks import CodebookSpec
 from ecgvae.data.tokens import TokenHeader, Tokens
 from ecgvae.models import QuantizedAutoencoder
-from ecgvae.signal import Record, RecordFile, conform_stream, ratio, resample
+from ecgvae.signal import Missing, Record, RecordFile, conform_stream, ratio, resample
 
 CHUNK_SAMPLES = 1 << 14     # of a long record that a model gets at once (164 s at 100 Hz), besides the overlap
 CPU_BATCH = 8               # records at a time on a CPU, whose cache holds no more
 WARMUP_FLOATS = 31 << 18    # freeing a block of 31 MiB makes glibc keep what is freed later, see mallopt(3)
 STEP_MV = 0.002             # half the sum of two such steps is whole microvolts: files obey Einthoven's law exactly
 
-Array1D, Array2D, Array3D = (np.ndarray[tuple[int], Any], np.ndarray[tuple[int, int], Any],
-                             np.ndarray[tuple[int, int, int], Any])
-Array = np.ndarray | Tensor
+Array: TypeAlias = np.ndarray | Tensor
 
 
 @dataclass(frozen=True, repr=False)
@@ -88,21 +86,16 @@ class Tokenizer:
         return codebooks or available
 
     @overload
-    def encode(self, signal: Record | RecordFile | Array2D, *, rate: float | None = None,
-               leads: Sequence[str] | None = None, codebooks: int | None = None,
-               missing: str = "error") -> Tokens: ...
+    def encode(self, signal: Record | RecordFile, *, rate: float | None = None, leads: Sequence[str] | None = None,
+               codebooks: int | None = None, missing: Missing = "error") -> Tokens: ...
 
-    @overload
-    def encode(self, signal: Array3D, *, rate: float | None = None, leads: Sequence[str] | None = None,
-               codebooks: int | None = None, missing: str = "error") -> list[Tokens]: ...
-
-    @overload
-    def encode(self, signal: Tensor, *, rate: float | None = None, leads: Sequence[str] | None = None,
-               codebooks: int | None = None, missing: str = "error") -> Any: ...
+    @overload       # one or a list, by the number of dimensions, which types do not hold
+    def encode(self, signal: Array, *, rate: float | None = None, leads: Sequence[str] | None = None,
+               codebooks: int | None = None, missing: Missing = "error") -> Any: ...
 
     def encode(self, signal: Record | RecordFile | Array, *, rate: float | None = None,
                leads: Sequence[str] | None = None, codebooks: int | None = None,
-               missing: str = "error") -> Tokens | list[Tokens]:
+               missing: Missing = "error") -> Tokens | list[Tokens]:
         """Encodes a record, or one or many records in an array. The memory it takes does not grow with their length.
 
         Args:
@@ -126,7 +119,7 @@ class Tokenizer:
         return tokens if signal.ndim == 3 else tokens[0]
 
     def encode_many(self, records: Iterable[Record | RecordFile], codebooks: int | None = None,
-                    missing: str = "error", batch_size: int = 64,
+                    missing: Missing = "error", batch_size: int = 64,
                     on_error: Callable[[int, Exception], object] | None = None,
                     lead_map: Mapping[str, str] | None = None) -> list[Tokens]:
         """Encodes several records; those of equal length go through the model together.
@@ -205,9 +198,7 @@ class Tokenizer:
         if isinstance(tokens, Tokens):
             return self.decode_record(tokens, original)
         codes, is_batch = split_codes(tokens)
-        specs = self.header(len(codes)).codebooks if codes else ()
-        if not codes or codes[0].ndim != 2:
-            raise ValueError("codes of no codebook, or of other dimensions; wanted (q, n) or (b, q, n)")
+        specs = self.header(len(codes)).codebooks
         length = codes[-1].shape[1] * specs[-1].hop if samples is None else samples
         rate = self.model.signal.rate
         records = [self.decode_record(Tokens(row, length, f"codes[{index}]", rate, length), False).signal
@@ -280,7 +271,9 @@ def split_codes(codes: Array | Sequence[Array]) -> tuple[list[np.ndarray], bool]
     if len({row.ndim for row in rows}) > 1 or len({len(row) for row in rows if row.ndim == 2}) > 1:
         shapes = ", ".join(str(row.shape) for row in rows)
         raise ValueError(f"codes of shapes {shapes}; wanted (n,) or (b, n) for every codebook")
-    is_batch = bool(rows) and rows[0].ndim == 2
+    if not rows or rows[0].ndim not in (1, 2):
+        raise ValueError("codes of no codebook, or of other dimensions; wanted (q, n) or (b, q, n)")
+    is_batch = rows[0].ndim == 2
     return (rows if is_batch else [row[None] for row in rows]), is_batch
 
 
@@ -332,10 +325,11 @@ class Chunk:
 class RecordEncoder:
     """The encoding of one record: its conformed signal in chunks, the codes so far, and notes of repairs."""
 
-    def __init__(self, record: Record | RecordFile, model: QuantizedAutoencoder, missing: str,
+    def __init__(self, record: Record | RecordFile, model: QuantizedAutoencoder, missing: Missing,
                  codebooks: Sequence[CodebookSpec], lead_map: Mapping[str, str] | None = None):
         self.record, self.model, self.codebooks = record, model, codebooks
-        self.samples, self.notes = 0, ()
+        self.samples = 0
+        self.notes: tuple[str, ...] = ()
         size = CHUNK_SAMPLES // model.total_hop * model.total_hop
         self.chunks = split_chunks(self.blocks(missing, lead_map), size, round_up(model.context[0], model.total_hop))
         length = ratio(record.rate, model.signal.rate).length(record.samples)
@@ -348,8 +342,8 @@ class RecordEncoder:
             first = chunk.position // spec.hop
             all_codes[first:first + len(own)] = own
 
-    def blocks(self, missing: str, lead_map: Mapping[str, str] | None) -> Iterator[np.ndarray]:
-        options = {} if lead_map is None else {"lead_map": lead_map}
+    def blocks(self, missing: Missing, lead_map: Mapping[str, str] | None) -> Iterator[np.ndarray]:
+        options: dict[str, Any] = {} if lead_map is None else {"lead_map": lead_map}
         for block in conform_stream(self.record, self.model.signal, missing, **options):
             self.samples += block.signal.shape[1]
             self.notes = block.notes

@@ -113,11 +113,11 @@ def test_stopped_tokenizing_goes_on(records, model, tokens, tmp_path, monkeypatc
     monkeypatch.setattr(batch, "PART_RECORDS", 1)
     write, written = batch.TokenizeJob.write_part, []
 
-    def stopping(self, folder, entries):
+    def stopping(self, entries, folder):
         if len(written) == 2:
             raise KeyboardInterrupt
         written.append(entries)
-        write(self, folder, entries)
+        write(self, entries, folder)
 
     words = ("tokenize", records, "--out", tmp_path / "out.parquet", "--model", model)
     with monkeypatch.context() as patch:
@@ -125,7 +125,7 @@ def test_stopped_tokenizing_goes_on(records, model, tokens, tmp_path, monkeypatc
         result = call(*words, code=130)
     assert result.stderr == "stopped; run the same command again to go on\n" and result.stdout == ""
     assert "begun with other settings (codebooks)" in mistake(*words, "--codebooks", 1)
-    monkeypatch.setattr(batch.TokenizeJob, "write_part", lambda *args: (written.append(args[-1]), write(*args)))
+    monkeypatch.setattr(batch.TokenizeJob, "write_part", lambda *args: (written.append(args[1]), write(*args)))
     call(*words)
     assert len(written) == 3
     same_tokens(tokens, tmp_path / "out.parquet")

@@ -1,10 +1,9 @@
 """Settings of the encoder and decoder of every family, convolutional or transformer, and their sizes by name."""
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, model_validator
-from torch import nn
 
 from ecgvae.nn import conv, transformer
 from ecgvae.settings import Settings
@@ -12,6 +11,8 @@ from ecgvae.settings import Settings
 MAX_HOP = 4096        # samples
 Stride = Annotated[int, Field(ge=1, le=64)]
 Width = Annotated[int, Field(ge=1, le=1 << 14)]
+Encoder: TypeAlias = conv.Encoder | transformer.Encoder
+Decoder: TypeAlias = conv.Decoder | transformer.Decoder
 Dilations = Annotated[tuple[Annotated[int, Field(ge=1, le=1024)], ...], Field(max_length=16)]
 
 
@@ -45,10 +46,10 @@ class ConvSettings(Settings):
     def hop(self) -> int:
         return math.prod(self.strides)
 
-    def build_encoder(self, inputs: int, outputs: int) -> nn.Module:
+    def build_encoder(self, inputs: int, outputs: int) -> conv.Encoder:
         return conv.Encoder(inputs, outputs, self.encoder.widths, self.strides, self.encoder.dilations)
 
-    def build_decoder(self, inputs: int, outputs: int) -> nn.Module:
+    def build_decoder(self, inputs: int, outputs: int) -> conv.Decoder:
         return conv.Decoder(outputs, inputs, self.decoder.widths, self.strides, self.decoder.dilations)
 
     def coarser(self, ratio: int) -> "ConvSettings":
@@ -74,10 +75,10 @@ class TransformerSettings(Settings):
             raise ValueError(f"width is {self.width}; wanted a multiple of twice the {self.heads} heads")
         return self
 
-    def build_encoder(self, inputs: int, outputs: int) -> nn.Module:
+    def build_encoder(self, inputs: int, outputs: int) -> transformer.Encoder:
         return transformer.Encoder(inputs, outputs, self.hop, self.width, self.layers, self.heads, self.window)
 
-    def build_decoder(self, inputs: int, outputs: int) -> nn.Module:
+    def build_decoder(self, inputs: int, outputs: int) -> transformer.Decoder:
         return transformer.Decoder(inputs, outputs, self.hop, self.width, self.layers, self.heads, self.window)
 
     def coarser(self, ratio: int) -> "TransformerSettings":

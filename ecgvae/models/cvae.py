@@ -9,8 +9,8 @@ from jaxtyping import Float
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
-from ecgvae.models.autoencoder import Reconstruction
-from ecgvae.models.backbone import Width
+from ecgvae.models.autoencoder import Reconstruction, check_signals
+from ecgvae.models.backbone import Encoder, Width
 from ecgvae.models.vae import VAE, VAESettings
 from ecgvae.nn.conv import Conv, identity_init
 from ecgvae.settings import Settings
@@ -111,6 +111,7 @@ class CVAE(VAE):
     """
 
     given_lead_matrix: Tensor
+    lead_encoder: Encoder
 
     def __init__(self, settings: CVAESettings):
         condition = settings.condition
@@ -126,7 +127,10 @@ class CVAE(VAE):
             self.context = self.context[0], self.context[1] + self.lead_encoder.context
 
     def given_leads(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b y t"] | None:
-        return torch.einsum("yc,bct->byt", self.given_lead_matrix, x) if self.condition.leads else None
+        if not self.condition.leads:
+            return None
+        check_signals(x, self.signal.coded, finite=not self.training)
+        return torch.einsum("yc,bct->byt", self.given_lead_matrix, x)
 
     def given_condition(self, x: Float[Tensor, "b c t"], condition: Conditioning | None = None) -> Conditioning:
         condition = condition or Conditioning()

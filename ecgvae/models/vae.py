@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ecgvae.models.autoencoder import Autoencoder, ModelSettings, Reconstruction
-from ecgvae.models.backbone import Width
+from ecgvae.models.backbone import Decoder, Encoder, Width
 from ecgvae.nn import gaussian
 from ecgvae.nn.frames import MergeFrames, SplitFrames
 from ecgvae.nn.gaussian import Gaussian
@@ -38,6 +38,9 @@ class AE(Autoencoder):
 
     `encode_frames` and `decode_frames` take the condition of conditional subclasses; here it is None.
     """
+
+    encoder: Encoder
+    decoder: Decoder
 
     def __init__(self, settings: AESettings, outputs: int = 1, condition_channels: int = 0):
         """Builds the layers, with `outputs` numbers for each number of the latent (a VAE has 2)."""

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from ecgvae.codebooks import CodebookSpec
 from ecgvae.models.autoencoder import ModelSettings, QuantizedAutoencoder, Reconstruction
+from ecgvae.models.backbone import Decoder, Encoder
 from ecgvae.models.quantizer import Quantizer, VQSettings
-from ecgvae.nn.quantize import Quantized
+from ecgvae.nn.quantize import Quantized, ResidualVectorQuantizer
 
 
 class VQVAESettings(ModelSettings):
@@ -33,6 +34,10 @@ class VQVAE(QuantizedAutoencoder):
 
     Its codebooks have the same hop, and any number of the first ones decodes.
     """
+
+    encoder: Encoder
+    decoder: Decoder
+    quantizer: ResidualVectorQuantizer
 
     def __init__(self, settings: VQVAESettings):
         super().__init__(settings)

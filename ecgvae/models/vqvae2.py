@@ -4,7 +4,7 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, chain
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -17,6 +17,7 @@ from ecgvae.models.backbone import MAX_HOP, ConvSettings, Stride, TransformerSet
 from ecgvae.models.quantizer import QuantizerSettings
 from ecgvae.models.vqvae import VQVAE, VQVAESettings, quantize_float32
 from ecgvae.nn.conv import Conv, identity_init
+from ecgvae.nn.quantize import Quantized, ResidualVectorQuantizer
 from ecgvae.settings import Settings
 
 
@@ -54,6 +55,8 @@ class VQVAE2(VQVAE):
     the finest level's codebooks is used, from none to all, and all of the coarser ones.
     """
 
+    coarse: Any         # a ModuleList of CoarseLevel
+
     def __init__(self, settings: VQVAE2Settings):
         super().__init__(settings)
         backbone, (encoding, decoding), predicting = settings.backbone, self.context, 0
@@ -70,7 +73,7 @@ class VQVAE2(VQVAE):
         self.context = encoding + predicting, decoding
 
     @property
-    def levels(self) -> list[tuple[int, nn.Module]]:
+    def levels(self) -> list[tuple[int, ResidualVectorQuantizer]]:
         """(hop, quantizer) of every level, finest first."""
         hops = accumulate((self.hop, *(level.ratio for level in self.coarse)), operator.mul)
         return list(zip(hops, (self.quantizer, *(level.quantizer for level in self.coarse)), strict=True))
@@ -83,7 +86,8 @@ class VQVAE2(VQVAE):
         return tuple(chain.from_iterable(reversed(levels)))
 
     def tokenize(self, x: Float[Tensor, "b c t"], codebooks: int | None = None) -> tuple[Int[Tensor, "b _"], ...]:
-        latents, all_codes = self.latents(x), []
+        latents = self.latents(x)
+        all_codes: list[Tensor] = []
 
         def quantize(depth: int, prediction: Tensor | None) -> Tensor:
             quantizer = self.levels[depth][1]
@@ -102,7 +106,10 @@ class VQVAE2(VQVAE):
         def quantize(depth: int, prediction: Tensor | None) -> Tensor:
             quantizer = self.levels[depth][1]
             own = [remaining.pop(0) for _ in quantizer.quantizers[:len(remaining)]]
-            return quantizer.decode(torch.stack(own, 1)) if own else torch.zeros_like(prediction)
+            if own:
+                return quantizer.decode(torch.stack(own, 1))
+            assert prediction is not None, "the coarsest level has codes"
+            return torch.zeros_like(prediction)
 
         return self.decode(self.top_down(samples, quantize), samples)
 
@@ -111,7 +118,8 @@ class VQVAE2(VQVAE):
         """Items use the first 0 to q of the finest level's q codebooks in turn."""
         groups = self.settings.codebooks + 1
         active = self.assign_groups(x, groups)
-        latents, results = self.latents(x), []
+        latents = self.latents(x)
+        results: list[Quantized] = []
 
         def quantize(depth: int, prediction: Tensor | None) -> Tensor:
             results.append(quantize_float32(self.levels[depth][1], self.pre_quantize(latents, depth, prediction),
@@ -177,4 +185,4 @@ def sum_init(channels: int, sign: int) -> Conv:
 def mean_by_name(values: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
     """The mean of each value over several dicts with the same keys."""
     values = list(values)
-    return {name: sum(terms[name] for terms in values) / len(values) for name in values[0]}
+    return {name: torch.as_tensor(sum(terms[name] for terms in values) / len(values)) for name in values[0]}

@@ -16,7 +16,8 @@ class Conv(nn.Conv1d):
     frames, with channels last so that no vector instruction ends within a frame, does not; and it is faster.
     """
 
-    bias: Tensor
+    weight: nn.Parameter
+    bias: nn.Parameter
 
     def forward(self, x: Float[Tensor, "b d n"]) -> Float[Tensor, "b e n"]:
         if torch.is_grad_enabled() or x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
@@ -111,7 +112,8 @@ class Encoder(nn.Module):
         hop, self.context = 1, 0
         for inputs, width, stride, scale in zip((leads, *widths[:-1]), widths, strides, dilations, strict=True):
             hop *= stride
-            blocks = [Downsample(inputs, width, stride, leads * hop), *(ResidualUnit(width, d) for d in scale)]
+            blocks: list[Downsample | ResidualUnit] = [
+                Downsample(inputs, width, stride, leads * hop), *(ResidualUnit(width, d) for d in scale)]
             self.context += hop * sum(block.context for block in blocks)
             layers += blocks
         self.layers = nn.Sequential(*layers)
@@ -137,7 +139,8 @@ class Decoder(nn.Module):
         context = total_hop         # in samples
         scales = zip(widths, (leads, *widths[:-1]), strides, dilations, strict=True)
         for width, outputs, stride, scale in reversed(list(scales)):
-            blocks = [*(ResidualUnit(width, d) for d in scale), Upsample(width, outputs, stride, leads * hop)]
+            blocks: list[ResidualUnit | Upsample] = [
+                *(ResidualUnit(width, d) for d in scale), Upsample(width, outputs, stride, leads * hop)]
             context += hop * sum(block.context for block in blocks)
             hop //= stride
             layers += blocks
@@ -147,7 +150,9 @@ class Decoder(nn.Module):
     @property
     def last_layer(self) -> nn.Parameter:
         """The weights that produce the signal."""
-        return self.layers[-1].conv.weight
+        last = self.layers[-1]
+        assert isinstance(last, Upsample)
+        return last.conv.weight
 
     def forward(self, z: Float[Tensor, "b d n"]) -> Float[Tensor, "b c t"]:
         return self.layers(self.project(z))

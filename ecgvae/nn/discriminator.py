@@ -50,7 +50,8 @@ class Discriminator(nn.Module):
         self.convolutions = nn.ModuleList(map(weight_norm, convolutions))
 
     def forward(self, x: Float[Tensor, "b c t"]) -> list[Tensor]:
-        x, maps = self.view(x), []
+        maps: list[Tensor] = []
+        x = self.view(x)
         for convolution in self.convolutions:
             x = convolution(F.leaky_relu(x, 0.2) if maps else x)
             maps.append(x)

@@ -115,6 +115,8 @@ class ResidualVectorQuantizer(nn.Module):
         settings: Further arguments of that kind.
     """
 
+    quantizers: Any         # a ModuleList of VectorQuantizer or ScalarQuantizer
+
     def __init__(self, dim: int, size: int, codebooks: int = 1, kind: str = "vq", **settings):
         super().__init__()
         if kind not in QUANTIZERS:
@@ -150,7 +152,7 @@ class ResidualVectorQuantizer(nn.Module):
     def decode(self, codes: Int[Tensor, "b q n"]) -> Float[Tensor, "b d n"]:
         """The sum of the codes' vectors; the codes may be of the first few codebooks only."""
         quantizers = self.quantizers[:codes.shape[1]]
-        vectors = sum(quantizer.decode(row) for quantizer, row in zip(quantizers, codes.unbind(1), strict=True))
+        vectors: Any = sum(quantizer.decode(row) for quantizer, row in zip(quantizers, codes.unbind(1), strict=True))
         return rearrange(vectors, "b n d -> b d n")
 
 
