@@ -1,8 +1,8 @@
-"""A classical ECG codec as the baseline: lead KLT, CDF 9/7 wavelet, uniform quantiser, arithmetic coder.
+"""A classical ECG codec as a baseline: KLT of the leads, CDF 9/7 wavelet, uniform quantizer, arithmetic coder.
 
-Transform and code lengths are fitted on folds 1-8 and measured on another fold. One step serves all
-coefficients of all records. The rate is the cross-entropy of the measured fold under the fitted
-histograms: nothing adapts.
+Transform and code lengths are fitted on folds 1-8 and measured on another fold. All coefficients of all records have
+the same quantization step. The rate is the cross-entropy of the measured fold under the fitted histograms, that is, of
+a static coder.
 
     python benchmarks/classical_codec.py STORE_OR_PTBXL_FOLDER --fold 10 --at 250,500,1000
 """
@@ -17,22 +17,22 @@ import numpy as np
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 CODED = (0, 1, 6, 7, 8, 9, 10, 11)
-# the factors of Daubechies and Sweldens 1998, section 7.7
+# factors of Daubechies and Sweldens 1998, section 7.7
 LIFTING = (-1.586134342059924, -0.052980118572961, 0.882911075530934, 0.443506852043971)
 GAIN = 1.149604398860241  # makes the transform nearly orthonormal, so that one step suits every level
 STEPS = "20,28,40,55,75,100,140,190,260,360,500,700,1000,1400"
-ESCAPE_BITS = 20  # an unseen value costs the escape symbol and its plain binary form
+ESCAPE_BITS = 20  # of a value that is not in the histogram, in addition to the escape symbol
 
 
 def load(folder: Path) -> tuple[np.ndarray, np.ndarray, float]:
-    """Signals (records, 12, t) in µV, their folds and their rate, from a store or PTB-XL's own folder."""
+    """Signals (records, 12, t) in µV, their folds and their rate, from a store or the folder of PTB-XL."""
     if (folder / "manifest.json").exists():
         from ecgvae.data.store import Store
 
         store = Store(folder)
         rows = [list(store.leads).index(lead) for lead in LEADS]
-        signals = [store.signal(i)[rows] for i in range(len(store))]
-        return np.stack(signals) * 1000, store.records["fold"].to_numpy(), store.rate
+        signals = np.stack([store.signal(i)[rows] for i in range(len(store))])
+        return signals * 1000, store.records["fold"].to_numpy(), store.rate
     import pandas as pd
     import wfdb
 
@@ -43,7 +43,7 @@ def load(folder: Path) -> tuple[np.ndarray, np.ndarray, float]:
 
 
 def lift(target: np.ndarray, source: np.ndarray, weight: float, ahead: bool) -> None:
-    """Add to each target the weighted sum of its two neighbours among the sources, mirrored at both ends."""
+    """Adds to each target the weighted sum of its two neighbours among the sources, mirrored at both ends."""
     count = target.shape[-1]
     last = source.shape[-1] - 1
     left = np.arange(count) - (0 if ahead else 1)
@@ -57,7 +57,8 @@ def analyse(x: np.ndarray, levels: int) -> list[np.ndarray]:
     for _ in range(levels):
         low, high = x[..., ::2].copy(), x[..., 1::2].copy()
         for step, weight in enumerate(LIFTING):
-            lift(*((low, high) if step % 2 else (high, low)), weight, ahead=step % 2 == 0)
+            target, source = (low, high) if step % 2 else (high, low)
+            lift(target, source, weight, ahead=step % 2 == 0)
         bands.append(high / GAIN)
         x = low * GAIN
     return [*bands, x]
@@ -69,19 +70,20 @@ def synthesise(bands: list[np.ndarray]) -> np.ndarray:
     for detail in reversed(details):
         low, high = x / GAIN, detail * GAIN
         for step, weight in reversed(list(enumerate(LIFTING))):
-            lift(*((low, high) if step % 2 else (high, low)), -weight, ahead=step % 2 == 0)
+            target, source = (low, high) if step % 2 else (high, low)
+            lift(target, source, -weight, ahead=step % 2 == 0)
         x = np.empty((*low.shape[:-1], low.shape[-1] + high.shape[-1]), low.dtype)
         x[..., ::2], x[..., 1::2] = low, high
     return x
 
 
 def cross_entropy(train: np.ndarray, test: np.ndarray) -> float:
-    """Bits of `test` under the add-one smoothed histogram of `train`; unseen values are escaped."""
+    """Bits of `test` under the add-one smoothed histogram of `train`; values that `train` lacks are escaped."""
     values, counts = np.unique(train, return_counts=True)
     lengths = -np.log2(np.append(counts + 1, 1) / (counts.sum() + len(counts) + 1))
     lengths[-1] += ESCAPE_BITS
-    place = np.minimum(np.searchsorted(values, test), len(values) - 1)
-    return float(lengths[np.where(values[place] == test, place, len(values))].sum())
+    index = np.minimum(np.searchsorted(values, test), len(values) - 1)
+    return float(lengths[np.where(values[index] == test, index, len(values))].sum())
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def derive(coded: np.ndarray) -> np.ndarray:
 def curve(
     signals: np.ndarray, train: np.ndarray, test: np.ndarray, rate: float, steps: list[float], levels: int
 ) -> list[Point]:
-    """Rate and distortion of the test records at each step; all else is fitted on the train records."""
+    """Rate and distortion of the test records at each step; everything else is fitted on the train records."""
     fitted = signals[train][:, CODED]
     flat = fitted.swapaxes(0, 1).reshape(len(CODED), -1)
     klt = np.linalg.eigh(np.cov(flat))[1].T.astype(np.float32)[::-1]
@@ -117,13 +119,13 @@ def curve(
     seconds = original.shape[0] * original.shape[-1] / rate
     points = []
     for step in steps:
-        quantised = [np.rint(band / step) for band in test_bands]
+        quantized = [np.rint(band / step) for band in test_bands]
         bits = sum(
             cross_entropy(np.rint(a[:, lead] / step), b[:, lead])
-            for a, b in zip(train_bands, quantised, strict=True)
+            for a, b in zip(train_bands, quantized, strict=True)
             for lead in range(len(CODED))
         )
-        decoded = derive(klt.T @ synthesise([band * np.float32(step) for band in quantised]))
+        decoded = derive(klt.T @ synthesise([band * np.float32(step) for band in quantized]))
         error = np.linalg.norm(original - decoded, axis=-1)
         rmse = float(error.mean() / np.sqrt(original.shape[-1]))
         points.append(Point(step, bits / seconds, float(np.nanmean(100 * error / norm)), rmse))
@@ -131,22 +133,22 @@ def curve(
 
 
 def interpolate(points: list[Point], rates: list[float]) -> list[tuple[float, float, float]]:
-    """(rate, PRDN, RMSE) at the wanted rates, linear in the logarithms; outside the measured range nan."""
+    """(rate, PRDN, RMSE) at some rates, by linear interpolation of logarithms; nan outside the measured range."""
     ordered = sorted(points, key=lambda point: point.rate)
     x = np.log([point.rate for point in ordered])
 
-    def read(values: list[float]) -> np.ndarray:
+    def interpolated(values: list[float]) -> np.ndarray:
         return np.exp(np.interp(np.log(rates), x, np.log(values), left=np.nan, right=np.nan))
 
-    prdn, rmse = read([point.prdn for point in ordered]), read([point.rmse for point in ordered])
+    prdn, rmse = interpolated([point.prdn for point in ordered]), interpolated([point.rmse for point in ordered])
     return list(zip(rates, prdn.tolist(), rmse.tolist(), strict=True))
 
 
 def main() -> None:
-    """Print the table, or the interpolated one, for one fold."""
+    """Prints the rates and errors for one fold, and those interpolated at the rates of `--at`."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    parser.add_argument("data", type=Path, help="a store with folds, or PTB-XL's own folder (100 Hz)")
+    parser.add_argument("data", type=Path, help="a store with folds, or the folder of PTB-XL (100 Hz)")
     parser.add_argument("--fold", type=int, choices=(9, 10), default=9, help="fold measured (default 9)")
     parser.add_argument("--levels", type=int, default=6, help="wavelet levels (default 6)")
     parser.add_argument("--steps", default=STEPS, help=f"steps in µV (default {STEPS})")
@@ -162,8 +164,8 @@ def main() -> None:
         print(f"{point.step:8g} {point.rate:8.1f} {point.prdn:8.2f} {point.rmse:8.2f}")
     if args.at:
         print(f"\n{'bit/s':>8} {'PRDN %':>8} {'RMSE µV':>8}   interpolated in the logarithms")
-        for wanted, prdn, rmse in interpolate(points, [float(rate) for rate in args.at.split(",")]):
-            print(f"{wanted:8g} {prdn:8.2f} {rmse:8.2f}")
+        for at, prdn, rmse in interpolate(points, [float(rate) for rate in args.at.split(",")]):
+            print(f"{at:8g} {prdn:8.2f} {rmse:8.2f}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Records per second from WFDB files: ecgvae to a Parquet file of codes, ecgen's VQ-VAE to codes.
+"""Speed of tokenizing WFDB files, in records a second: ecgvae compared with ecgen's VQ-VAE.
 
-Both sides read the same PTB-XL records at 100 Hz in one process with one number of threads, in
-turns, so that a busy machine slows both alike; the median turn counts. ecgen reads with its own
-PTBXL data set (wfdb, z-score, all condition fields off) and runs its default VQ-VAE with random
-weights. Importing and loading are timed on neither.
+Both read the same PTB-XL records at 100 Hz, in one process and with the same number of threads. They take turns, so a
+busy machine slows both alike, and the median is printed. ecgvae writes a Parquet file of codes. ecgen reads with its
+PTBXL data set (wfdb, z-score, all condition fields off) and computes codes with its default VQ-VAE with random weights.
+The time for importing and loading is not included for either.
 
     pip install ecgen==1.1.0
     python benchmarks/tokenizing.py PTBXL_FOLDER --records 512
@@ -22,11 +22,11 @@ from pathlib import Path
 import torch
 
 MODEL = "ptbxl-vqvae-conv"
-OURS = "ecgvae to Parquet"
+ECGVAE = "ecgvae to Parquet"
 
 
-def ours(folder: Path, names: list[str], model: str, codebooks: int | None, batch: int) -> Callable[[], int]:
-    """From WFDB files to a Parquet file, by the function behind `ecgvae tokenize`."""
+def ecgvae_side(folder: Path, names: list[str], model: str, codebooks: int | None, batch: int) -> Callable[[], int]:
+    """A function that writes WFDB files as a Parquet file of codes, as `ecgvae tokenize` does."""
     from ecgvae.batch import tokenize_files
     from ecgvae.tokenizer import Tokenizer
 
@@ -36,13 +36,14 @@ def ours(folder: Path, names: list[str], model: str, codebooks: int | None, batc
     def tokenize() -> int:
         with tempfile.TemporaryDirectory() as out:
             path = Path(out) / "tokens.parquet"
-            return tokenize_files(records, path, tokenizer, codebooks=codebooks, batch_size=batch).records
+            summary = tokenize_files(records, path, tokenizer, codebooks=codebooks, batch_size=batch)
+            return summary.records if summary else 0
 
     return tokenize
 
 
-def theirs(folder: Path, count: int, batch: int) -> tuple[list[str], Callable[[], int]]:
-    """Names of the records that ecgen's data set lists first, and its way from their WFDB files to codes."""
+def ecgen_side(folder: Path, count: int, batch: int) -> tuple[list[str], Callable[[], int]]:
+    """The names of the first records of ecgen's data set, and a function that computes their codes."""
     from ecgen.data.collate import ECGCollate
     from ecgen.data.datasets.ptbxl import PTBXL
     from ecgen.families.vqvae import VQVAELightning
@@ -62,15 +63,15 @@ def theirs(folder: Path, count: int, batch: int) -> tuple[list[str], Callable[[]
     return dataset.records["filename_lr"].tolist(), encode
 
 
-def listed(folder: Path, count: int) -> list[str]:
-    """The first records of PTB-XL's own table."""
+def first_records(folder: Path, count: int) -> list[str]:
+    """The names of the first records of PTB-XL's table."""
     import pandas as pd
 
     return pd.read_csv(folder / "ptbxl_database.csv", nrows=count)["filename_lr"].tolist()
 
 
-def in_turns(sides: dict[str, Callable[[], int]], rounds: int) -> dict[str, list[float]]:
-    """Records per second of each side in each round; a first round warms up and is left out."""
+def measure_speeds(sides: dict[str, Callable[[], int]], rounds: int) -> dict[str, list[float]]:
+    """Records a second of each side in each round, after one round of warm-up."""
     speeds: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(rounds + 1):
         for name, side in sides.items():
@@ -81,42 +82,43 @@ def in_turns(sides: dict[str, Callable[[], int]], rounds: int) -> dict[str, list
     return speeds
 
 
-def importable(package: str) -> bool:
-    """Whether a package is there, in one line on the terminal if not."""
-    found = importlib.util.find_spec(package) is not None
-    if not found:
-        print(f"{package} is not installed here; its side is left out")
-    return found
+def is_installed(package: str) -> bool:
+    """Whether a package is installed; prints a line if it is not."""
+    installed = importlib.util.find_spec(package) is not None
+    if not installed:
+        print(f"{package} is not installed here; it is not measured")
+    return installed
 
 
 def main() -> None:
-    """Time both sides, or the one that is installed, and print speeds and ratios."""
+    """Measures both, or the one that is installed, and prints speeds and ratios."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("folder", type=Path, help="PTB-XL's own folder (its 100 Hz records)")
-    parser.add_argument("--records", type=int, default=256, help="records a round (default 256)")
-    parser.add_argument("--rounds", type=int, default=3, help="timed rounds of each side (default 3)")
+    parser.add_argument("--records", type=int, default=256, help="records in a round (default 256)")
+    parser.add_argument("--rounds", type=int, default=3, help="timed rounds (default 3)")
     parser.add_argument("--batch-size", type=int, default=64, help="default 64; ecgen also with 1")
     parser.add_argument("--threads", type=int, default=1, help="torch threads of both sides (default 1)")
-    parser.add_argument("--model", default=MODEL, help=f"our tokenizer, a name or a folder (default {MODEL})")
-    parser.add_argument("--codebooks", type=int, help="codebooks of our tokenizer (default all)")
-    parser.add_argument("--theirs-only", action="store_true", help="time ecgen alone")
+    parser.add_argument("--model", default=MODEL, help=f"ecgvae's tokenizer, a name or a folder (default {MODEL})")
+    parser.add_argument("--codebooks", type=int, help="number of codebooks of ecgvae's tokenizer (default all)")
+    parser.add_argument("--ecgen-only", "--theirs-only", dest="ecgen_only", action="store_true",
+                        help="measure ecgen only")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     sides: dict[str, Callable[[], int]] = {}
-    names = listed(args.folder, args.records)
-    if importable("ecgen"):
+    names = first_records(args.folder, args.records)
+    if is_installed("ecgen"):
         for batch in dict.fromkeys((1, args.batch_size)):
-            names, sides[f"ecgen, batches of {batch}"] = theirs(args.folder, args.records, batch)
-    if not args.theirs_only and importable("ecgvae"):
-        sides[OURS] = ours(args.folder, names, args.model, args.codebooks, args.batch_size)
-    speeds = in_turns(sides, args.rounds)
+            names, sides[f"ecgen, batches of {batch}"] = ecgen_side(args.folder, args.records, batch)
+    if not args.ecgen_only and is_installed("ecgvae"):
+        sides[ECGVAE] = ecgvae_side(args.folder, names, args.model, args.codebooks, args.batch_size)
+    speeds = measure_speeds(sides, args.rounds)
     medians = {name: statistics.median(values) for name, values in speeds.items()}
     print(f"{len(names)} records of 12 leads, {args.threads} threads, median of {args.rounds} (range)")
     for name, values in speeds.items():
         spread = f"{min(values):.1f}-{max(values):.1f}"
-        compared = OURS in medians and name != OURS
-        ratio = f"   ecgvae is {medians[OURS] / medians[name]:.1f} x" if compared else ""
+        compared = ECGVAE in medians and name != ECGVAE
+        ratio = f"   ecgvae is {medians[ECGVAE] / medians[name]:.1f} x" if compared else ""
         print(f"{name:22} {medians[name]:8.1f} records/s  ({spread}){ratio}")
 
 

@@ -1,1 +1,1 @@
-"""Reports on trained models."""
+"""Measurements of trained models: reconstruction, denoising, likelihood, samples, and a linear probe."""

@@ -1,4 +1,4 @@
-"""A store's records as a model takes them, and as they come back, whatever its family."""
+"""A store's records in batches for a model, and their reconstructions, for every family of models."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,16 +10,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ecgvae.data.store import Store
-from ecgvae.models import Autoencoder
+from ecgvae.models import Autoencoder, QuantizedAutoencoder
 from ecgvae.signal import Record, conform, ratio, resample
 from ecgvae.tokenizer import STEP_MV
 
-MOST = 1 << 18      # samples of a lead in a batch (44 minutes at 100 Hz), unless one record has more
+MAX_BATCH_SAMPLES = 1 << 18      # of a lead (44 minutes at 100 Hz); a single record may have more
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Records of one length: rows of the store, and their coded leads (b, c, t) in mV at the model's rate."""
+    """Records of one length: their rows in the store, and their coded leads (b, c, t) in mV at the model's rate."""
 
     rows: np.ndarray
     records: list[Record]
@@ -27,7 +27,7 @@ class Batch:
 
 
 def split_rows(store: Store, split: str) -> np.ndarray:
-    """The rows of a split, of which there must be some."""
+    """The rows of a split. ValueError if there are none."""
     rows = store.split(split)
     if len(rows) == 0:
         raise ValueError(f"{store.path} has no records in its {split} split")
@@ -35,11 +35,18 @@ def split_rows(store: Store, split: str) -> np.ndarray:
 
 
 def batches(model: Autoencoder, store: Store, rows: np.ndarray, size: int = 64) -> Iterator[Batch]:
-    """The rows, those of equal length together, whole and on the model's device."""
+    """Whole records in batches of equal length, on the model's device, from the shortest to the longest.
+
+    Args:
+        model: The model, which decides leads, rate and device.
+        store: The records.
+        rows: Which of them.
+        size: Largest number of records in a batch; long records make smaller batches.
+    """
     device, lengths = model.expansion.device, store.spans[rows, 1]
     for length in np.unique(lengths):
         group = rows[lengths == length]
-        count = min(size, max(1, MOST // ratio(store.rate, model.signal.rate).length(int(length))))
+        count = min(size, max(1, MAX_BATCH_SAMPLES // ratio(store.rate, model.signal.rate).length(int(length))))
         for start in range(0, len(group), count):
             records = [store.record(row) for row in group[start:start + count]]
             x = np.stack([conform(record, model.signal).signal for record in records])
@@ -48,30 +55,33 @@ def batches(model: Autoencoder, store: Store, rows: np.ndarray, size: int = 64) 
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Inference in full precision: with ten bits the nearest codes would flip."""
+    """Inference without TensorFloat-32, whose ten bits would change which code is nearest."""
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         yield
 
 
 def reconstruct(model: Autoencoder, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
-    """What comes back with all that the model can tell."""
+    """The reconstruction at the model's highest rate: with all codebooks, or from the continuous latent."""
     with full_precision():
-        if model.codebook_specs:
+        if isinstance(model, QuantizedAutoencoder):
             return model.detokenize(model.tokenize(x), x.shape[-1])
-        *_, made = model.reconstructions(x)
-        return made
+        *_, reconstruction = model.reconstructions(x)
+        return reconstruction
 
 
-def every_lead(model: Autoencoder, coded: Float[Tensor, "c t"], record: Record) -> np.ndarray:
-    """All leads (l, t) from coded ones, at the record's rate and length, rounded as `Tokenizer.decode` rounds."""
+def to_all_leads(model: Autoencoder, coded: Float[Tensor, "c t"], record: Record) -> np.ndarray:
+    """All leads (l, t) from coded ones, at the record's rate and length, rounded as in `Tokenizer.decode`."""
     signal = coded.float().cpu().numpy()
     if record.rate != model.signal.rate:
         signal = resample(signal, model.signal.rate, record.rate)[:, :record.samples]
     return (model.signal.expansion @ (np.rint(signal.astype(np.float64) / STEP_MV) * STEP_MV)).astype(np.float32)
 
 
-def restore(model: Autoencoder, record: Record) -> Record:
-    """A record as it comes back from a model; it must fit into memory."""
+def reconstruct_record(model: Autoencoder, record: Record) -> Record:
+    """A model's reconstruction of a record, with all leads of the model at the record's rate.
+
+    The whole record passes through the model at once, so it must fit into memory.
+    """
     x = torch.from_numpy(conform(record, model.signal).signal[None]).to(model.expansion.device)
-    signal = every_lead(model, reconstruct(model, x)[0], record)
+    signal = to_all_leads(model, reconstruct(model, x)[0], record)
     return Record(signal, record.rate, model.signal.leads, record.name, record.comments)

@@ -1,4 +1,4 @@
-"""How much noise a model takes out of an ECG."""
+"""How much noise a model removes from an ECG."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,38 +11,57 @@ from ecgvae import metrics
 from ecgvae.data.store import Store
 from ecgvae.evaluation.batches import batches, reconstruct, split_rows
 from ecgvae.models import Autoencoder
-from ecgvae.noise import Corruption, Recordings, corruptions
+from ecgvae.noise import Corruption, NoiseRecordings, corruptions
 
 KINDS = ("wander", "muscle", "electrode", "mains-50")
-LEVELS = (20, 10, 5, 0)     # dB
+SNRS_DB = (20, 10, 5, 0)
 
 
 def held_out_noises(rate: float, recordings: str | Path | None = None, device: str = "cpu") -> dict[str, Corruption]:
-    """The noises to test with: the second halves of recordings, which no training hears, and synthetic ones."""
-    recorded = None if recordings is None else Recordings(recordings, rate, "second", device)
+    """The noises of the test, by kind: second halves of recordings, which are not used in training, or synthetic.
+
+    Args:
+        rate: Sampling rate of the signals in Hz.
+        recordings: Folder of recorded noise (see `ecgvae.noise.NoiseRecordings`); None for synthetic noise alone.
+        device: Device of the recordings.
+    """
+    recorded = None if recordings is None else NoiseRecordings(recordings, rate, "second", device)
     return corruptions(KINDS, rate, recorded)
 
 
 def denoising(model: Autoencoder, store: Store, split: str, noises: Mapping[str, Corruption],
-              levels: Sequence[float] = LEVELS, seed: int = 0) -> list[dict]:
-    """PRDN (%) from the clean signal, of what a model makes of noisy signals: a row for each noise and SNR (dB).
+              snrs_db: Sequence[float] = SNRS_DB, seed: int = 0) -> list[dict]:
+    """PRDN (%) between clean signals and a model's reconstructions of noisy ones.
 
-    Beside it is that of the noisy signals, `noisy_prdn`. Noise is added to the coded leads, PRDN is taken over
-    all leads of the model, both at its rate. At every SNR, and for all models with those leads and that rate, it
-    is the same noise.
+    Noise is added to the coded leads at the model's rate; PRDN is computed over all its leads. The noise depends on the
+    seed only: it is the same at every SNR, and for all models with the same leads and rate.
+
+    Args:
+        model: The model.
+        store: The records.
+        split: Which of them.
+        noises: Functions that add noise, by name.
+        snrs_db: Signal-to-noise ratios in dB.
+        seed: Seed of the noise.
+
+    Returns:
+        A row for each noise and SNR: `noise`, `snr_db`, `prdn` of the reconstructions and `noisy_prdn` of the noisy
+        signals themselves, both as mean, median and 95th percentile.
     """
-    device, cases = model.expansion.device, [(name, level) for name in noises for level in levels]
+    device, cases = model.expansion.device, [(name, snr_db) for name in noises for snr_db in snrs_db]
     generators = {case: torch.Generator(device).manual_seed(seed) for case in cases}
-    before, after = ({case: [] for case in cases} for _ in range(2))
+    noisy_errors: dict[tuple[str, float], list[np.ndarray]] = {case: [] for case in cases}
+    errors: dict[tuple[str, float], list[np.ndarray]] = {case: [] for case in cases}
     for batch in batches(model, store, split_rows(store, split)):
-        for name, level in cases:
-            noisy = noises[name](batch.x, level, generators[name, level])
-            before[name, level].append(prdn(model, batch.x, noisy))
-            after[name, level].append(prdn(model, batch.x, reconstruct(model, noisy)))
-    return [{"noise": name, "snr_db": level, "prdn": metrics.summary(np.concatenate(after[name, level])),
-             "noisy_prdn": metrics.summary(np.concatenate(before[name, level]))} for name, level in cases]
+        for name, snr_db in cases:
+            noisy = noises[name](batch.x, snr_db, generators[name, snr_db])
+            noisy_errors[name, snr_db].append(prdn(model, batch.x, noisy))
+            errors[name, snr_db].append(prdn(model, batch.x, reconstruct(model, noisy)))
+    return [{"noise": name, "snr_db": snr_db, "prdn": metrics.summary(np.concatenate(errors[name, snr_db])),
+             "noisy_prdn": metrics.summary(np.concatenate(noisy_errors[name, snr_db]))} for name, snr_db in cases]
 
 
 def prdn(model: Autoencoder, x: Tensor, y: Tensor) -> np.ndarray:
-    true, made = (model.all_leads(signals.float()).cpu().numpy() for signals in (x, y))
-    return metrics.prdn(true, made).ravel()
+    """PRDN (%) of every lead of every record, from the coded leads (b, c, t) of the true signals and the others."""
+    target, other = (model.all_leads(signals.float()).cpu().numpy() for signals in (x, y))
+    return metrics.prdn(target, other).ravel()

@@ -1,4 +1,4 @@
-"""What a linear classifier reads from a frozen model's features: the superclasses of PTB-XL."""
+"""A linear probe: how well a linear classifier predicts PTB-XL's superclasses from a frozen model's features."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,63 +12,81 @@ from ecgvae.data.store import Store
 from ecgvae.evaluation.batches import batches, full_precision, split_rows
 from ecgvae.models import Autoencoder
 
-CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")       # superclasses of PTB-XL; a record may be of several
-STRENGTHS = 10.0 ** np.arange(-4, 3)                # C of the logistic regression, that is 1 / penalty
-PARTS = 4                                           # of the cross-validation
-RESAMPLES = 1000
-Corrupt = Callable[[Tensor], Tensor]                # coded leads (b, c, t) in mV, noisy
+CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")       # superclasses of PTB-XL; a record may have several
+C_GRID = 10.0 ** np.arange(-4, 3)                   # inverse regularization strengths of the logistic regression
+N_FOLDS = 4
+N_BOOTSTRAP = 1000
+Corrupt = Callable[[Tensor], Tensor]                # adds noise to coded leads (b, c, t) in mV
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Areas under the ROC curve: their mean over the classes, its bootstrap 95 % interval, and each class's."""
+    """The result of a probe.
+
+    Attributes:
+        auc: Area under the ROC curve, averaged over the classes.
+        low, high: Its bootstrap 95 % interval.
+        classes: The area of each class.
+        C: The inverse regularization strength that was chosen.
+        records: Number of records that were scored.
+    """
 
     auc: float
     low: float
     high: float
     classes: dict[str, float]
-    strength: float
+    C: float
     records: int
 
 
 def probe(model: Autoencoder, store: Store, split: str = "test", corrupt: Corrupt | None = None,
           seed: int = 0) -> Probe:
-    """Standardise and fit one logistic regression a class on the training records; score those of a split.
+    """Fits one logistic regression a class on standardized features of the training split and scores a split.
 
-    C is the best on the validation split, or, where that is what is scored, the best in cross-validation within
-    the training split. Records without a superclass are left out. `corrupt` adds noise to the scored records.
+    C is the best on the validation split. If that is the split to score, C is the best in a cross-validation within
+    the training split. Records without a superclass are not used.
+
+    Args:
+        model: The model whose features are used.
+        store: The records, with a column `superclass`.
+        split: The split to score.
+        corrupt: Adds noise to the scored records.
+        seed: Seed of the bootstrap.
+
+    Raises:
+        ValueError: The store has no superclasses, or no records in a split that is needed.
     """
-    train, scored = labelled(store, "train"), labelled(store, split)
-    x, y = features(model, store, train), labels(store, train)
+    train_rows, scored_rows = labelled_rows(store, "train"), labelled_rows(store, split)
+    x, y = features(model, store, train_rows), labels(store, train_rows)
     if split == "validation":
-        strength = best(*across(x, y, patients(store, train)))
+        C = best_C(*cross_validated_scores(x, y, patients(store, train_rows)))
     else:
-        tuning = labelled(store, "validation")
-        found = features(model, store, tuning)
-        strength = best([scores(x, y, found, c) for c in STRENGTHS], labels(store, tuning))
-    true, made = labels(store, scored), scores(x, y, features(model, store, scored, corrupt), strength)
-    areas = metrics.auc(true, made)
-    low, high = interval(true, made, seed)
-    return Probe(float(areas.mean()), low, high, dict(zip(CLASSES, areas.tolist(), strict=True)), strength, len(true))
+        rows = labelled_rows(store, "validation")
+        validation = features(model, store, rows)
+        C = best_C([log_odds(x, y, validation, C) for C in C_GRID], labels(store, rows))
+    target, scores = labels(store, scored_rows), log_odds(x, y, features(model, store, scored_rows, corrupt), C)
+    auc = metrics.auc(target, scores)
+    low, high = bootstrap_interval(target, scores, seed)
+    return Probe(float(auc.mean()), low, high, dict(zip(CLASSES, auc.tolist(), strict=True)), C, len(target))
 
 
 def features(model: Autoencoder, store: Store, rows: np.ndarray, corrupt: Corrupt | None = None) -> np.ndarray:
-    """(n, 2 d): mean and standard deviation over frames of the features of each row's record."""
-    table: dict[int, np.ndarray] = {}
+    """The pooled features (n, 2 d) of some rows of a store, in their order (see `pool`)."""
+    by_row: dict[int, np.ndarray] = {}
     for batch in batches(model, store, rows):
         with full_precision():
             pooled = pool(model, batch.x if corrupt is None else corrupt(batch.x))
-        table.update(zip(batch.rows.tolist(), pooled, strict=True))
-    return np.stack([table[row] for row in rows.tolist()])
+        by_row.update(zip(batch.rows.tolist(), pooled, strict=True))
+    return np.stack([by_row[row] for row in rows.tolist()])
 
 
 def pool(model: Autoencoder, x: Tensor) -> np.ndarray:
-    """Mean and standard deviation over frames: (b, c, t) mV to (b, 2 d)."""
+    """Mean and standard deviation over frames of a model's features: (b, c, t) in mV to (b, 2 d)."""
     frames = model.features(x).double()
     return torch.cat([frames.mean(-1), frames.std(-1, correction=0)], dim=1).cpu().numpy()
 
 
-def labelled(store: Store, split: str) -> np.ndarray:
+def labelled_rows(store: Store, split: str) -> np.ndarray:
     """The rows of a split that have a superclass."""
     if "superclass" not in store.records:
         raise ValueError(f"{store.path} has no column superclass; wanted a store with the labels of PTB-XL")
@@ -77,46 +95,50 @@ def labelled(store: Store, split: str) -> np.ndarray:
 
 
 def labels(store: Store, rows: np.ndarray) -> np.ndarray:
-    """(n, 5): which of the superclasses each row has."""
-    return np.array([[name in found for name in CLASSES] for found in store.records["superclass"].iloc[rows]], bool)
+    """(n, classes) whether a row has each of the superclasses."""
+    return np.array([[name in names for name in CLASSES] for names in store.records["superclass"].iloc[rows]], bool)
 
 
 def patients(store: Store, rows: np.ndarray) -> np.ndarray:
-    """What must stay on one side in cross-validation."""
+    """The patient of each row, or its record where patients are not known: the groups of the cross-validation."""
     column = "patient" if "patient" in store.records else "name"
     return store.records[column].iloc[rows].to_numpy()
 
 
-def across(x: np.ndarray, y: np.ndarray, groups: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
-    """Scores of every row for each C, from models of the parts it isn't in; and the labels."""
+def cross_validated_scores(x: np.ndarray, y: np.ndarray, groups: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    """Scores of every row for each C, from models that were fitted on the other folds; and the labels.
+
+    Rows of one group are in the same fold.
+    """
     from sklearn.model_selection import GroupKFold
 
-    made = [np.empty(y.shape) for _ in STRENGTHS]
-    for fitted, held in GroupKFold(PARTS).split(x, y, groups):
-        for table, strength in zip(made, STRENGTHS, strict=True):
-            table[held] = scores(x[fitted], y[fitted], x[held], strength)
-    return made, y
+    scores = [np.empty(y.shape) for _ in C_GRID]
+    for train, held_out in GroupKFold(N_FOLDS).split(x, y, groups):
+        for table, C in zip(scores, C_GRID, strict=True):
+            table[held_out] = log_odds(x[train], y[train], x[held_out], C)
+    return scores, y
 
 
-def best(made: list[np.ndarray], true: np.ndarray) -> float:
-    """The C whose scores have the largest mean area."""
-    return float(STRENGTHS[np.argmax([metrics.auc(true, table).mean() for table in made])])
+def best_C(scores: list[np.ndarray], target: np.ndarray) -> float:
+    """The C whose scores have the largest mean AUC; `scores` has a table for each of `C_GRID`."""
+    return float(C_GRID[np.argmax([metrics.auc(target, table).mean() for table in scores])])
 
 
-def scores(x: np.ndarray, y: np.ndarray, wanted: np.ndarray, strength: float) -> np.ndarray:
-    """Log-odds (n, classes) of the wanted rows by logistic regressions on x, standardised, and y."""
+def log_odds(x: np.ndarray, y: np.ndarray, scored: np.ndarray, C: float) -> np.ndarray:
+    """Log-odds (n, classes) of the scored rows, by a logistic regression a class on standardized x and labels y."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler().fit(x)
-    x, wanted = scaler.transform(x), scaler.transform(wanted)
-    return np.stack([LogisticRegression(C=strength, max_iter=1000).fit(x, target).decision_function(wanted)
+    x, scored = scaler.transform(x), scaler.transform(scored)
+    return np.stack([LogisticRegression(C=C, max_iter=1000).fit(x, target).decision_function(scored)
                      for target in y.T], axis=1)
 
 
-def interval(true: np.ndarray, made: np.ndarray, seed: int) -> tuple[float, float]:
-    """95 % of the mean areas of resampled records, over the classes that a resample has."""
+def bootstrap_interval(target: np.ndarray, scores: np.ndarray, seed: int) -> tuple[float, float]:
+    """95 % interval of the mean AUC over resampled records; classes that a resample lacks are not averaged."""
     random = np.random.default_rng(seed)
-    drawn = (random.integers(len(true), size=len(true)) for _ in range(RESAMPLES))
-    low, high = np.percentile([np.nanmean(metrics.auc(true[rows], made[rows])) for rows in drawn], [2.5, 97.5])
+    resamples = (random.integers(len(target), size=len(target)) for _ in range(N_BOOTSTRAP))
+    low, high = np.percentile([np.nanmean(metrics.auc(target[rows], scores[rows])) for rows in resamples],
+                              [2.5, 97.5])
     return float(low), float(high)

@@ -1,4 +1,4 @@
-"""How well a model's ECG comes back at each of its rates, and how well its codes are used."""
+"""Reconstruction errors of a model at each of its bit rates, and how well its codebooks are used."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -10,91 +10,112 @@ from torch import Tensor
 from ecgvae import checkpoint, metrics
 from ecgvae.codebooks import CodebookSpec
 from ecgvae.data.store import Store
-from ecgvae.evaluation.batches import Batch, batches, every_lead, full_precision, split_rows
-from ecgvae.models import Autoencoder
+from ecgvae.evaluation.batches import Batch, batches, full_precision, split_rows, to_all_leads
+from ecgvae.models import Autoencoder, QuantizedAutoencoder
 
-MICROVOLTS = 1000   # in a millivolt
-MEASURES = {
+MICROVOLTS_PER_MV = 1000
+ERRORS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "prdn": metrics.prdn,
-    "rmse_uv": lambda x, y: metrics.rmse(x, y) * MICROVOLTS,
+    "rmse_uv": lambda x, y: metrics.rmse(x, y) * MICROVOLTS_PER_MV,
     "snr_db": metrics.snr,
     "correlation": metrics.correlation,
 }
 
 
 class Comparison:
-    """Errors of every lead of the records seen so far, and the sums of their power spectra."""
+    """Errors of every lead of the records that were added, and the sums of the power spectra."""
 
     def __init__(self, rate: float):
         self.rate = rate
-        self.errors: dict[str, list[np.ndarray]] = {name: [] for name in MEASURES}
-        self.spectra = 0
+        self.errors: dict[str, list[np.ndarray]] = {name: [] for name in ERRORS}
+        self.spectra = np.zeros(())
 
-    def add(self, true: np.ndarray, made: np.ndarray) -> None:
-        """Compare the leads (l, t) of a record."""
-        for name, measure in MEASURES.items():
-            self.errors[name].append(measure(true, made))
-        self.spectra = self.spectra + metrics.power_spectrum(np.stack([true, made]), self.rate)
+    def add(self, target: np.ndarray, reconstruction: np.ndarray) -> None:
+        """Adds the leads (l, t) of a record, in mV."""
+        for name, measure in ERRORS.items():
+            self.errors[name].append(measure(target, reconstruction))
+        self.spectra = self.spectra + metrics.power_spectrum(np.stack([target, reconstruction]), self.rate)
 
     def report(self) -> dict:
+        """Summaries of all errors, and the distance of the mean power spectra in dB."""
         errors = {name: metrics.summary(np.concatenate(values)) for name, values in self.errors.items()}
-        return {**errors, "spectrum_db": metrics.decibels_between(*self.spectra, self.rate)}
+        target, reconstruction = self.spectra
+        return {**errors, "spectrum_db": metrics.decibels_between(target, reconstruction, self.rate)}
 
 
 def evaluate(model: str | Path, store: Store, split: str = "test", device: str = "auto", batch_size: int = 64,
              progress: Callable[[int, int], None] | None = None) -> dict:
-    """A report on a split of a store: facts, and under "rows" one dict for each rate the model can code at.
+    """Measures a model on a split of a store.
 
-    PRDN (%, mean removed), RMSE (uV), SNR (dB) and correlation are taken per lead and record over all leads of
-    the model, with their mean, median and 95th percentile; `spectrum_db` is `metrics.spectrum_distance` in 15 to
-    45 Hz. A tokenizer has a row for each number of codebooks, where `entropy_bits_per_second` prices every code
-    by the split's own frequencies; `usage` and `perplexity` are per stream. A continuous model has one row, and
-    `latent_per_second` numbers.
+    Args:
+        model: A shipped name or a folder.
+        store: The records.
+        split: Which of them.
+        device: Device of the model.
+        batch_size: Largest number of records in a batch.
+        progress: Called with the number of records that are done, and the number of all.
+
+    Returns:
+        Facts (`model`, `identity`, `store`, `split`, `fingerprint`, `records`) and two lists.
+
+        `rows` has a dict for each bit rate. `prdn` (%, mean removed), `rmse_uv`, `snr_db` and `correlation` are
+        computed per lead and record over all leads of the model, and given as mean, median and 95th percentile;
+        `spectrum_db` is `metrics.spectrum_distance` in 15 to 45 Hz. A tokenizer has a row for each number of codebooks, with that
+        number (`codebooks`), `bits_per_second`, `entropy_bits_per_second` under an ideal code for the split's own
+        code frequencies, and the `usage` of the least used of these codebooks. A model with a continuous latent has
+        one row, with `latent_per_second`: numbers of the latent in a second.
+
+        `codebooks` has a dict for each codebook, from codebook 0: `usage` (the share of its codes that occur),
+        `entropy` in bits a code, and `perplexity`. It is empty for a continuous latent.
+
+    Raises:
+        ValueError: The split has no records, or they do not fit the model.
     """
-    module, rows = checkpoint.load(model, device), split_rows(store, split)
-    comparisons = [Comparison(store.rate) for _ in range(max(1, len(module.codebook_specs)))]
+    network, rows = checkpoint.load(model, device), split_rows(store, split)
+    specs = network.codebook_specs
+    comparisons = [Comparison(store.rate) for _ in range(max(1, len(specs)))]
     codes: list[Sequence[Tensor]] = []
     done = 0
-    for batch in batches(module, store, rows, batch_size):
-        codes.append(compare(module, batch, comparisons))
+    for batch in batches(network, store, rows, batch_size):
+        codes.append(compare(network, batch, comparisons))
         done += len(batch.rows)
         if progress:
             progress(done, len(rows))
-    streams = module.codebook_specs
-    usage = [stream_usage(parts, streams[index].size) for index, parts in enumerate(zip(*codes, strict=True))]
-    prices = [price(streams, count, module.signal.rate, usage) for count in range(1, len(streams) + 1)]
-    table = [{**paid, **comparison.report()}
-             for paid, comparison in zip(prices or [latent(module)], comparisons, strict=True)]
-    return {"model": checkpoint.locate(model).resolve().name, "identity": checkpoint.identity(module),
+    usage = [codebook_usage(parts, spec.size) for spec, parts in zip(specs, zip(*codes, strict=True), strict=True)]
+    rates = [bit_rates(specs[:count], usage[:count], network.signal.rate) for count in range(1, len(specs) + 1)]
+    table = [{**rate, **comparison.report()}
+             for rate, comparison in zip(rates or [latent_rate(network)], comparisons, strict=True)]
+    return {"model": checkpoint.locate(model).resolve().name, "identity": checkpoint.identity(model),
             "store": str(store.path), "split": split, "fingerprint": store.fingerprint, "records": len(rows),
             "rows": table, "codebooks": usage}
 
 
 def compare(model: Autoencoder, batch: Batch, comparisons: Sequence[Comparison]) -> tuple[Tensor, ...]:
-    """Add a batch at every rate, and give its codes (b, n) of every stream."""
-    true = [record.select(model.signal.leads).signal for record in batch.records]
+    """Adds a batch to the comparison of every bit rate; returns the codes (b, n) of every codebook."""
+    targets = [record.select(model.signal.leads).signal for record in batch.records]
     with full_precision():
-        for comparison, made in zip(comparisons, model.reconstructions(batch.x), strict=True):
-            for leads, coded, record in zip(true, made, batch.records, strict=True):
-                comparison.add(leads, every_lead(model, coded, record))
-        return tuple(codes.cpu() for codes in model.tokenize(batch.x)) if model.codebook_specs else ()
+        for comparison, reconstruction in zip(comparisons, model.reconstructions(batch.x), strict=True):
+            for target, coded, record in zip(targets, reconstruction, batch.records, strict=True):
+                comparison.add(target, to_all_leads(model, coded, record))
+        codes = model.tokenize(batch.x) if isinstance(model, QuantizedAutoencoder) else ()
+    return tuple(values.cpu() for values in codes)
 
 
-def stream_usage(parts: Iterable[Tensor], size: int) -> dict[str, float]:
-    """How evenly all records together use the codes of a stream."""
+def codebook_usage(parts: Iterable[Tensor], size: int) -> dict[str, float]:
+    """How the codes of a codebook are used, over all records together."""
     codes = torch.cat([codes.flatten() for codes in parts]).numpy()
     return {"usage": metrics.code_usage(codes, size), "entropy": metrics.entropy(codes, size),
             "perplexity": metrics.perplexity(codes, size)}
 
 
-def price(streams: Sequence[CodebookSpec], count: int, rate: float, usage: Sequence[dict[str, float]]) -> dict[str, float]:
-    """What the first so many streams take, and how much of its book the least used of them uses."""
-    used, streams = usage[:count], streams[:count]
-    return {"codebooks": count, "bits_per_second": metrics.bits_per_second(streams, rate),
-            "entropy_bits_per_second": metrics.bits_per_second(streams, rate, [use["entropy"] for use in used]),
-            "usage": min(use["usage"] for use in used)}
+def bit_rates(specs: Sequence[CodebookSpec], usage: Sequence[dict[str, float]], rate: float) -> dict[str, float]:
+    """Bit rates of some codebooks at a sampling rate in Hz, and the usage of the least used of them."""
+    entropies = [codebook["entropy"] for codebook in usage]
+    return {"codebooks": len(specs), "bits_per_second": metrics.bits_per_second(specs, rate),
+            "entropy_bits_per_second": metrics.bits_per_second(specs, rate, entropies),
+            "usage": min(codebook["usage"] for codebook in usage)}
 
 
-def latent(model: Autoencoder) -> dict[str, float]:
-    """What a continuous latent takes: numbers a second."""
+def latent_rate(model: Autoencoder) -> dict[str, float]:
+    """Numbers of a continuous latent in a second."""
     return {"latent_per_second": model.settings.latent * model.signal.rate / model.hop}

@@ -1,8 +1,18 @@
-"""Noise for ECG: diffusion noising with the signal added back, and the noise of electrodes, muscles and mains."""
+"""Noise for ECG: diffusion noise with the signal added back, and the artefacts of electrodes, muscles and mains."""
 
-from ecgvae.noise.artefacts import KINDS, Corruption, at_snr, corruptions
-from ecgvae.noise.diffusion import DRAWS, SCHEDULES, alpha_bars, draw_steps, level, mix, q_sample, snr, white
-from ecgvae.noise.recordings import Recordings
+from ecgvae.noise.artefacts import KINDS, Corruption, add_noise, corruptions
+from ecgvae.noise.diffusion import (
+    SCHEDULES,
+    TIMESTEP_POWERS,
+    add_x0,
+    alpha_bars,
+    q_sample,
+    rms,
+    sample_timesteps,
+    snr,
+    white_noise,
+)
+from ecgvae.noise.recordings import NoiseRecordings
 
-__all__ = ["DRAWS", "KINDS", "SCHEDULES", "Corruption", "Recordings", "alpha_bars", "at_snr", "corruptions",
-           "draw_steps", "level", "mix", "q_sample", "snr", "white"]
+__all__ = ["KINDS", "SCHEDULES", "TIMESTEP_POWERS", "Corruption", "NoiseRecordings", "add_noise", "add_x0",
+           "alpha_bars", "corruptions", "q_sample", "rms", "sample_timesteps", "snr", "white_noise"]

@@ -1,1 +1,1 @@
-"""Training: recipes, objectives and the one loop."""
+"""Training: recipes, losses, augmentation, the optimizer and the training loop."""

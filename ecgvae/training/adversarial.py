@@ -1,30 +1,41 @@
-"""Adversarial training: discriminators that learn beside the model, and what they add to its loss.
+"""Adversarial training: discriminators that are trained together with the model, and the term they add to its loss.
 
-A VQ-VAE trained with it is a VQGAN (Esser et al. 2021); the trained model is the same class with or without.
+A VQ-VAE trained this way is a VQGAN (Esser et al. 2021). The trained model has the same class with or without it.
 """
+
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, distributed, nn
 
 from ecgvae.nn.discriminator import Discriminators
+from ecgvae.nn.distributed import all_reduce, is_distributed
+from ecgvae.settings import Settings
 from ecgvae.signal import SignalSpec
 
-LARGEST = 1e4       # of the adaptive weight, where the adversary's gradient vanishes
-TERMS = ("adversarial", "feature_matching", "adaptive_weight", "discriminator")     # in the log
-Signals, Loss = Float[Tensor, "b c t"], Float[Tensor, ""]
-Maps = list[list[Tensor]]       # of every discriminator, the last its logits
+MAX_ADAPTIVE_WEIGHT = 1e4       # reached where the gradient of the adversarial loss vanishes
+TERMS = ("adversarial", "feature_matching", "adaptive_weight", "discriminator")     # columns of the log
+Signals: TypeAlias = Float[Tensor, "b c t"]
+Loss: TypeAlias = Float[Tensor, ""]
+Maps: TypeAlias = list[list[Tensor]]       # the feature maps of every discriminator; the last of each are its logits
 
 
-class AdversarialSettings(BaseModel):
-    """When and how hard the discriminators press: not at all until step `start`, then more over `ramp` steps.
+class AdversarialSettings(Settings):
+    """When the discriminators are used, and with which weight.
 
-    They learn from `start` on. `weight` is the adversary's gradient over the reconstruction's, in norm at the
-    decoder's last weights; `feature_matching` is that term's weight beside the adversarial one.
+    They are trained from step `start` on. The weight of the generator loss is 0 up to step `start`, then rises
+    linearly to `weight` over `ramp` steps.
+
+    Attributes:
+        weight: Norm of the generator loss's gradient over that of the reconstruction's, at the decoder's last layer.
+        feature_matching: Weight of the feature matching term relative to the adversarial term.
+        start: Step after which the discriminators are used.
+        ramp: Steps in which the weight rises.
+        learning_rate: Learning rate of the discriminators (Adam).
+        width: Channels of a discriminator's first layer.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     weight: float = Field(0.5, gt=0)
     feature_matching: float = Field(4.0, ge=0)
@@ -35,7 +46,7 @@ class AdversarialSettings(BaseModel):
 
 
 class Adversary:
-    """Discriminators with their optimizer; `challenge` is one step of theirs and gives the model's cost."""
+    """Discriminators with their optimizer. `generator_loss` also takes one step of the discriminators."""
 
     def __init__(self, signal: SignalSpec, settings: AdversarialSettings, device: torch.device | str = "cpu"):
         self.settings, self.scale = settings, signal.scale
@@ -43,37 +54,47 @@ class Adversary:
         parameters = self.discriminators.parameters()
         self.optimizer = torch.optim.Adam(parameters, settings.learning_rate, betas=(0.5, 0.9))
 
-    def challenge(self, step: int, real: Signals, fake: Signals, reconstruction: Loss,
-                  last: nn.Parameter) -> tuple[Loss, dict[str, Tensor]]:
-        """What to add to `reconstruction`, the loss of `fake`, and terms by name; the discriminators learn.
+    def generator_loss(self, step: int, real: Signals, fake: Signals, reconstruction: Loss,
+                       last_layer: nn.Parameter) -> tuple[Loss, dict[str, Tensor]]:
+        """The adversarial part of the model's loss; the discriminators take one step on the same batch.
 
-        Both sides see them as they were, so one pass through them serves both. No gradient is left behind.
+        One pass through the discriminators serves both: their step comes after the model's gradient is computed.
+
+        Args:
+            step: Number of the training step.
+            real: The true signals in mV.
+            fake: The model's reconstructions of them in mV.
+            reconstruction: The model's other losses, for the adaptive weight.
+            last_layer: The weights of the decoder's last layer.
+
+        Returns:
+            The term to add to `reconstruction`, and the values of `TERMS` for the log.
         """
         weight = self.weight(step)
         if not weight:
             zero = reconstruction.new_zeros(())
             return zero, dict.fromkeys(TERMS, zero)
-        made = fake.detach().requires_grad_()
-        maps = self.discriminators(real / self.scale), self.discriminators(made / self.scale)
-        adversarial, matching = generator_hinge(maps[1]), feature_matching(*maps)
+        detached = fake.detach().requires_grad_()
+        real_maps, fake_maps = self.discriminators(real / self.scale), self.discriminators(detached / self.scale)
+        adversarial, matching = generator_hinge(fake_maps), feature_matching(real_maps, fake_maps)
         objective = adversarial + self.settings.feature_matching * matching
-        gradient, = torch.autograd.grad(objective, made, retain_graph=True)
-        balance = adaptive_weight(reconstruction, fake, gradient, last)
-        judgement = self.learn(discriminator_hinge(*maps))
-        pull = ((fake - made.detach()) * gradient).sum()    # zero, with the objective's gradient
-        cost = weight * balance * (objective.detach() + pull)
-        terms = (adversarial, matching, balance, judgement)
-        return cost, {name: term.detach() for name, term in zip(TERMS, terms, strict=True)}
+        gradient, = torch.autograd.grad(objective, detached, retain_graph=True)
+        balance = adaptive_weight(reconstruction, fake, gradient, last_layer)
+        discriminator = self.discriminator_step(discriminator_hinge(real_maps, fake_maps))
+        surrogate = ((fake - detached.detach()) * gradient).sum()   # zero, with the objective's gradient
+        loss = weight * balance * (objective.detach() + surrogate)
+        terms = (adversarial, matching, balance, discriminator)
+        return loss, {name: term.detach() for name, term in zip(TERMS, terms, strict=True)}
 
     def weight(self, step: int) -> float:
-        """Zero up to `start`, then linear up to the full weight."""
+        """Weight of the generator loss at a step: zero up to `start`, then a linear rise to the full weight."""
         return self.settings.weight * min(1.0, max(0, step - self.settings.start) / self.settings.ramp)
 
-    def learn(self, loss: Loss) -> Loss:
-        """One step of the discriminators, alike in every process."""
+    def discriminator_step(self, loss: Loss) -> Loss:
+        """Takes one optimizer step of the discriminators, the same in every process; returns the loss."""
         parameters = list(self.discriminators.parameters())
         for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
-            parameter.grad = mean_of_processes(gradient)
+            parameter.grad = all_reduce_mean(gradient)
         self.optimizer.step()
         self.optimizer.zero_grad()
         return loss
@@ -87,38 +108,44 @@ class Adversary:
 
 
 def discriminator_hinge(real: Maps, fake: Maps) -> Loss:
-    """Real logits belong above 1 and made ones below -1 (Lim and Ye 2017); the mean of all discriminators."""
-    return torch.stack([(1 - ours[-1].float()).relu().mean() + (1 + theirs[-1].float()).relu().mean()
-                        for ours, theirs in zip(real, fake, strict=True)]).mean()
+    """The hinge loss (Lim and Ye 2017), averaged over discriminators.
+
+    It is zero where real logits are above 1 and fake ones below -1.
+    """
+    return torch.stack([(1 - real_maps[-1].float()).relu().mean() + (1 + fake_maps[-1].float()).relu().mean()
+                        for real_maps, fake_maps in zip(real, fake, strict=True)]).mean()
 
 
 def generator_hinge(fake: Maps) -> Loss:
-    """The model wants its logits high (Lim and Ye 2017)."""
+    """The generator's loss: minus the mean logit of the fake signals (Lim and Ye 2017)."""
     return -torch.stack([maps[-1].float().mean() for maps in fake]).mean()
 
 
 def feature_matching(real: Maps, fake: Maps) -> Loss:
-    """Distance of the hidden maps over the real ones' level, as in EnCodec (Défossez et al. 2022)."""
-    def distance(ours: Tensor, theirs: Tensor) -> Tensor:
-        ours, theirs = ours.detach().float(), theirs.float()
-        return (ours - theirs).abs().mean() / (ours.abs().mean() + 1e-6)
+    """Mean distance of the hidden maps relative to the magnitude of the real ones (Défossez et al. 2022, EnCodec)."""
+    def distance(real_map: Tensor, fake_map: Tensor) -> Tensor:
+        real_map, fake_map = real_map.detach().float(), fake_map.float()
+        return (real_map - fake_map).abs().mean() / (real_map.abs().mean() + 1e-6)
     return torch.stack([distance(*pair) for maps in zip(real, fake, strict=True)
                         for pair in list(zip(*maps, strict=True))[:-1]]).mean()
 
 
-def adaptive_weight(reconstruction: Loss, fake: Signals, gradient: Signals, last: nn.Parameter) -> Loss:
-    """Norm of the reconstruction's gradient at `last` over the adversary's (Esser et al. 2021, eq. 7).
+def adaptive_weight(reconstruction: Loss, fake: Signals, gradient: Signals, last_layer: nn.Parameter) -> Loss:
+    """Norm of the reconstruction's gradient at the last layer over the adversary's (Esser et al. 2021, eq. 7).
 
-    `gradient` is the adversary's at `fake`.
+    Args:
+        reconstruction: The loss without the adversary.
+        fake: The model's output.
+        gradient: The gradient of the adversarial objective at `fake`.
+        last_layer: The weights at which both gradients are compared.
     """
-    ours, = torch.autograd.grad(reconstruction, last, retain_graph=True)
-    theirs, = torch.autograd.grad(fake, last, gradient, retain_graph=True)
-    ratio = mean_of_processes(ours).norm() / (mean_of_processes(theirs).norm() + 1e-6)
-    return ratio.clamp(max=LARGEST)
+    of_reconstruction, = torch.autograd.grad(reconstruction, last_layer, retain_graph=True)
+    of_adversary, = torch.autograd.grad(fake, last_layer, gradient, retain_graph=True)
+    ratio = all_reduce_mean(of_reconstruction).norm() / (all_reduce_mean(of_adversary).norm() + 1e-6)
+    return ratio.clamp(max=MAX_ADAPTIVE_WEIGHT)
 
 
-def mean_of_processes(x: Tensor) -> Tensor:
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.all_reduce(x)
-        x = x / distributed.get_world_size()
-    return x
+def all_reduce_mean(x: Tensor) -> Tensor:
+    """The mean over processes; x itself where there is only one."""
+    all_reduce(x)
+    return x / distributed.get_world_size() if is_distributed() else x

@@ -1,4 +1,4 @@
-"""Variation of training signals that keeps them ECG."""
+"""Augmentation of training signals that leaves them plausible ECG."""
 
 import math
 
@@ -7,19 +7,22 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from ecgvae.training.recipe import Augmentation
+from ecgvae.training.recipe import AugmentSettings
 
 
-def augment(x: Float[Tensor, "b c t"], settings: Augmentation, generator: torch.Generator) -> Float[Tensor, "b c t"]:
-    """Vary amplitude, electrode places and heart rate; every number comes from the (CPU) generator.
+def augment(x: Float[Tensor, "b c t"], settings: AugmentSettings,
+            generator: torch.Generator) -> Float[Tensor, "b c t"]:
+    """Varies heart rate, electrode positions and amplitude, in this order.
 
-    `gain`: standard deviation of the logarithm of a record's amplitude. `mixing`: standard deviation of what
-    each lead takes from each lead. `stretch`: largest relative change of the time axis, one for the batch.
+    Args:
+        x: Signals in mV.
+        settings: How much of each; 0 switches one off.
+        generator: A CPU generator. All random numbers come from it.
     """
-    def normal(*shape):
+    def normal(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator).to(x)
     if settings.stretch:
-        x = stretched(x, 1 + settings.stretch * (2 * float(torch.rand(1, generator=generator)) - 1))
+        x = stretch_time(x, 1 + settings.stretch * (2 * float(torch.rand(1, generator=generator)) - 1))
     if settings.mixing:
         x = torch.bmm(torch.eye(x.shape[1]).to(x) + settings.mixing * normal(len(x), x.shape[1], x.shape[1]), x)
     if settings.gain:
@@ -27,10 +30,13 @@ def augment(x: Float[Tensor, "b c t"], settings: Augmentation, generator: torch.
     return x
 
 
-def stretched(x: Float[Tensor, "b c t"], factor: float) -> Float[Tensor, "b c t"]:
-    """The first part of the signal played slower (factor > 1), or all of it faster and then its end mirrored."""
+def stretch_time(x: Float[Tensor, "b c t"], factor: float) -> Float[Tensor, "b c t"]:
+    """Plays the signal slower (factor > 1) or faster, at the same length.
+
+    A slower signal loses its end. A faster one is too short and is continued by its mirror image.
+    """
     length = x.shape[-1]
-    used = min(length, math.ceil(length / factor))
-    x = F.interpolate(x[..., :used], size=round(used * factor), mode="linear", align_corners=False)
+    needed = min(length, math.ceil(length / factor))
+    x = F.interpolate(x[..., :needed], size=round(needed * factor), mode="linear", align_corners=False)
     missing = length - x.shape[-1]
     return F.pad(x, (0, missing), mode="reflect") if missing > 0 else x[..., :length]

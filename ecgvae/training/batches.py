@@ -1,4 +1,4 @@
-"""What a model trains on: windows of a store, varied and noised, and what a conditional model is told of them."""
+"""Training batches: windows of a store, augmented and noised, with the condition of a conditional model."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from ecgvae.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class Batch:
-    """A model's input, what should come back, and its condition."""
+    """A model's input, the signals it should reconstruct, and its condition; signals in mV."""
 
     input: Float[Tensor, "b c t"]
     target: Float[Tensor, "b c t"]
@@ -25,7 +25,7 @@ class Batch:
 
 
 class Batches:
-    """Draws batches from the training split of a store, as a recipe wants them."""
+    """Draws batches from the training split of a store, as a recipe describes them."""
 
     def __init__(self, recipe: Recipe, store: Store, model: Autoencoder, device: torch.device):
         self.recipe, self.model = recipe, model
@@ -35,19 +35,20 @@ class Batches:
         self.vectors = condition_vectors(store, model.condition).to(device) if model.condition else None
 
     def __len__(self) -> int:
+        """The number of training records."""
         return len(self.windows)
 
     def draw(self, generator: torch.Generator) -> Batch:
-        """The next batch; every random number is from the (CPU) generator."""
+        """The next batch. All random numbers come from the CPU generator."""
         x, rows = self.windows.batch(self.recipe.training.batch_size, generator)
         x = augment(x, self.recipe.augment, generator)
-        told = self.model.given_leads(x)
+        given_leads = self.model.given_leads(x)
         if self.noising is None:
             noised = target = x
-        elif told is None:
+        elif given_leads is None:
             noised, target = self.noising(x, generator)
         else:
-            (noised, target), (told, _) = self.noising.pair(x, told, generator)
+            (noised, target), (given_leads, _) = self.noising.pair(x, given_leads, generator)
         if self.vectors is None:
             return Batch(noised, target)
-        return Batch(noised, target, Conditioning(self.vectors[rows.to(self.vectors.device)], told))
+        return Batch(noised, target, Conditioning(self.vectors[rows.to(self.vectors.device)], given_leads))

@@ -1,37 +1,65 @@
-"""The log of a run: two CSV files and the same numbers for TensorBoard."""
+"""The log of a run: two CSV files, and the same numbers and pictures for TensorBoard."""
 
 import csv
+import math
 from pathlib import Path
 
 from ecgvae.data.jobs import write_atomically
+from ecgvae.training.objectives import TERMS
+
+TAGS = {"log": "train", "validation": "validation"}     # the group of a table's columns in TensorBoard
+FORMER_COLUMNS = {"evenness": "usage_loss"}
 
 
 class Log:
-    """Numbers by step; on resume, rows past the step that is resumed are dropped. Silent unless `active`."""
+    """Logs numbers by step. On resume, rows after the resumed step are removed; only an `active` log writes files.
+
+    The columns of log.csv are:
+
+    - `loss`: the total, with the recipe's weights;
+    - `prdn`, `derivative`, `spectral`: relative errors of the batch in per cent. Their losses are the mean logarithms
+      of these errors as fractions (see `ecgvae.training.objectives`);
+    - the model's other loss terms (`commitment`, `usage_loss`, `nll`, `kl`, ...), those of the adversary, and the
+      model's statistics (`perplexity`, `active_units`, ...);
+    - `gradient`: norm of the gradient before it is clipped;
+    - `learning_rate`.
+
+    The columns `prdn_1`, `prdn_2`, ... of validation.csv are the mean PRDN in per cent with one, two, ... codebooks.
+    """
 
     def __init__(self, run: Path, step: int, active: bool = True):
-        self.active, self.last_row, self.last_validation = active, {}, {}
+        self.active = active
+        self.last_row: dict[str, float] = {}
+        self.last_validation: dict[str, float] = {}
         if active:
             from torch.utils.tensorboard import SummaryWriter
 
-            self.tables = {name: Table(run / f"{name}.csv", step) for name in ("log", "validation")}
+            convert_former_log(run / "log.csv")
+            self.tables = {name: Table(run / f"{name}.csv", step) for name in TAGS}
             self.last_validation = self.tables["validation"].last_row
             self.board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
 
     def training(self, step: int, values: dict, every: int) -> None:
+        """Logs the values of the first step, and of those that are multiples of `every`."""
         if step % every == 0 or step == 1:
             self.last_row = {name: float(value) for name, value in values.items()}
             self.write("log", step, self.last_row)
 
-    def validation(self, step: int, values: dict[str, float]) -> None:
+    def validation(self, step: int, values: dict[str, float], picture: Path | None = None) -> None:
+        """Logs the results of a validation, and its picture (a PNG file) in TensorBoard."""
         self.last_validation = values
         self.write("validation", step, values)
+        if self.active and picture:
+            from matplotlib.image import imread
+
+            self.board.add_image("validation/reconstructions", imread(picture), step, dataformats="HWC")
 
     def write(self, table: str, step: int, values: dict[str, float]) -> None:
+        """Adds a row to a table, and its values to TensorBoard."""
         if self.active:
             self.tables[table].append({"step": step, **values})
             for name, value in values.items():
-                self.board.add_scalar(f"{table}/{name}", value, step)
+                self.board.add_scalar(f"{TAGS[table]}/{name}", value, step)
 
     def flush(self) -> None:
         if self.active:
@@ -43,22 +71,58 @@ class Log:
 
 
 class Table:
-    """A CSV file that grows by rows, its columns those of the first row."""
+    """A CSV file to which rows are appended. Its first row decides the columns.
+
+    Opening one removes the rows after `step`, and a last line that was cut off while it was written.
+    """
 
     def __init__(self, path: Path, step: int):
-        self.path, self.last_row = path, {}     # the last row's values, without its step
-        if not path.exists():
-            return
-        header, *rows = path.read_text().split("\n")[:-1] or [""]      # what follows the last line's end is torn
-        kept = [row for row in rows if int(row.split(",")[0]) <= step]
-        write_atomically(path, lambda partial: partial.write_text("".join(f"{line}\n" for line in (header, *kept) if line)))
+        self.path = path
+        self.last_row: dict[str, float] = {}     # the last row's values, without its step
+        self.columns, rows = read_table(path)
+        kept = [row for row in rows if int(row[0]) <= step]
+        if path.exists():
+            write_table(path, self.columns, kept)
         if kept:
-            self.last_row = dict(zip(header.split(",")[1:], map(float, kept[-1].split(",")[1:]), strict=True))
+            values = zip(self.columns[1:], kept[-1][1:], strict=True)
+            self.last_row = {name: float(value) for name, value in values if value}
 
-    def append(self, row: dict) -> None:
+    def append(self, row: dict[str, float]) -> None:
+        """Writes a row. ValueError if it has other columns than the table."""
+        self.columns = self.columns or list(row)
+        if set(row) != set(self.columns):
+            raise ValueError(f"{self.path} has columns {', '.join(self.columns)}; this run logs {', '.join(row)}")
         with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row, lineterminator="\n")
+            writer = csv.DictWriter(file, self.columns, lineterminator="\n")
             if not file.tell():
                 writer.writeheader()
             writer.writerow(row)
         self.last_row = {name: float(value) for name, value in row.items() if name != "step"}
+
+
+def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of a CSV file; none where there is no file. Text after the last line's end is ignored."""
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    columns, *rows = (line.split(",") for line in lines) if lines else ([],)
+    return columns, rows
+
+
+def write_table(path: Path, columns: list[str], rows: list[list[str]]) -> None:
+    """Replaces a CSV file; no columns make an empty one."""
+    lines = [",".join(row) + "\n" for row in (columns, *rows) if row]
+    write_atomically(path, lambda partial: partial.write_text("".join(lines)))
+
+
+def convert_former_log(path: Path) -> None:
+    """Rewrites a log.csv of an earlier version, so that its rows and those of a resumed run have the same meaning.
+
+    Earlier versions logged the losses of relative errors (mean logarithms) in place of the errors, and no learning
+    rate, by whose absence they are recognized. The learning rate of their rows stays empty.
+    """
+    columns, rows = read_table(path)
+    if not columns or "learning_rate" in columns:
+        return
+    converted = [[f"{100 * math.exp(float(value))!r}" if name in TERMS else value
+                  for name, value in zip(columns, row, strict=True)] for row in rows]
+    names = [FORMER_COLUMNS.get(name, name) for name in columns]
+    write_table(path, [*names, "learning_rate"], [[*row, ""] for row in converted])

@@ -1,110 +1,144 @@
-"""Noise as augmentation: what the recipe's `noise` block does to a batch."""
+"""Noise as augmentation: the recipe's block `noise`, and how it is applied to a batch."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal, TypeAlias
 
 import torch
 from jaxtyping import Float
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 from torch import Tensor
 
-from ecgvae.noise import Corruption, Recordings, alpha_bars, corruptions, draw_steps, mix, q_sample, white
+from ecgvae.noise import (
+    Corruption,
+    NoiseRecordings,
+    add_x0,
+    alpha_bars,
+    corruptions,
+    q_sample,
+    sample_timesteps,
+    white_noise,
+)
+from ecgvae.settings import Settings
 
-Signals = Float[Tensor, "b c t"]
+Signals: TypeAlias = Float[Tensor, "b c t"]
 Kind = Literal["wander", "muscle", "electrode", "mains-50", "mains-60", "drop-out"]
 
 
-class Noise(BaseModel):
-    """How training signals are noised: a share stays clean, the rest gets diffusion noise or noise as ECG has it."""
+class NoiseSettings(Settings):
+    """How training signals are noised. Some records stay clean; the others get diffusion noise or ECG artefacts.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    Attributes:
+        clean: Share of the records that stay clean.
+        target: What the model reconstructs: the clean signals, or the noised ones.
+        schedule: Schedule of the diffusion noise, one of `ecgvae.noise.SCHEDULES`.
+        steps: Number of timesteps of the diffusion noise.
+        timestep_sampling: Distribution of the timesteps t, one of `ecgvae.noise.TIMESTEP_POWERS`.
+        x0_weight: The w of x_t + w x_0 (see `ecgvae.noise.diffusion`).
+        artefacts: Share of the noised records that get an artefact in place of diffusion noise.
+        kinds: The artefacts, each equally likely.
+        snr_db: Lowest and highest signal-to-noise ratio of artefacts in dB.
+        recordings: Folder of recorded noise; the first half of each recording is used in place of synthetic noise.
+    """
 
-    clean: float = Field(0.5, ge=0, le=1)       # share of the records that stay exactly as they are
+    former_names: ClassVar[dict[str, str]] = {"draw": "timestep_sampling", "w": "x0_weight", "snr": "snr_db"}
+
+    clean: float = Field(0.5, ge=0, le=1)
     target: Literal["clean", "noised"] = "clean"
     schedule: Literal["linear", "cosine", "sigmoid"] = "cosine"
     steps: int = Field(1000, ge=1)
-    draw: Literal["uniform", "low-noise"] = "uniform"
-    w: float = Field(1.0, ge=0)                 # of x_0 in x_t + w x_0
-    artefacts: float = Field(0.0, ge=0, le=1)   # share of the noised records with artefacts instead
+    timestep_sampling: Literal["uniform", "low-noise"] = "uniform"
+    x0_weight: float = Field(1.0, ge=0)
+    artefacts: float = Field(0.0, ge=0, le=1)
     kinds: tuple[Kind, ...] = Field(("wander", "muscle", "electrode", "mains-50", "drop-out"), min_length=1)
-    snr: tuple[float, float] = (0.0, 20.0)      # dB of artefacts, from and to
-    recordings: str | None = None               # a folder whose first halves replace synthetic artefacts
+    snr_db: tuple[float, float] = (0.0, 20.0)
+    recordings: str | None = None
 
-    @field_validator("snr")
+    @field_validator("snr_db")
     @classmethod
-    def ascending(cls, snr: tuple[float, float]) -> tuple[float, float]:
-        if snr[0] > snr[1]:
+    def _is_ascending(cls, snr_db: tuple[float, float]) -> tuple[float, float]:
+        if snr_db[0] > snr_db[1]:
             raise ValueError("wanted the lower SNR first")
-        return snr
+        return snr_db
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What becomes of each record of a batch; the records are taken in an order that brings like ones together."""
+class NoisePlan:
+    """What happens to each record of a batch. Records of the same treatment form a group and are processed together."""
 
-    counts: tuple[int, ...]     # of the records in each group: clean, with diffusion noise, with each artefact
-    order: Tensor               # (b,)
-    alpha_bar: Tensor           # (b,), in that order
-    snr: Tensor                 # (b,), in that order
+    counts: tuple[int, ...]     # records in each group: clean, diffusion noise, each of the artefacts
+    order: Tensor               # (b,) indices of the records, group by group
+    alpha_bar: Tensor           # (b,) ᾱ_t in that order
+    snr_db: Tensor              # (b,) in that order
 
 
 class Noising:
-    """Noises batches of signals of some rate in Hz; the device never waits for a number.
+    """Noises batches of signals without ever making a GPU wait for the CPU.
 
-    What is done to which record is drawn from a CPU generator, alike on every device; the noise itself is
-    drawn on the device, seeded by that generator.
+    The plan for a batch is drawn from a CPU generator and is the same on every device. The noise itself is drawn on
+    the device, from a generator that the CPU generator seeds.
+
+    Args:
+        settings: Which noise, how strong, and for which share of the records.
+        rate: Sampling rate of the signals in Hz.
+        device: Device of the signals.
+
+    Raises:
+        ValueError: The rate is too low for an artefact, or there are no recordings in the given folder.
     """
 
-    def __init__(self, settings: Noise, rate: float, device: str | torch.device = "cpu"):
+    def __init__(self, settings: NoiseSettings, rate: float, device: str | torch.device = "cpu"):
         self.settings = settings
         self.alpha_bars = alpha_bars(settings.schedule, settings.steps)
-        self.random = torch.Generator(device)
-        wanted = settings.kinds if settings.artefacts else ()
-        recordings = Recordings(settings.recordings, rate, "first", device) if wanted and settings.recordings else None
-        self.artefacts = [partial(self.corrupt, kind) for kind in corruptions(wanted, rate, recordings).values()]
+        self.generator = torch.Generator(device)
+        kinds, folder = settings.kinds if settings.artefacts else (), settings.recordings
+        recordings = NoiseRecordings(folder, rate, "first", device) if kinds and folder else None
+        self.artefacts = [partial(self._corrupt, kind) for kind in corruptions(kinds, rate, recordings).values()]
 
     def __call__(self, x: Signals, generator: torch.Generator) -> tuple[Signals, Signals]:
         """The model's input and its target."""
-        return self.apply(self.plan(len(x), generator), x)
+        return self._apply(self._plan(len(x), generator), x)
 
     def pair(self, x: Signals, y: Float[Tensor, "b k t"], generator: torch.Generator
              ) -> tuple[tuple[Signals, Signals], tuple[Float[Tensor, "b k t"], Float[Tensor, "b k t"]]]:
-        """Input and target of x, and of y: the same kind and level of noise in both, drawn for each."""
-        plan = self.plan(len(x), generator)
-        return self.apply(plan, x), self.apply(plan, y)
+        """Input and target for x, and for y. Kind and level of the noise are the same in both, its samples are not."""
+        plan = self._plan(len(x), generator)
+        return self._apply(plan, x), self._apply(plan, y)
 
-    def plan(self, count: int, generator: torch.Generator) -> Plan:
-        """Draw what becomes of `count` records, and seed the noise."""
+    def _plan(self, count: int, generator: torch.Generator) -> NoisePlan:
+        """Draws the treatment of `count` records, and seeds the generator of the noise."""
         settings = self.settings
 
-        def chance(share: float) -> Tensor:
-            return torch.rand(count, generator=generator) < share
+        def bernoulli(probability: float) -> Tensor:
+            return torch.rand(count, generator=generator) < probability
         artefact = 2 + torch.randint(max(1, len(self.artefacts)), (count,), generator=generator)
-        groups = torch.where(chance(settings.artefacts), artefact, 1).masked_fill(chance(settings.clean), 0)
-        alpha_bar = self.alpha_bars[draw_steps(settings.draw, count, settings.steps, generator)]
-        low, high = settings.snr
-        snr = low + (high - low) * torch.rand(count, generator=generator)
-        self.random.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+        groups = torch.where(bernoulli(settings.artefacts), artefact, 1).masked_fill(bernoulli(settings.clean), 0)
+        timesteps = sample_timesteps(settings.timestep_sampling, count, settings.steps, generator)
+        alpha_bar = self.alpha_bars[timesteps]
+        low, high = settings.snr_db
+        snr_db = low + (high - low) * torch.rand(count, generator=generator)
+        self.generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
         order = groups.argsort(stable=True)
         counts = tuple(groups.bincount(minlength=2 + len(self.artefacts)).tolist())
-        on_device = (part.to(self.random.device, non_blocking=True) for part in (order, alpha_bar, snr))
-        return Plan(counts, *on_device)
+        on_device = (values.to(self.generator.device, non_blocking=True) for values in (order, alpha_bar, snr_db))
+        return NoisePlan(counts, *on_device)
 
-    def apply(self, plan: Plan, x: Signals) -> tuple[Signals, Signals]:
-        """Input and target; every call of one plan draws noise of its own."""
-        groups = zip(*(part.split(plan.counts) for part in (x[plan.order], plan.alpha_bar, plan.snr)), strict=True)
-        kinds = (self.keep, self.diffuse, *self.artefacts)
-        parts = [kind(*group) for kind, group in zip(kinds, groups, strict=True) if len(group[0])]
-        noised = torch.empty_like(x).index_copy_(0, plan.order, torch.cat(parts))
+    def _apply(self, plan: NoisePlan, x: Signals) -> tuple[Signals, Signals]:
+        """Input and target for x. The noise is new in every call."""
+        groups = zip(*(values.split(plan.counts) for values in (x[plan.order], plan.alpha_bar, plan.snr_db)),
+                     strict=True)
+        treatments: tuple[Callable[..., Signals], ...] = (self._keep_clean, self._diffuse, *self.artefacts)
+        outputs = [treatment(*group) for treatment, group in zip(treatments, groups, strict=True) if len(group[0])]
+        noised = torch.empty_like(x).index_copy_(0, plan.order, torch.cat(outputs))
         return noised, x if self.settings.target == "clean" else noised
 
-    def keep(self, x: Signals, alpha_bar: Tensor, snr: Tensor) -> Signals:
+    def _keep_clean(self, x: Signals, alpha_bar: Tensor, snr_db: Tensor) -> Signals:
         return x
 
-    def diffuse(self, x: Signals, alpha_bar: Tensor, snr: Tensor) -> Signals:
-        x_t = q_sample(x, alpha_bar, white(x, self.random))
-        return mix(x_t, x, self.settings.w, alpha_bar)
+    def _diffuse(self, x: Signals, alpha_bar: Tensor, snr_db: Tensor) -> Signals:
+        x_t = q_sample(x, alpha_bar, white_noise(x, self.generator))
+        return add_x0(x_t, x, self.settings.x0_weight, alpha_bar)
 
-    def corrupt(self, corruption: Corruption, x: Signals, alpha_bar: Tensor, snr: Tensor) -> Signals:
-        return corruption(x, snr, self.random)
+    def _corrupt(self, corruption: Corruption, x: Signals, alpha_bar: Tensor, snr_db: Tensor) -> Signals:
+        return corruption(x, snr_db, self.generator)

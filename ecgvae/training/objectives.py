@@ -1,56 +1,67 @@
-"""What a reconstruction is trained for; each term is a function of the true signal and the one that came back."""
+"""Reconstruction losses: relative errors of the signal, of its first differences and of its spectrogram.
+
+Each term is a function of the true signals x and the reconstructions y, both in mV, and gives one error a record as
+a fraction (0.2 is 20 %). The loss of a term is a mean of logarithms of it; the log has the error itself in per cent.
+"""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-FLOOR = 0.01    # mV: keeps relative errors of (nearly) flat leads finite
-RESOLUTIONS = (16, 32, 64)      # samples
+FLOOR_MV = 0.01     # keeps relative errors of (nearly) flat leads finite
+STFT_SIZES = (16, 32, 64)       # samples of a window of the short-time Fourier transform
 
 
-def relative(error: Float[Tensor, "... t"], reference: Float[Tensor, "... t"], floor: float) -> Float[Tensor, "..."]:
-    """Root mean square of the error over that of the reference; smooth, and finite at silence."""
+def relative_error(error: Float[Tensor, "... t"], reference: Float[Tensor, "... t"],
+                   floor: float) -> Float[Tensor, "..."]:
+    """Root mean square of the error over that of the reference; smooth, and finite for a flat reference."""
     floor = floor**2
     return ((error.square().mean(-1) + 1e-3 * floor) / (reference.square().mean(-1) + floor)).sqrt()
 
 
 def prdn(x: Float[Tensor, "b c t"], y: Float[Tensor, "b c t"]) -> Float[Tensor, "b"]:
-    """The evaluation's PRDN as a fraction: error over deviation from the mean, by lead, averaged over leads."""
-    return relative(x - y, x - x.mean(-1, keepdim=True), FLOOR).mean(1)
+    """PRDN as in evaluation, but as a fraction: RMS error over RMS deviation from the mean, averaged over leads."""
+    return relative_error(x - y, x - x.mean(-1, keepdim=True), FLOOR_MV).mean(1)
 
 
 def derivative(x: Float[Tensor, "b c t"], y: Float[Tensor, "b c t"]) -> Float[Tensor, "b"]:
-    """The same of the first differences, where QRS edges weigh most."""
-    return relative((x - y).diff(dim=-1), x.diff(dim=-1), FLOOR / 5).mean(1)
+    """The relative error of first differences, in which QRS edges have the largest weight."""
+    return relative_error((x - y).diff(dim=-1), x.diff(dim=-1), FLOOR_MV / 5).mean(1)
 
 
 def spectral(x: Float[Tensor, "b c t"], y: Float[Tensor, "b c t"]) -> Float[Tensor, "b"]:
-    """Relative error of short-time magnitudes, averaged over resolutions (Yamamoto et al. 2020, eq. 4)."""
-    return torch.stack([magnitudes(x, y, size) for size in RESOLUTIONS]).mean(0)
+    """The relative error of short-time magnitudes, averaged over `STFT_SIZES` (Yamamoto et al. 2020, eq. 4)."""
+    return torch.stack([stft_error(x, y, size) for size in STFT_SIZES]).mean(0)
 
 
-def magnitudes(x: Float[Tensor, "b c t"], y: Float[Tensor, "b c t"], size: int) -> Float[Tensor, "b"]:
+def stft_error(x: Float[Tensor, "b c t"], y: Float[Tensor, "b c t"], size: int) -> Float[Tensor, "b"]:
+    """The relative error of the magnitudes of a short-time Fourier transform with Hann windows of `size` samples."""
     window = torch.hann_window(size, device=x.device)
-    def transform(signal):
+    def transform(signal: Tensor) -> Tensor:
         return torch.stft(signal.flatten(0, 1), size, size // 4, window=window, return_complex=True)
-    true, made = transform(x), transform(y)
-    magnitude = (made.real.square() + made.imag.square() + 1e-8).sqrt()
-    error = (true.abs() - magnitude).unflatten(0, x.shape[:2]).flatten(2)
-    return relative(error, true.abs().unflatten(0, x.shape[:2]).flatten(2), FLOOR).mean(1)
+    of_x, of_y = transform(x), transform(y)
+    magnitude = (of_y.real.square() + of_y.imag.square() + 1e-8).sqrt()
+    error = (of_x.abs() - magnitude).unflatten(0, x.shape[:2]).flatten(2)
+    return relative_error(error, of_x.abs().unflatten(0, x.shape[:2]).flatten(2), FLOOR_MV).mean(1)
 
 
 TERMS = {"prdn": prdn, "derivative": derivative, "spectral": spectral}
 
 
 def reconstruction_losses(x: Tensor, y: Tensor, weights: dict[str, float], groups: int) -> dict[str, Tensor]:
-    """Every term of non-zero weight; see `even` for the groups."""
-    return {name: even(term(x, y), groups) for name, term in TERMS.items() if weights[name]}
+    """The loss of every term whose weight is not zero; `group_mean_log` describes the groups."""
+    return {name: group_mean_log(term(x, y), groups) for name, term in TERMS.items() if weights[name]}
 
 
-def even(errors: Float[Tensor, "b"], groups: int) -> Float[Tensor, ""]:
-    """Mean over groups of the logarithm of their mean error; item i belongs to group i mod `groups`.
+def group_mean_log(errors: Float[Tensor, "b"], groups: int) -> Float[Tensor, ""]:
+    """The logarithm of each group's mean error, averaged over groups; item i belongs to group i mod `groups`.
 
-    The groups are the numbers of codebooks. The logarithm weighs a per cent less error alike at every rate;
-    a plain mean would care for the lowest rate most.
+    A group is a number of codebooks. Because of the logarithm an error that falls by 1 % counts the same for every
+    number of codebooks; in a plain mean the smallest number would dominate.
     """
     return torch.stack([errors[group::groups].mean() for group in range(min(groups, len(errors)))]).log().mean()
+
+
+def error_percent(mean_log: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    """The geometric mean over groups of the error in per cent, from the result of `group_mean_log`."""
+    return 100 * mean_log.exp()

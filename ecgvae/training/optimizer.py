@@ -1,17 +1,17 @@
-"""Muon for kernels and Adam for the rest, as one optimizer."""
+"""Muon for matrices and convolution kernels and Adam for the other parameters, as one optimizer."""
 
 import torch
 from torch import Tensor, nn
 
-POLYNOMIAL = (3.4445, -4.7750, 2.0315)      # of Jordan et al.'s Newton-Schulz iteration
+NEWTON_SCHULZ_COEFFICIENTS = (3.4445, -4.7750, 2.0315)      # of Jordan et al. 2024
 
 
 class Muon(torch.optim.Optimizer):
-    """Steps along orthogonalized momentum (Jordan et al. 2024) for whatever is a matrix or a convolution's kernel.
+    """Muon (Jordan et al. 2024): steps along the orthogonalized momentum of every parameter of two or more dimensions.
 
-    A kernel counts as a matrix of outputs by everything else; torch's own Muon takes true matrices only. Updates
-    have the size AdamW's would have (Liu et al. 2025, eq. 4), so one learning rate and weight decay serve both;
-    vectors are stepped by Adam and don't decay.
+    A convolution kernel is treated as a matrix of outputs by all other dimensions; torch's own Muon takes true
+    matrices only. Updates have the size of AdamW's (Liu et al. 2025, eq. 4), so one learning rate and one weight decay
+    serve all parameters. Vectors are updated by Adam, without weight decay.
     """
 
     def __init__(self, model: nn.Module, lr: float, betas: tuple[float, float] = (0.9, 0.98), momentum: float = 0.95,
@@ -23,41 +23,42 @@ class Muon(torch.optim.Optimizer):
         super().__init__([group for group in groups if group["params"]], defaults)
 
     @torch.no_grad()
-    def step(self, closure=None) -> None:
+    def step(self, closure: None = None) -> None:       # type: ignore[override]
         for group in self.param_groups:
+            update = muon_update if group["kernels"] else adam_update
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    step = kernel_step if group["kernels"] else vector_step
-                    step(parameter, parameter.grad, self.state[parameter], group)
+                    update(parameter, parameter.grad, self.state[parameter], group)
 
 
-def kernel_step(parameter: Tensor, gradient: Tensor, state: dict, group: dict) -> None:
+def muon_update(parameter: Tensor, gradient: Tensor, state: dict, group: dict) -> None:
+    """Moves a kernel along its orthogonalized Nesterov momentum."""
     if not state:
         state["momentum"] = torch.zeros_like(parameter)
     state["momentum"].lerp_(gradient, 1 - group["momentum"])
-    update = orthogonal(gradient.lerp(state["momentum"], group["momentum"]).flatten(1))     # Nesterov's
+    update = orthogonalize(gradient.lerp(state["momentum"], group["momentum"]).flatten(1))
     parameter.mul_(1 - group["lr"] * group["weight_decay"])
     parameter.add_(update.view_as(parameter), alpha=-0.2 * group["lr"] * max(update.shape) ** 0.5)
 
 
-def vector_step(parameter: Tensor, gradient: Tensor, state: dict, group: dict) -> None:
+def adam_update(parameter: Tensor, gradient: Tensor, state: dict, group: dict) -> None:
     """Adam (Kingma and Ba 2015, algorithm 1)."""
     if not state:
         state.update(step=torch.zeros(()), first=torch.zeros_like(parameter), second=torch.zeros_like(parameter))
     state["step"] += 1
-    decay, slow = group["betas"]
-    first = state["first"].lerp_(gradient, 1 - decay) / (1 - decay ** float(state["step"]))
-    second = state["second"].lerp_(gradient.square(), 1 - slow) / (1 - slow ** float(state["step"]))
+    beta1, beta2 = group["betas"]
+    first = state["first"].lerp_(gradient, 1 - beta1) / (1 - beta1 ** float(state["step"]))
+    second = state["second"].lerp_(gradient.square(), 1 - beta2) / (1 - beta2 ** float(state["step"]))
     parameter.add_(first / (second.sqrt() + 1e-8), alpha=-group["lr"])
 
 
-def orthogonal(matrix: Tensor, rounds: int = 5) -> Tensor:
-    """About U V' of the singular value decomposition U S V', by Newton-Schulz iteration in bfloat16."""
-    a, b, c = POLYNOMIAL
+def orthogonalize(matrix: Tensor, iterations: int = 5) -> Tensor:
+    """Approximately U V' of the singular value decomposition U S V', by Newton-Schulz iteration in bfloat16."""
+    a, b, c = NEWTON_SCHULZ_COEFFICIENTS
     tall = matrix.shape[0] > matrix.shape[1]
     x = (matrix.T if tall else matrix).bfloat16()
     x = x / (x.norm() + 1e-7)
-    for _ in range(rounds):
+    for _ in range(iterations):
         square = x @ x.T
         x = a * x + (b * square + c * square @ square) @ x
     return (x.T if tall else x).to(matrix.dtype)

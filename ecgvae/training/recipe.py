@@ -1,26 +1,36 @@
-"""A recipe: everything that decides a training, read from YAML and checked before anything runs."""
+"""Recipes: all settings of a training, read from YAML and checked before anything runs."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator
+from pydantic import Field, SerializeAsAny, ValidationError, field_validator
 
-from ecgvae.models import Settings, parse_settings
-from ecgvae.settings import describe_error
+from ecgvae.models import ModelSettings, parse_settings
+from ecgvae.settings import Settings, describe_error
 from ecgvae.training.adversarial import AdversarialSettings
-from ecgvae.training.noising import Noise
+from ecgvae.training.noising import NoiseSettings
 
-UNREADABLE = (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError)     # what PyYAML raises
+YAML_ERRORS = (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError)     # all that PyYAML raises
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
-class Block(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+class LossWeights(Settings):
+    """Weight of every loss term. A weight of 0 switches its term off.
 
+    Attributes:
+        prdn: PRDN of the reconstruction (see `ecgvae.training.objectives`).
+        derivative: Relative error of first differences.
+        spectral: Relative error of short-time magnitudes.
+        commitment: Commitment loss of a learned codebook.
+        codebook: Codebook loss, for codebooks that are trained by gradient.
+        usage_loss: Loss that makes a scalar quantizer use all points of its grid equally often.
+        nll: Negative log-likelihood of a VAE.
+        kl: Kullback-Leibler divergence of a VAE (the beta of a beta-VAE).
+        kl_warmup: Steps in which the weight `kl` rises from 0.
+    """
 
-class Weights(Block):
-    """Weight of every loss term, under the name it has in the log; a weight of 0 leaves the term out."""
+    former_names: ClassVar[dict[str, str]] = {"evenness": "usage_loss"}
 
     prdn: float = Field(1.0, ge=0)
     derivative: float = Field(0.0, ge=0)
@@ -29,8 +39,8 @@ class Weights(Block):
     codebook: float = Field(1.0, ge=0)
     usage_loss: float = Field(1.0, ge=0)
     nll: float = Field(1.0, ge=0)
-    kl: float = Field(1.0, ge=0)            # the beta of a VAE
-    kl_warmup: int = Field(0, ge=0)         # steps in which kl grows from nothing to its weight
+    kl: float = Field(1.0, ge=0)
+    kl_warmup: int = Field(0, ge=0)
 
     def at(self, step: int) -> dict[str, float]:
         """The weight of every term at a step."""
@@ -38,28 +48,57 @@ class Weights(Block):
         return weights | {"kl": self.kl * min(1.0, step / max(1, self.kl_warmup))}
 
 
-class Augmentation(Block):
-    """How training signals are varied; see `ecgvae.training.augment`."""
+class AugmentSettings(Settings):
+    """How training signals are varied (see `ecgvae.training.augment`).
+
+    Attributes:
+        gain: Standard deviation of the logarithm of a factor for each record.
+        mixing: Standard deviation of the share that each lead gets from each lead.
+        stretch: Largest relative change of the time axis, drawn once a batch.
+    """
 
     gain: float = Field(0.0, ge=0)
     mixing: float = Field(0.0, ge=0)
     stretch: float = Field(0.0, ge=0, le=0.4)
 
 
-class Training(Block):
-    """Length of a training and its optimizer (Muon with warm-up and cosine decay, averaged weights)."""
+class TrainingSettings(Settings):
+    """Length of a training, its optimizer (Muon with warm-up and cosine decay) and what is written how often.
+
+    Attributes:
+        steps: Number of optimizer steps.
+        batch_size: Windows in a batch, on each device.
+        window: Length of a window in seconds.
+        learning_rate: Highest learning rate.
+        warmup: Steps in which the learning rate rises from 0.
+        betas: Decay rates of Adam, which trains biases and gains.
+        momentum: Momentum of Muon, which trains all other weights.
+        weight_decay: Weight decay of Muon.
+        max_grad_norm: Gradients are clipped to this norm.
+        ema_decay: Decay of the exponential moving average of the weights. The average is validated and saved.
+        init_from: A trained model (a shipped name or a folder) whose weights the training starts with.
+        precision: "bf16" for matrix products in bfloat16, "auto" for that on a GPU that supports it.
+        compile: Whether to use torch.compile.
+        seed: Seed of all random numbers.
+        log_every: Steps between rows of log.csv.
+        validate_every: Steps between validations.
+        save_every: Steps between saved states.
+    """
+
+    former_names: ClassVar[dict[str, str]] = {"clip": "max_grad_norm", "average": "ema_decay",
+                                              "start_from": "init_from"}
 
     steps: int = Field(10_000, ge=1)
-    batch_size: int = Field(32, ge=1)           # on each device
-    window: float = Field(10.0, gt=0)           # seconds
+    batch_size: int = Field(32, ge=1)
+    window: float = Field(10.0, gt=0)
     learning_rate: float = Field(4e-3, gt=0)
-    warmup: int = Field(200, ge=0)              # steps
+    warmup: int = Field(200, ge=0)
     betas: tuple[Decay, Decay] = (0.9, 0.98)
     momentum: Decay = 0.95
     weight_decay: float = Field(1e-4, ge=0)
-    clip: float = Field(1.0, gt=0)              # norm of the gradient
-    average: Decay = 0.99                       # decay of the averaged weights, which are the ones kept
-    start_from: str | None = None               # a trained model (a shipped name or a folder) to begin with
+    max_grad_norm: float = Field(1.0, gt=0)
+    ema_decay: Decay = 0.99
+    init_from: str | None = None
     precision: Literal["fp32", "bf16", "auto"] = "auto"
     compile: bool = False
     seed: int = 0
@@ -68,48 +107,84 @@ class Training(Block):
     save_every: int = Field(500, ge=1)
 
 
-class Recipe(Block):
-    model: SerializeAsAny[Settings]
-    loss: Weights = Weights()
-    augment: Augmentation = Augmentation()
-    noise: Noise | None = None
+class Recipe(Settings):
+    """All settings of a training: the model, its losses, its data and its optimizer."""
+
+    model: SerializeAsAny[ModelSettings]
+    loss: LossWeights = LossWeights()
+    augment: AugmentSettings = AugmentSettings()
+    noise: NoiseSettings | None = None
     adversarial: AdversarialSettings | None = None
-    training: Training = Training()
+    training: TrainingSettings = TrainingSettings()
 
     @field_validator("model", mode="before")
     @classmethod
-    def by_family(cls, value: Any) -> Any:
+    def _parse_model(cls, value: Any) -> Any:
         return parse_settings(value) if isinstance(value, dict) else value
 
 
-def read_recipe(path: str | Path, changes: tuple[str, ...] = ()) -> Recipe:
-    """Read a YAML recipe; changes are `key.path=value`, the value in YAML. ValueError names file and key."""
-    try:
-        values = yaml.safe_load(Path(path).read_text())
-    except UNREADABLE as error:
-        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+def read_recipe(path: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
+    """Reads a recipe from a YAML file.
+
+    Args:
+        path: The file.
+        overrides: Values that replace those of the file, each as `key.path=value` with the value in YAML.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is not a recipe, or a value is wrong. The message is one line with the file and the key.
+
+    Example:
+        >>> recipe = read_recipe("recipes/ptbxl/vqvae.yaml", ("training.steps=100", "model.backbone=conv-tiny"))
+    """
+    values = _read_yaml(Path(path))
     if not isinstance(values, dict):
-        raise ValueError(f"{path} holds {type(values).__name__}; it must hold blocks: model, loss, training, ...")
-    for change in changes:
-        apply(values, change)
+        raise ValueError(f"{path} holds {type(values).__name__}; wanted blocks: model, loss, training, ...")
+    for override in overrides:
+        apply_override(values, override)
+    return parse_recipe(values, path)
+
+
+def parse_recipe(values: dict, path: str | Path) -> Recipe:
+    """Checks the blocks of a recipe. ValueError names `path` and the key."""
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
         raise ValueError(f"{path}: {describe_error(error)}") from None
 
 
-def apply(values: dict, change: str) -> None:
-    """Set one `key.path=value` in nested blocks."""
-    key, equals, text = change.partition("=")
+def apply_override(values: dict, override: str) -> None:
+    """Sets one `key.path=value` in nested blocks, in place of a value under another name of the same key."""
+    key, equals, text = override.partition("=")
     path = key.strip().split(".")
-    shown = " ".join(change.split())
+    shown = " ".join(override.split())
     if not equals or not all(path):
-        raise ValueError(f"--set {shown}; it must be key.path=value")
+        raise ValueError(f"--set {shown}; wanted key.path=value")
     for block in path[:-1]:
         values = values.setdefault(block, {})
         if not isinstance(values, dict):
             raise ValueError(f"--set {shown}; {block} is a value, not a block")
     try:
-        values[path[-1]] = yaml.safe_load(text)
-    except UNREADABLE:
+        value = yaml.safe_load(text)
+    except YAML_ERRORS:
         raise ValueError(f"--set {shown}; the value is not YAML") from None
+    for name in _other_names(path[-1]):
+        values.pop(name, None)
+    values[path[-1]] = value
+
+
+def _other_names(key: str, settings: type[Settings] = Settings) -> set[str]:
+    """The former and present names of a key in any block of settings."""
+    names = {name for pair in settings.former_names.items() if key in pair for name in pair}
+    return names.union(*(_other_names(key, block) for block in settings.__subclasses__())) - {key}
+
+
+def _read_yaml(path: Path) -> Any:
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; wanted the YAML file of a recipe")
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not YAML: it is not a text file in UTF-8") from None
+    except YAML_ERRORS as error:
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None

@@ -1,8 +1,8 @@
-"""Train every family with every backbone for the same number of steps, and print one table of them all.
+"""Trains every family with every backbone for the same number of steps, and prints one table of all of them.
 
     python recipes/ptbxl/compare.py ptbxl.store runs/compare
 
-Interrupted, it goes on where it was. Every run's report is OUT/NAME/report-SPLIT.json.
+If it is interrupted, the same command continues it. The report of every run is OUT/NAME/report-SPLIT.json.
 """
 
 import argparse
@@ -29,29 +29,29 @@ from ecgvae.training.recipe import Recipe, read_recipe
 
 FAMILIES = ("ae", "vae", "cvae", "vqvae", "vqvae2", "vqgan")
 BACKBONES = ("conv", "transformer")
-ROUNDS = 3      # timed steps of each
-SECONDS = 10    # of a record
+TIMED_STEPS = 3
+RECORD_SECONDS = 10
 COLUMNS = ["model", "M parameters", "MFLOP/s", "records/s", "bit/s", "entropy bit/s", "numbers/s", "PRDN %",
-           "spectrum dB", "codes used %", "active %", "Fréchet", "their dB"]
+           "spectrum dB", "codes used %", "active %", "samples: Fréchet ratio", "samples: spectrum dB"]
 
 
-def plan(family: str, backbone: str, size: str, steps: int) -> Recipe:
-    """The family's recipe, with the backbone and for so many steps; an adversary comes for the last two fifths."""
-    changes = [f"model.backbone={backbone}-{size}", f"training.steps={steps}", f"training.warmup={steps // 10}",
-               f"training.validate_every={steps}"]
+def make_recipe(family: str, backbone: str, size: str, steps: int) -> Recipe:
+    """The family's recipe with a backbone and a number of steps; a VQGAN's discriminators start after 60 % of them."""
+    overrides = [f"model.backbone={backbone}-{size}", f"training.steps={steps}", f"training.warmup={steps // 10}",
+                 f"training.validate_every={steps}"]
     if family == "vqgan":
-        changes += [f"adversarial.start={steps * 3 // 5}", f"adversarial.ramp={max(1, steps // 10)}"]
-    return read_recipe(Path(__file__).with_name(f"{family}.yaml"), tuple(changes))
+        overrides += [f"adversarial.start={steps * 3 // 5}", f"adversarial.ramp={max(1, steps // 10)}"]
+    return read_recipe(Path(__file__).with_name(f"{family}.yaml"), tuple(overrides))
 
 
 def run(name: str, recipe: Recipe, store: Store, out: Path, split: str) -> dict:
-    """Train and measure one model, or read what an earlier call found."""
+    """Trains and measures a model, or reads the report of an earlier call."""
     path = out / name / f"report-{split}.json"
     if path.exists():
         return json.loads(path.read_text())
     with Progress(f"steps of {name}") as progress:
         model = train(recipe, store, out / name, resume=(out / name / "recipe.json").exists(),
-                      progress=lambda step, logged: progress(step, recipe.training.steps, []))
+                      progress=lambda step, logged: progress(step, recipe.training.steps))
     report = {"name": name, **cost(recipe.model), **evaluate(model, store, split)}
     if recipe.model.family in ("vae", "cvae"):
         report["likelihood"] = likelihood(model, store, split)
@@ -60,22 +60,22 @@ def run(name: str, recipe: Recipe, store: Store, out: Path, split: str) -> dict:
     return report
 
 
-def speeds(recipes: dict[str, Recipe], store: Store) -> dict[str, float]:
-    """Records of 10 s that each trains on in a second; in turns, so that a busy machine slows all alike."""
+def training_speeds(recipes: dict[str, Recipe], store: Store) -> dict[str, float]:
+    """Records of 10 s a second in training, by model. The models take turns, so other load slows all of them alike."""
     accelerator = Accelerator(mixed_precision="no")
-    steps = {name: stepper(recipe, store, accelerator) for name, recipe in recipes.items()}
+    steps = {name: make_step(recipe, store, accelerator) for name, recipe in recipes.items()}
     times: dict[str, list[float]] = {name: [] for name in recipes}
-    for number in range(1 + ROUNDS):        # the first warms up
+    for number in range(1 + TIMED_STEPS):        # the first one warms up
         for name, step in steps.items():
             start = time.perf_counter()
             step()
             times[name] += [time.perf_counter() - start] * (number > 0)
-    return {name: recipe.training.batch_size * recipe.training.window / SECONDS / statistics.median(times[name])
+    return {name: recipe.training.batch_size * recipe.training.window / RECORD_SECONDS / statistics.median(times[name])
             for name, recipe in recipes.items()}
 
 
-def stepper(recipe: Recipe, store: Store, accelerator: Accelerator) -> Callable[[], object]:
-    """A step of a training after whatever begins late in it has begun."""
+def make_step(recipe: Recipe, store: Store, accelerator: Accelerator) -> Callable[[], object]:
+    """A function that takes the last step of a training, in which everything that starts late is active."""
     state = init_state(recipe, store, accelerator.device)
     state.step = recipe.training.steps - 1
     batch = Batches(recipe, store, state.model, accelerator.device).draw(torch.Generator().manual_seed(0))
@@ -83,46 +83,47 @@ def stepper(recipe: Recipe, store: Store, accelerator: Accelerator) -> Callable[
     return lambda: training_step(state, network, optimizer, batch, recipe, accelerator)
 
 
-def row(report: dict, speed: float) -> list[str]:
-    """A line of the table: a model with all that it has."""
-    last, chances, samples = report["rows"][-1], report.get("likelihood", {}), report.get("samples", {})
+def table_row(report: dict, speed: float) -> list[str]:
+    """The row of a model at its highest rate; "-" for what does not apply to it."""
+    last, bounds, samples = report["rows"][-1], report.get("likelihood", {}), report.get("samples", {})
 
-    def shown(values: dict, key: str, digits: int, factor: float = 1) -> str:
+    def cell(values: dict, key: str, digits: int, factor: float = 1) -> str:
         return f"{values[key] * factor:.{digits}f}" if key in values else "-"
     return [report["name"], f"{report['parameters'] / 1e6:.2f}", f"{report['mflop_per_second']:.0f}",
-            f"{speed:.0f}", shown(last, "bits_per_second", 0), shown(last, "entropy_bits_per_second", 0),
-            shown(last, "latent_per_second", 0), f"{last['prdn']['mean']:.1f}", f"{last['spectrum_db']:.2f}",
-            shown(last, "usage", 1, 100), shown(chances, "active_share", 0, 100), shown(samples, "frechet_ratio", 1),
-            shown(samples, "spectrum_db", 1)]
+            f"{speed:.0f}", cell(last, "bits_per_second", 0), cell(last, "entropy_bits_per_second", 0),
+            cell(last, "latent_per_second", 0), f"{last['prdn']['mean']:.1f}", f"{last['spectrum_db']:.2f}",
+            cell(last, "usage", 1, 100), cell(bounds, "active_share", 0, 100), cell(samples, "frechet_ratio", 1),
+            cell(samples, "spectrum_db", 1)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", type=Path, help="PTB-XL store (datasets/ptbxl/prepare.py)")
     parser.add_argument("out", type=Path, help="folder for the runs and the table")
-    parser.add_argument("--steps", type=int, default=5500, help="of every training (default 5500)")
+    parser.add_argument("--steps", type=int, default=5500, help="steps of every training (default 5500)")
     parser.add_argument("--size", default="small", choices=("tiny", "small", "base"))
     parser.add_argument("--families", default=",".join(FAMILIES), help=f"some of {','.join(FAMILIES)}")
     parser.add_argument("--backbones", default=",".join(BACKBONES), help=f"some of {','.join(BACKBONES)}")
-    parser.add_argument("--split", default="validation", help="of the store to measure on (default validation)")
+    parser.add_argument("--split", default="validation", help="split of the store to measure on (default validation)")
     args = parser.parse_args()
     store = Store(args.store)
-    recipes = {f"{family}-{backbone}": plan(family, backbone, args.size, args.steps)
+    recipes = {f"{family}-{backbone}": make_recipe(family, backbone, args.size, args.steps)
                for family in args.families.split(",") for backbone in args.backbones.split(",")}
     reports = [run(name, recipe, store, args.out, args.split) for name, recipe in recipes.items()]
-    taken = speeds(recipes, store)
-    table = [row(report, taken[report["name"]]) for report in reports]
+    speeds = training_speeds(recipes, store)
+    table = [table_row(report, speeds[report["name"]]) for report in reports]
     write_atomically(args.out / f"table-{args.split}.json", lambda path: path.write_text(json.dumps([COLUMNS, *table])))
     show_table(COLUMNS, table)
-    coded = [report for report in reports if report["codebooks"]]
-    if coded:
-        rates = sorted({round(line["bits_per_second"]) for report in coded for line in report["rows"]})
+    quantized = [report for report in reports if report["codebooks"]]
+    if quantized:
+        rates = sorted({round(row["bits_per_second"]) for report in quantized for row in report["rows"]})
         print("\nPRDN % by bit/s")
-        show_table(["model", *map(str, rates)], [[report["name"], *by_rate(report, rates)] for report in coded])
+        show_table(["model", *map(str, rates)], [[report["name"], *by_rate(report, rates)] for report in quantized])
 
 
 def by_rate(report: dict, rates: list[int]) -> list[str]:
-    values = {round(line["bits_per_second"]): f"{line['prdn']['mean']:.1f}" for line in report["rows"]}
+    """PRDN at each of the bit rates, empty where the model does not have it."""
+    values = {round(row["bits_per_second"]): f"{row['prdn']['mean']:.1f}" for row in report["rows"]}
     return [values.get(rate, "") for rate in rates]
 
 

@@ -1,4 +1,4 @@
-"""Denoising measured by models that do nothing, or all."""
+"""Denoising, measured on models that remove no noise, or all of it."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from stores import write_store
 
 from ecgvae.evaluation.denoising import KINDS, denoising, held_out_noises
 from ecgvae.models import build
-from ecgvae.noise import Recordings, at_snr
+from ecgvae.noise import NoiseRecordings, add_noise
 from ecgvae.signal import Record, write_record
 
 LEADS = ("I", "II", "III")
@@ -29,12 +29,12 @@ def model(tiny):
 
 
 def white(x, snr_db, generator):
-    return at_snr(x, torch.randn(x.shape, generator=generator), snr_db)
+    return add_noise(x, torch.randn(x.shape, generator=generator), snr_db)
 
 
-def test_a_model_that_keeps_all_leaves_the_noise(model, store, monkeypatch):
+def test_a_model_that_returns_its_input_keeps_the_noise(model, store, monkeypatch):
     monkeypatch.setattr("ecgvae.evaluation.denoising.reconstruct", lambda model, x: x)
-    rows = denoising(model, store, "all", {"white": white}, levels=(20, 0))
+    rows = denoising(model, store, "all", {"white": white}, snrs_db=(20, 0))
     assert [(row["noise"], row["snr_db"]) for row in rows] == [("white", 20), ("white", 0)]
     for row in rows:
         assert row["prdn"] == row["noisy_prdn"]
@@ -49,23 +49,24 @@ def test_a_model_that_knows_the_clean_signal_is_perfect(model, store, monkeypatc
         distance = [[np.square(y.numpy() - z).sum() for z in clean] for y in x]
         return torch.from_numpy(np.stack([clean[row] for row in np.argmin(distance, axis=1)]))
     monkeypatch.setattr("ecgvae.evaluation.denoising.reconstruct", nearest)
-    (row,) = denoising(model, store, "all", {"white": white}, levels=(10,))
+    (row,) = denoising(model, store, "all", {"white": white}, snrs_db=(10,))
     assert row["prdn"]["mean"] < 0.05 and row["noisy_prdn"]["mean"] > 25
 
 
 def test_reconstructions_are_of_the_noisy_signals_and_compared_with_the_clean(model, store):
-    """Once more by hand, for a model that quantizes, with all of its codebooks."""
-    (row,) = denoising(model, store, "all", {"white": white}, levels=(5,), seed=3)
+    """Computed independently, for a VQ-VAE with all of its codebooks."""
+    (row,) = denoising(model, store, "all", {"white": white}, snrs_db=(5,), seed=3)
     clean = torch.from_numpy(np.stack([store.signal(row) for row in range(len(store))]))
     noisy = white(clean[:, :2], 5, torch.Generator().manual_seed(3))
     with torch.inference_mode():
-        made = model.detokenize(model.tokenize(noisy), 400)
-    made = torch.cat([made, made[:, 1:] - made[:, :1]], dim=1)
-    error = torch.linalg.norm(clean - made, dim=-1) / torch.linalg.norm(clean - clean.mean(-1, keepdim=True), dim=-1)
+        coded = model.detokenize(model.tokenize(noisy), 400)
+    reconstruction = torch.cat([coded, coded[:, 1:] - coded[:, :1]], dim=1)
+    deviation = clean - clean.mean(-1, keepdim=True)
+    error = torch.linalg.norm(clean - reconstruction, dim=-1) / torch.linalg.norm(deviation, dim=-1)
     assert row["prdn"]["mean"] == pytest.approx(100 * error.mean().item(), rel=1e-3)
 
 
-def test_recorded_noise_is_of_the_second_half(tmp_path):
+def test_recorded_noise_is_from_the_second_half(tmp_path):
     """A recording that is silent in its first half, and steps in its second."""
     signal = np.zeros((2, 2000), np.float32)
     signal[:, 1000:] = np.arange(1000) % 2
@@ -78,4 +79,4 @@ def test_recorded_noise_is_of_the_second_half(tmp_path):
     assert flipped > 0.9                                # alternates as the second half does
     power = x.var(-1).mean() / noise.var(-1).mean()
     assert 10 * power.log10() == pytest.approx(6, abs=0.3)
-    assert Recordings(tmp_path, 100, "first").signals["muscle"].abs().max() == 0
+    assert NoiseRecordings(tmp_path, 100, "first").signals["muscle"].abs().max() == 0

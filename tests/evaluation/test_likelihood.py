@@ -32,16 +32,16 @@ def solved(shift=0.0):
     Of the eight samples of a frame five are the latent's, times the signal's scale, and three are zero.
     """
     scale = 0.5
-    model = build(parse_settings({"family": "vae", "backbone": "conv-tiny", "latent": LATENT, "likelihood_std": DEVIATION,
-                               "signal": {"leads": ("II",), "scale": scale}})).eval()
+    signal_spec = {"leads": ("II",), "scale": scale}
+    model = build(small(latent=LATENT, likelihood_std=DEVIATION, signal=signal_spec)).eval()
     precision = 1 + scale**2 / DEVIATION**2
     with torch.no_grad():
         model.decoder.project.weight[LATENT:] = 0
         model.decoder.project.bias[LATENT:] = 0
-        for parameter, value in ((model.merge_frames.map.bias[:LATENT], shift),
-                                 (model.merge_frames.map.bias[LATENT:], -math.log(precision))):
+        for parameter, value in ((model.merge_frames.linear.bias[:LATENT], shift),
+                                 (model.merge_frames.linear.bias[LATENT:], -math.log(precision))):
             parameter.fill_(value)
-        model.merge_frames.map.weight[:LATENT] *= scale**2 / DEVIATION**2 / precision    # of x over its scale
+        model.merge_frames.linear.weight[:LATENT] *= scale**2 / DEVIATION**2 / precision    # of x over its scale
     return model, precision
 
 
@@ -108,5 +108,5 @@ def test_likelihood_of_a_store(learned, store, tmp_path):
     assert report["iwae_per_second"] == report["iwae"] / 4
     assert report["active_units"] == int((q.mean.transpose(0, 1).flatten(1).var(1, correction=0) > 0.01).sum())
     plain = checkpoint.save(learned(small(family="ae")), tmp_path / "ae")
-    with pytest.raises(ValueError, match="is a ae; wanted a vae or a cvae"):
+    with pytest.raises(ValueError, match="is a model of family ae, which has no likelihood; wanted a vae or a cvae"):
         likelihood(plain, store)

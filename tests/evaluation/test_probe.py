@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from stores import write_store
 
 from ecgvae.evaluation import probe as module
-from ecgvae.evaluation.probe import CLASSES, features, interval, labels, probe
+from ecgvae.evaluation.probe import CLASSES, bootstrap_interval, features, labels, probe
 from ecgvae.metrics import auc
 from ecgvae.models import build
 
@@ -38,14 +38,14 @@ def store(tmp_path_factory):
 
 def test_features_are_mean_and_deviation_over_frames(model, store):
     rows = np.array([7, 3])
-    made = features(model, store, rows)
-    for row, found in zip(rows, made, strict=True):
+    pooled = features(model, store, rows)
+    for row, found in zip(rows, pooled, strict=True):
         with torch.inference_mode():
             frames = model.features(torch.from_numpy(store.signal(row))[None])[0].numpy()
         np.testing.assert_allclose(found, [*frames.mean(1), *frames.std(1)], rtol=1e-4, atol=1e-6)
 
 
-def test_test_fold_with_strength_from_the_validation_fold(model, store):
+def test_test_fold_with_C_from_the_validation_fold(model, store):
     """The whole protocol once more, by scikit-learn's pipeline and its areas."""
     x, y = features(model, store, np.arange(200)), labels(store, np.arange(200))
     some = y.any(1)
@@ -55,30 +55,30 @@ def test_test_fold_with_strength_from_the_validation_fold(model, store):
     def area(c, rows):
         return np.mean([roc_auc_score(y[rows, k], make_pipeline(StandardScaler(), LogisticRegression(
             C=c, max_iter=1000)).fit(x[train], y[train, k]).decision_function(x[rows])) for k in range(5)])
-    strength = max(module.STRENGTHS, key=lambda c: area(c, tune))
+    C = max(module.C_GRID, key=lambda c: area(c, tune))
     found = probe(model, store, "test")
-    assert found.strength == strength
-    assert found.auc == pytest.approx(area(strength, test)) == pytest.approx(np.mean(list(found.classes.values())))
+    assert found.C == C
+    assert found.auc == pytest.approx(area(C, test)) == pytest.approx(np.mean(list(found.classes.values())))
     assert found.records == len(test) and 0 < found.low < found.auc < found.high <= 1
 
 
 def test_what_can_be_read_is_read_and_noise_hides_it(model, store, monkeypatch):
-    monkeypatch.setattr(module, "STRENGTHS", [0.1, 10.0])
+    monkeypatch.setattr(module, "C_GRID", [0.1, 10.0])
     clean = probe(model, store, "validation")
     assert clean.classes["CD"] > 0.9
     noisy = probe(model, store, "validation", corrupt=lambda x: x + 20 * torch.randn(
         x.shape, generator=torch.Generator().manual_seed(0)))
-    assert noisy.auc < clean.auc - 0.1 and noisy.strength == clean.strength
+    assert noisy.auc < clean.auc - 0.1 and noisy.C == clean.C
 
 
 def test_validation_scores_choose_nothing(model, store, monkeypatch):
     """The records scored have no part in the choice of C."""
     seen = []
-    monkeypatch.setattr(module, "STRENGTHS", [0.1])
-    monkeypatch.setattr(module, "best", lambda made, true: seen.append(len(true)) or 1.0)
+    monkeypatch.setattr(module, "C_GRID", [0.1])
+    monkeypatch.setattr(module, "best_C", lambda scores, target: seen.append(len(target)) or 1.0)
     found = probe(model, store, "validation")
     assert seen == [sum(map(bool, map(len, store.records["superclass"].iloc[store.split("train")])))]
-    assert found.strength == 1.0
+    assert found.C == 1.0
 
 
 def test_cross_validation_keeps_patients_on_one_side(monkeypatch):
@@ -86,9 +86,9 @@ def test_cross_validation_keeps_patients_on_one_side(monkeypatch):
     random = np.random.default_rng(1)
     people = np.repeat(np.arange(30), 4)
     x, y = np.eye(30)[people], (random.random((30, 2)) < 0.5)[people]
-    made, _ = module.across(x, y, people)
-    assert max(auc(y, table).mean() for table in made) < 0.7
-    within, _ = module.across(x, y, np.arange(len(x)))
+    scores, _ = module.cross_validated_scores(x, y, people)
+    assert max(auc(y, table).mean() for table in scores) < 0.7
+    within, _ = module.cross_validated_scores(x, y, np.arange(len(x)))
     assert max(auc(y, table).mean() for table in within) > 0.95
 
 
@@ -96,11 +96,12 @@ def test_interval_is_about_as_wide_as_theory_has_it():
     """Hanley and McNeil 1982: the variance of an area, which 95 % lie within 1.96 deviations of."""
     random = np.random.default_rng(0)
     true = np.arange(300)[:, None] % 2 == 1
-    made = true + random.normal(size=true.shape)
-    area = auc(true, made)[0]
+    scores = true + random.normal(size=true.shape)
+    area = auc(true, scores)[0]
     one, two = area / (2 - area), 2 * area**2 / (1 + area)
     deviation = np.sqrt((area * (1 - area) + 149 * (one - area**2) + 149 * (two - area**2)) / 150**2)
-    np.testing.assert_allclose(interval(true, made, 0), area + np.array([-1.96, 1.96]) * deviation, atol=0.01)
+    expected = area + np.array([-1.96, 1.96]) * deviation
+    np.testing.assert_allclose(bootstrap_interval(true, scores, 0), expected, atol=0.01)
 
 
 def test_stores_without_labels(model, tmp_path):

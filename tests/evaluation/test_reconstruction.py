@@ -45,10 +45,10 @@ def models(tmp_path_factory, tiny, learned):
             for name, own in FAMILIES.items()}
 
 
-def errors(store, made) -> dict[str, np.ndarray]:
-    """PRDN of every lead, and decibels between the mean spectra, of what came back of the records in order."""
+def errors(store, reconstructions) -> dict[str, np.ndarray]:
+    """PRDN of every lead, and decibels between the mean spectra, of the reconstructions of all records in order."""
     prdn, spectra = [], []
-    for row, y in enumerate(made):
+    for row, y in enumerate(reconstructions):
         x = store.record(row).signal.astype(float)
         prdn += list(100 * np.linalg.norm(x - y, axis=1) / np.linalg.norm(x - x.mean(1, keepdims=True), axis=1))
         spectra.append([welch(signal, 100, nperseg=100)[1][:, 15:46] for signal in (x, y)])
@@ -62,6 +62,9 @@ def test_report_is_what_a_plain_computation_gives(store, models):
     tokens = [tokenizer.encode(store.record(row)) for row in range(len(store))]
     expected = errors(store, [tokenizer.decode(replace(item, codes=item.codes[:2])).signal for item in tokens])
     second = report["rows"][1]
+    assert report["identity"] == checkpoint.identity(models["vqvae"]) and report["records"] == len(store)
+    assert [row["codebooks"] for row in report["rows"]] == [1, 2, 3] and len(report["codebooks"]) == 3
+    assert second["usage"] == min(codebook["usage"] for codebook in report["codebooks"][:2])
     assert second["prdn"]["mean"] == pytest.approx(np.mean(expected["prdn"]), rel=1e-4)
     assert second["prdn"]["p95"] == pytest.approx(np.percentile(expected["prdn"], 95), rel=1e-4)
     assert second["spectrum_db"] == pytest.approx(expected["spectrum"], rel=1e-3)
@@ -73,14 +76,14 @@ def test_report_is_what_a_plain_computation_gives(store, models):
     assert second["entropy_bits_per_second"] < second["bits_per_second"]
 
 
-def test_streams_of_several_hops(store, models):
+def test_codebooks_of_several_hops(store, models):
     report = evaluate(models["vqvae2"], store, split="all")
     assert [row["bits_per_second"] for row in report["rows"]] == pytest.approx(
         [4 * 100 / 12, 4 * 100 / 12 + 500 / 6, 4 * 100 / 12 + 1000 / 6])
     tokenizer = Tokenizer.load(models["vqvae2"])
     tokens = [tokenizer.encode(store.record(row)) for row in range(len(store))]
-    for stream, (use, size) in enumerate(zip(report["codebooks"], (16, 32, 32), strict=True)):
-        assert use["usage"] == len(np.unique(np.concatenate([item.codes[stream] for item in tokens]))) / size
+    for index, (use, size) in enumerate(zip(report["codebooks"], (16, 32, 32), strict=True)):
+        assert use["usage"] == len(np.unique(np.concatenate([item.codes[index] for item in tokens]))) / size
     expected = errors(store, [tokenizer.decode(item).signal for item in tokens])
     assert report["rows"][2]["prdn"]["mean"] == pytest.approx(expected["prdn"].mean(), rel=1e-4)
 
@@ -89,12 +92,12 @@ def test_streams_of_several_hops(store, models):
 def test_continuous_models_have_one_row(store, models, family):
     report = evaluate(models[family], store, split="all")
     (row,), model = report["rows"], checkpoint.load(models[family])
-    made = []
+    reconstructions = []
     for number in range(len(store)):
         x = torch.from_numpy(conform(store.record(number), model.signal).signal)[None]
         with torch.inference_mode():
-            made.append(model.all_leads(next(model.reconstructions(x)))[0].numpy())
-    expected = errors(store, made)
+            reconstructions.append(model.all_leads(next(model.reconstructions(x)))[0].numpy())
+    expected = errors(store, reconstructions)
     assert row["prdn"]["mean"] == pytest.approx(expected["prdn"].mean(), rel=1e-3)
     assert row["spectrum_db"] == pytest.approx(expected["spectrum"], rel=1e-3)
     assert row["latent_per_second"] == pytest.approx(CONTINUOUS[family][0])
@@ -120,32 +123,32 @@ def test_a_store_of_another_rate_is_measured_at_its_own(models, records, tmp_pat
     tokenizer, prdn = Tokenizer.load(models["vqvae"]), []
     for row in range(len(store)):
         record = store.record(row)
-        made = tokenizer.decode(tokenizer.encode(record))
-        assert made.signal.shape == record.signal.shape
-        prdn.append(metrics.prdn(record.signal, made.signal))
+        decoded = tokenizer.decode(tokenizer.encode(record))
+        assert decoded.signal.shape == record.signal.shape
+        prdn.append(metrics.prdn(record.signal, decoded.signal))
     assert report["rows"][-1]["prdn"]["mean"] == pytest.approx(np.mean(prdn), rel=1e-4)
 
 
-def test_a_record_is_restored_as_the_tokenizer_decodes_it(models, records):
+def test_a_record_is_reconstructed_as_the_tokenizer_decodes_it(models, records):
     record, tokenizer = read_record(records / "a"), Tokenizer.load(models["vqvae2"], "cpu")
-    expected, made = tokenizer.decode(tokenizer.encode(record)), batches.restore(tokenizer.model, record)
-    assert (made.rate, made.leads, made.name) == (expected.rate, expected.leads, expected.name)
-    np.testing.assert_allclose(made.signal, expected.signal, atol=0.005)
+    expected, actual = tokenizer.decode(tokenizer.encode(record)), batches.reconstruct_record(tokenizer.model, record)
+    assert (actual.rate, actual.leads, actual.name) == (expected.rate, expected.leads, expected.name)
+    np.testing.assert_allclose(actual.signal, expected.signal, atol=0.005)
 
 
 def test_batches_have_records_of_one_length_and_every_row_once(store, models, monkeypatch):
     model, rows = checkpoint.load(models["ae"]), np.array([3, 0, 1])
-    for most, counts in ((1 << 18, [1, 2]), (1, [1, 1, 1])):
-        monkeypatch.setattr(batches, "MOST", most)
-        made = list(batches.batches(model, store, rows))
-        assert sorted(len(batch.x) for batch in made) == counts
-        assert sorted(np.concatenate([batch.rows for batch in made])) == [0, 1, 3]
-        for batch in made:
+    for samples, counts in ((1 << 18, [1, 2]), (1, [1, 1, 1])):
+        monkeypatch.setattr(batches, "MAX_BATCH_SAMPLES", samples)
+        drawn = list(batches.batches(model, store, rows))
+        assert sorted(len(batch.x) for batch in drawn) == counts
+        assert sorted(np.concatenate([batch.rows for batch in drawn])) == [0, 1, 3]
+        for batch in drawn:
             for row, x in zip(batch.rows, batch.x, strict=True):
                 np.testing.assert_array_equal(x, conform(store.record(row), model.signal).signal)
 
 
-def test_an_empty_split_is_said(store, models):
+def test_an_empty_split_is_refused(store, models):
     used = {name for name in ("train", "validation", "test") if len(store.split(name))}
     for name in {"train", "validation", "test"} - used:
         with pytest.raises(ValueError, match=f"no records in its {name} split"):

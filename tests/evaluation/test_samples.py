@@ -29,13 +29,14 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def judge(tmp_path_factory, tiny, learned):
-    return checkpoint.save(learned(tiny(signal={"leads": LEADS})), tmp_path_factory.mktemp("judge") / "judge")
+def encoder(tmp_path_factory, tiny, learned):
+    return checkpoint.save(learned(tiny(signal={"leads": LEADS})), tmp_path_factory.mktemp("encoder") / "encoder")
 
 
 def make(tiny, **settings):
     torch.manual_seed(0)
-    return build(parse_settings({"latent": 8, "backbone": tiny().backbone, "signal": {"leads": LEADS}, **settings})).eval()
+    common = {"latent": 8, "backbone": tiny().backbone, "signal": {"leads": LEADS}}
+    return build(parse_settings({**common, **settings})).eval()
 
 
 @pytest.fixture
@@ -43,10 +44,10 @@ def vae(tiny):
     return make(tiny, family="vae")
 
 
-def test_real_records_score_as_real_ones(vae, store, judge, monkeypatch):
+def test_real_records_score_as_real_ones(vae, store, encoder, monkeypatch):
     more = torch.from_numpy(records(40, 1)[:, :2]).float()
     monkeypatch.setattr(vae, "sample", lambda count, length, generator: more[:count])
-    report = sample_quality(vae, store, judge=judge)
+    report = sample_quality(vae, store, encoder=encoder)
     assert report["records"] == 40
     assert 0.5 < report["frechet_ratio"] < 2 and report["spectrum_db"] < 2
     assert report["range_mv"]["samples"]["mean"] == pytest.approx(np.ptp(records(40, 1), axis=-1).mean(), rel=1e-4)
@@ -55,43 +56,43 @@ def test_real_records_score_as_real_ones(vae, store, judge, monkeypatch):
     assert report["spectrum_db"] == pytest.approx(expected, rel=0.01)
 
     monkeypatch.setattr(vae, "sample", lambda count, length, generator: 2 * more[:count])
-    louder = sample_quality(vae, store, judge=judge)
+    louder = sample_quality(vae, store, encoder=encoder)
     assert louder["frechet_ratio"] > 2 * report["frechet_ratio"] and louder["spectrum_db"] > 5
 
 
-def test_the_records_themselves_are_at_no_distance(vae, store, judge, monkeypatch):
+def test_the_records_themselves_are_at_no_distance(vae, store, encoder, monkeypatch):
     """And the usual distance is that of as many training records, standardised by these."""
     real = next(batches(vae, store, np.arange(60, 100)))
     monkeypatch.setattr(vae, "sample", lambda count, length, generator: real.x)
-    assert sample_quality(vae, store, judge=judge)["frechet"] == pytest.approx(0, abs=1e-6)
+    assert sample_quality(vae, store, encoder=encoder)["frechet"] == pytest.approx(0, abs=1e-6)
     monkeypatch.setattr(vae, "sample", lambda count, length, generator: real.x.flip(1))
-    report, encoder = sample_quality(vae, store, judge=judge, seed=5), checkpoint.load(judge)
-    others = features(encoder, store, np.random.default_rng(5).permutation(60)[:40])
-    distance = metrics.frechet((features(encoder, store, np.arange(60, 100)) - others.mean(0)) / others.std(0),
-                               (others - others.mean(0)) / others.std(0))
+    report, network = sample_quality(vae, store, encoder=encoder, seed=5), checkpoint.load(encoder)
+    reference = features(network, store, np.random.default_rng(5).permutation(60)[:40])
+    distance = metrics.frechet((features(network, store, np.arange(60, 100)) - reference.mean(0)) / reference.std(0),
+                               (reference - reference.mean(0)) / reference.std(0))
     assert report["frechet"] / report["frechet_ratio"] == pytest.approx(distance, rel=1e-6)
 
 
-def test_samples_are_those_of_the_seed(vae, store, judge):
-    first, same, other = (sample_quality(vae, store, judge=judge, seed=seed) for seed in (0, 0, 1))
+def test_samples_are_those_of_the_seed(vae, store, encoder):
+    first, same, other = (sample_quality(vae, store, encoder=encoder, seed=seed) for seed in (0, 0, 1))
     assert first == same != other
 
 
-def test_a_conditional_model_is_told_of_the_records(tiny, store, judge, monkeypatch):
-    model, told = make(tiny, family="cvae", condition={"sex": True, "leads": ["III"]}), []
-    monkeypatch.setattr(model, "sample", lambda count, length, generator, condition: told.append(condition)
+def test_a_conditional_model_gets_the_conditions_of_the_records(tiny, store, encoder, monkeypatch):
+    model, conditions = make(tiny, family="cvae", condition={"sex": True, "leads": ["III"]}), []
+    monkeypatch.setattr(model, "sample", lambda count, length, generator, condition: conditions.append(condition)
                         or torch.zeros(count, 2, length))
-    sample_quality(model, store, judge=judge)
-    (given,) = told
+    sample_quality(model, store, encoder=encoder)
+    (given,) = conditions
     assert given.vector.tolist() == [[0, float(row % 7 > 0)] for row in range(60, 100)]     # male is 0
     np.testing.assert_allclose(given.signal[:, 0], [store.signal(row)[2] for row in range(60, 100)], atol=0.003)
     monkeypatch.undo()
-    assert np.isfinite(sample_quality(model, store, judge=judge)["frechet"])
+    assert np.isfinite(sample_quality(model, store, encoder=encoder)["frechet"])
 
 
-def test_what_cannot_be_compared_is_refused(tiny, store, judge, vae):
+def test_what_cannot_be_compared_is_refused(tiny, store, encoder, vae):
     with pytest.raises(ValueError, match="family ae has no prior to sample"):
-        sample_quality(make(tiny, family="ae"), store, judge=judge)
+        sample_quality(make(tiny, family="ae"), store, encoder=encoder)
     with pytest.raises(ValueError, match="takes I, II at 100 Hz; the model has I, II at 50 Hz"):
-        sample_quality(make(tiny, family="vae", signal={"leads": LEADS, "rate": 50}), store, judge=judge)
-    assert samples.JUDGE in checkpoint.pretrained()
+        sample_quality(make(tiny, family="vae", signal={"leads": LEADS, "rate": 50}), store, encoder=encoder)
+    assert samples.DEFAULT_ENCODER in checkpoint.pretrained()

@@ -11,15 +11,15 @@ from scipy.signal import resample_poly, welch
 from wfdb import rdrecord
 
 from ecgvae import noise, plotting
-from ecgvae.noise import KINDS, SCHEDULES, Recordings, alpha_bars, at_snr, corruptions
-from ecgvae.noise.artefacts import SYNTHETIC, drop_out
+from ecgvae.noise import KINDS, SCHEDULES, NoiseRecordings, add_noise, alpha_bars, corruptions
+from ecgvae.noise.artefacts import SYNTHETIC, drop_lead
 from ecgvae.signal import Record, write_record
 from ecgvae.synthetic import simulate
 
 ADDED = [kind for kind in KINDS if kind != "drop-out"]
 
 
-def seeded(seed: int = 0) -> torch.Generator:
+def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
@@ -70,9 +70,9 @@ def test_schedules_are_those_of_their_papers():
 def test_measured_snr_is_the_closed_form(ecg, w, step):
     alpha_bar = alpha_bars("cosine", 1000)[step].expand(400)
     x_0 = ecg.repeat(100, 1, 1)
-    epsilon = noise.white(x_0, seeded())
-    mixed = noise.mix(noise.q_sample(x_0, alpha_bar, epsilon), x_0, w, alpha_bar)
-    signal = noise.mix(noise.q_sample(x_0, alpha_bar, 0 * x_0), x_0, w, alpha_bar)
+    epsilon = noise.white_noise(x_0, generator())
+    mixed = noise.add_x0(noise.q_sample(x_0, alpha_bar, epsilon), x_0, w, alpha_bar)
+    signal = noise.add_x0(noise.q_sample(x_0, alpha_bar, 0 * x_0), x_0, w, alpha_bar)
     measured = power(signal).reshape(100, 4) / power(mixed - signal).reshape(100, 4).mean(0)
     expected = float(noise.snr(alpha_bar[0], w))
     assert expected == pytest.approx((w + math.sqrt(alpha_bar[0])) ** 2 / (1 - float(alpha_bar[0])), rel=1e-5)
@@ -80,7 +80,7 @@ def test_measured_snr_is_the_closed_form(ecg, w, step):
 
 
 def test_white_noise_is_alike_in_all_leads(ecg):
-    epsilon = noise.white(ecg.repeat(1, 1, 20), seeded())
+    epsilon = noise.white_noise(ecg.repeat(1, 1, 20), generator())
     expected = np.sqrt(power(ecg))[:, None].repeat(8, axis=1)
     np.testing.assert_allclose(epsilon.std(-1), expected, rtol=0.03)
     assert abs(np.corrcoef(epsilon[1])[np.triu_indices(8, 1)]).max() < 0.03
@@ -96,17 +96,17 @@ def test_with_the_signal_added_noise_is_never_stronger_than_it(schedule):
 
 @settings(deadline=None, max_examples=40)
 @given(w=st.floats(0, 100), alpha_bar=st.floats(1e-9, 0.9999), size=st.floats(1e-3, 1e3), seed=st.integers(0, 99))
-def test_mix_keeps_the_variance(w, alpha_bar, size, seed):
-    x_0 = size * torch.randn(1, 2, 50_000, generator=seeded(seed)) + 7 * size
+def test_add_x0_keeps_the_variance(w, alpha_bar, size, seed):
+    x_0 = size * torch.randn(1, 2, 50_000, generator=generator(seed)) + 7 * size
     alpha_bar = torch.tensor([alpha_bar])
-    x_t = noise.q_sample(x_0, alpha_bar, noise.white(x_0, seeded(seed + 100)))
-    assert power(noise.mix(x_t, x_0, w, alpha_bar)) == pytest.approx(power(x_0), rel=0.04)
-    torch.testing.assert_close(noise.mix(x_t, x_0, 0, alpha_bar), x_t)
+    x_t = noise.q_sample(x_0, alpha_bar, noise.white_noise(x_0, generator(seed + 100)))
+    assert power(noise.add_x0(x_t, x_0, w, alpha_bar)) == pytest.approx(power(x_0), rel=0.04)
+    torch.testing.assert_close(noise.add_x0(x_t, x_0, 0, alpha_bar), x_t)
 
 
-def test_draws():
-    uniform = noise.draw_steps("uniform", 20_000, 1000, seeded())
-    low = noise.draw_steps("low-noise", 20_000, 1000, seeded())
+def test_timesteps_have_their_distribution():
+    uniform = noise.sample_timesteps("uniform", 20_000, 1000, generator())
+    low = noise.sample_timesteps("low-noise", 20_000, 1000, generator())
     for drawn in (uniform, low):
         assert 0 <= drawn.min() < 5 and 990 < drawn.max() < 1000
     for quantile in (0.1, 0.5, 0.9):
@@ -117,46 +117,47 @@ def test_draws():
 @settings(deadline=None, max_examples=60)
 @given(db=st.lists(st.floats(-30, 60), min_size=3, max_size=3), leads=st.integers(1, 4), samples=st.integers(8, 300),
        size=st.floats(1e-6, 1e6), offset=st.floats(-100, 100), seed=st.integers(0, 99))
-def test_at_snr_is_exact_for_every_record(db, leads, samples, size, offset, seed):
-    x = torch.randn(3, leads, samples, generator=seeded(seed), dtype=torch.float64) + offset
-    disturbance = size * (torch.randn(x.shape, generator=seeded(seed + 100), dtype=torch.float64).cumsum(-1) + offset)
-    noisy = at_snr(x, disturbance, torch.tensor(db, dtype=torch.float64))
+def test_the_snr_is_exact_for_every_record(db, leads, samples, size, offset, seed):
+    x = torch.randn(3, leads, samples, generator=generator(seed), dtype=torch.float64) + offset
+    white = torch.randn(x.shape, generator=generator(seed + 100), dtype=torch.float64)
+    disturbance = size * (white.cumsum(-1) + offset)
+    noisy = add_noise(x, disturbance, torch.tensor(db, dtype=torch.float64))
     assert 10 * np.log10(power(x) / power(noisy - x)) == pytest.approx(db, abs=1e-5)
     torch.testing.assert_close(noisy.mean(-1), x.mean(-1))     # of each lead
-    torch.testing.assert_close(at_snr(x, disturbance, db[0])[0], noisy[0])
+    torch.testing.assert_close(add_noise(x, disturbance, db[0])[0], noisy[0])
 
 
 def test_flat_records_and_silent_noise_stay(ecg):
     flat = torch.zeros(2, 3, 100)
-    assert torch.equal(at_snr(flat, torch.randn(flat.shape, generator=seeded()), 0.0), flat)
-    assert torch.equal(noise.white(flat, seeded()), flat)
-    assert torch.equal(at_snr(ecg, torch.zeros_like(ecg), 0.0), ecg)
+    assert torch.equal(add_noise(flat, torch.randn(flat.shape, generator=generator()), 0.0), flat)
+    assert torch.equal(noise.white_noise(flat, generator()), flat)
+    assert torch.equal(add_noise(ecg, torch.zeros_like(ecg), 0.0), ecg)
 
 
 @pytest.mark.parametrize(("kind", "rate", "low", "high"), [
     ("wander", 100, 0, 0.6), ("wander", 500, 0, 0.75), ("muscle", 100, 19, 50), ("muscle", 500, 19, 151),
     ("electrode", 100, 0, 5), ("electrode", 500, 0, 5), ("mains-50", 100, 49.5, 50), ("mains-60", 128, 59.5, 60.5)])
 def test_artefacts_lie_in_their_band(kind, rate, low, high):
-    signal = SYNTHETIC[kind]((2, 3, 120 * rate), seeded(), rate=rate)
+    signal = SYNTHETIC[kind]((2, 3, 120 * rate), generator(), rate=rate)
     assert share(signal, rate, low, high) > 0.98
 
 
 def test_muscle_noise_fills_its_band_evenly():
-    signal = SYNTHETIC["muscle"]((2, 3, 60_000), seeded(), rate=500)
+    signal = SYNTHETIC["muscle"]((2, 3, 60_000), generator(), rate=500)
     thirds = [share(signal, 500, low, low + 43.3) for low in (20, 63.4, 106.7)]
     assert thirds == pytest.approx([1 / 3] * 3, abs=0.03)
 
 
 def test_mains_has_odd_harmonics_below_half_the_rate():
-    signal = SYNTHETIC["mains-50"]((4, 3, 60_000), seeded(), rate=500)
+    signal = SYNTHETIC["mains-50"]((4, 3, 60_000), generator(), rate=500)
     parts = [share(signal, 500, line - 0.5, line + 0.5) for line in (50, 100, 150, 250)]
     assert parts == pytest.approx(np.array([1, 0, 1 / 9, 0.04]) / (1 + 1 / 9 + 0.04), abs=0.03)
-    slow = SYNTHETIC["mains-50"]((4, 3, 12_000), seeded(), rate=200)
+    slow = SYNTHETIC["mains-50"]((4, 3, 12_000), generator(), rate=200)
     assert share(slow, 200, 49.5, 50.5) > 0.99     # 150 Hz does not come back as 50
 
 
 def test_mains_at_half_the_rate_alternates():
-    signal = SYNTHETIC["mains-50"]((1, 1, 6000), seeded(3), rate=100)[0, 0]
+    signal = SYNTHETIC["mains-50"]((1, 1, 6000), generator(3), rate=100)[0, 0]
     envelope = signal * (-1.0) ** torch.arange(6000)
     assert share(envelope, 100, 0, 0.2) > 0.99
 
@@ -170,7 +171,7 @@ def test_a_rate_that_can_not_hold_the_noise_is_refused(kind, rate, message):
 
 def test_an_electrode_jumps_and_recovers():
     """One jump in 4 s: nothing before it, the peak within 0.2 s, then down to e^-1 in 0.2 s to 1 s."""
-    signal = SYNTHETIC["electrode"]((200, 1, 400), seeded(), rate=100)[:, 0].abs()
+    signal = SYNTHETIC["electrode"]((200, 1, 400), generator(), rate=100)[:, 0].abs()
     signal = signal / signal.amax(-1, keepdim=True)
     onset, peak = (signal > 1e-3).int().argmax(-1), signal.argmax(-1)
     assert 0 <= onset.min() < 20 and 280 < onset.max() <= 300
@@ -181,7 +182,7 @@ def test_an_electrode_jumps_and_recovers():
 
 
 def test_a_lead_drops_out(ecg):
-    lost = drop_out(ecg.repeat(50, 1, 1) + 100, seeded()) == 0
+    lost = drop_lead(ecg.repeat(50, 1, 1) + 100, generator()) == 0
     assert (lost.any(-1).sum(-1) == 1).all()
     assert (lost.any(-1).sum(0) > 0).all()     # every lead of the eight, some time
     stretch = lost.sum((1, 2))
@@ -190,23 +191,23 @@ def test_a_lead_drops_out(ecg):
     first = lost.any(1).int().argmax(-1)
     assert first.min() < 20 and first.max() > 600
     kept = ~lost
-    assert torch.equal(drop_out(ecg.repeat(50, 1, 1) + 100, seeded())[kept], (ecg.repeat(50, 1, 1) + 100)[kept])
+    assert torch.equal(drop_lead(ecg.repeat(50, 1, 1) + 100, generator())[kept], (ecg.repeat(50, 1, 1) + 100)[kept])
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_corruptions_follow_their_generator_alone(ecg, kind):
     corrupt = corruptions([kind], 120)[kind]
     torch.manual_seed(1)
-    first = corrupt(ecg, 5.0, seeded(1))
+    first = corrupt(ecg, 5.0, generator(1))
     torch.manual_seed(2)
-    assert torch.equal(corrupt(ecg, 5.0, seeded(1)), first)
-    assert not torch.equal(corrupt(ecg, 5.0, seeded(2)), first)
+    assert torch.equal(corrupt(ecg, 5.0, generator(1)), first)
+    assert not torch.equal(corrupt(ecg, 5.0, generator(2)), first)
     assert not torch.equal(first, ecg)
 
 
 @pytest.mark.parametrize("kind", ADDED)
 def test_corruptions_reach_their_snr(ecg, kind):
-    disturbance = corruptions(ADDED, 120)[kind](ecg, torch.tensor([20.0, 10, 5, 0]), seeded()) - ecg
+    disturbance = corruptions(ADDED, 120)[kind](ecg, torch.tensor([20.0, 10, 5, 0]), generator()) - ecg
     assert 10 * np.log10(power(ecg) / power(disturbance)) == pytest.approx([20, 10, 5, 0], abs=1e-4)
 
 
@@ -219,7 +220,7 @@ def folder(tmp_path):
 
 
 def test_recordings_are_cropped_with_place_channel_and_sign(folder):
-    crops = Recordings(folder, 100).crops("muscle", (40, 5, 200), seeded())
+    crops = NoiseRecordings(folder, 100).crops("muscle", (40, 5, 200), generator())
     assert crops.shape == (40, 5, 200)
     values = crops.abs()
     torch.testing.assert_close(values.diff(dim=-1), torch.full((40, 5, 199), 0.001), atol=2e-6, rtol=0)
@@ -232,33 +233,33 @@ def test_recordings_are_cropped_with_place_channel_and_sign(folder):
 
 
 def test_the_halves_share_nothing(folder):
-    first, second = (Recordings(folder, 100, half).crops("muscle", (40, 5, 200), seeded()).abs() for half in
+    first, second = (NoiseRecordings(folder, 100, half).crops("muscle", (40, 5, 200), generator()).abs() for half in
                      ("first", "second"))
     low = first[first < 8]
     assert low.max() < 6 and second[second < 8].min() >= 6 - 1e-6
-    assert Recordings(folder, 100, "second").signals["muscle"].shape == (2, 1001)
+    assert NoiseRecordings(folder, 100, "second").signals["muscle"].shape == (2, 1001)
 
 
 def test_only_what_is_recorded_replaces_what_is_synthetic(ecg, folder):
-    recorded = corruptions(ADDED, 120, Recordings(folder, 120))
+    recorded = corruptions(ADDED, 120, NoiseRecordings(folder, 120))
     for kind, corrupt in corruptions(ADDED, 120).items():
-        same = torch.equal(corrupt(ecg, 0.0, seeded()), recorded[kind](ecg, 0.0, seeded()))
+        same = torch.equal(corrupt(ecg, 0.0, generator()), recorded[kind](ecg, 0.0, generator()))
         assert same == (kind != "muscle")
 
 
 def test_recordings_that_do_not_serve_are_refused(folder, tmp_path):
     with pytest.raises(ValueError, match="1000 samples; wanted 1500"):
-        Recordings(folder, 100).crops("muscle", (1, 1, 1500), seeded())
+        NoiseRecordings(folder, 100).crops("muscle", (1, 1, 1500), generator())
     with pytest.raises(ValueError, match="holds no recorded noise; wanted bw.hea"):
-        Recordings(tmp_path / "nothing", 100)
+        NoiseRecordings(tmp_path / "nothing", 100)
     write_record(Record(np.full((1, 50), np.nan), 100, ("noise1",)), tmp_path, "bw")
     with pytest.raises(ValueError, match="bw.hea has gaps"):
-        Recordings(tmp_path, 100)
+        NoiseRecordings(tmp_path, 100)
 
 
 def test_the_stress_test_database_is_read_by_halves(data):
-    halves = {half: Recordings(data / "nstdb", 360, half).signals for half in ("first", "second")}
-    resampled = Recordings(data / "nstdb", 100, "second").signals
+    halves = {half: NoiseRecordings(data / "nstdb", 360, half).signals for half in ("first", "second")}
+    resampled = NoiseRecordings(data / "nstdb", 100, "second").signals
     assert halves["first"].keys() == {"wander", "muscle"}
     for kind, name in (("wander", "bw"), ("muscle", "ma")):
         stored = rdrecord(str(data / "nstdb" / name)).p_signal.T.astype(np.float32)

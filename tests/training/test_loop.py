@@ -1,8 +1,10 @@
-"""Training: a batch is learned, an interrupted run ends as the unbroken one, and the parts do what they say."""
+"""Training: a batch is learned, a resumed run equals an uninterrupted one, and each part is as documented."""
 
 import copy
+import json
 import os
 import socket
+from io import BytesIO, StringIO
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,8 @@ import pytest
 import torch
 import torch.multiprocessing as multiprocessing
 from accelerate import Accelerator, PartialState
+from matplotlib.image import imread
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ecgvae import checkpoint, metrics
 from ecgvae.data.prepare import build_store
@@ -18,9 +22,10 @@ from ecgvae.signal import write_record
 from ecgvae.synthetic import CONDITIONS, simulate
 from ecgvae.training import loop
 from ecgvae.training.batches import Batch
-from ecgvae.training.log import Log, Table
-from ecgvae.training.loop import follow, init_state, learning_rate, seeded, train, training_step
-from ecgvae.training.recipe import Augmentation, Recipe, Training
+from ecgvae.training.log import Log
+from ecgvae.training.loop import init_state, learning_rate, step_generator, train, training_step, update_average
+from ecgvae.training.noising import NoiseSettings
+from ecgvae.training.recipe import AugmentSettings, LossWeights, Recipe, TrainingSettings
 from ecgvae.training.validation import Validation
 
 
@@ -39,8 +44,8 @@ def store(tmp_path_factory) -> Store:
 @pytest.fixture(scope="module")
 def recipe(tiny) -> Recipe:
     """Twelve steps, with everything that draws random numbers switched on."""
-    return Recipe(model=tiny(quantizer={"dead_code_threshold": 0.5}), augment={"gain": 0.2, "mixing": 0.05, "stretch": 0.1},
-                  loss={"derivative": 0.1, "spectral": 0.1},
+    return Recipe(model=tiny(quantizer={"dead_code_threshold": 0.5}),
+                  augment={"gain": 0.2, "mixing": 0.05, "stretch": 0.1}, loss={"derivative": 0.1, "spectral": 0.1},
                   training={"steps": 12, "batch_size": 6, "window": 2, "warmup": 3, "log_every": 3,
                             "validate_every": 5, "save_every": 4, "precision": "fp32"})
 
@@ -50,12 +55,12 @@ def changed(recipe: Recipe, **training) -> Recipe:
 
 
 @pytest.fixture
-def undrawn(monkeypatch):
+def without_pictures(monkeypatch):
     monkeypatch.setattr(Validation, "draw", lambda *_: None)
 
 
 def results(run) -> dict:
-    """All that a run leaves behind, but for TensorBoard's events, whose names hold the time."""
+    """All files of a run except TensorBoard's events, whose names contain the time."""
     state = torch.load(run / "state.pt", weights_only=True)
     files = {path.relative_to(run).as_posix(): path.read_bytes() for path in run.rglob("*")
              if path.is_file() and path.suffix != ".pt" and "tensorboard" not in path.parts}
@@ -82,9 +87,11 @@ def test_a_run_leaves_a_model_logs_pictures_and_its_recipe(store, recipe, tmp_pa
     assert {"loss", "prdn", "derivative", "spectral", "commitment", "perplexity", "gradient"} <= steps[-1][1].keys()
     log, validation = pd.read_csv(run / "log.csv"), pd.read_csv(run / "validation.csv")
     assert log["step"].tolist() == [1] and validation["step"].tolist() == [2]
-    weights = recipe.loss.model_dump()
-    terms = sum(weights[name] * log[name] for name in ("prdn", "derivative", "spectral", "commitment"))
-    np.testing.assert_allclose(log["loss"], terms, rtol=1e-5)
+    weights, relative_errors = recipe.loss.model_dump(), ["prdn", "derivative", "spectral"]
+    terms = sum(weights[name] * np.log(log[name] / 100) for name in relative_errors)
+    np.testing.assert_allclose(log["loss"], terms + weights["commitment"] * log["commitment"], rtol=1e-5)
+    assert log[relative_errors].gt(10).all(axis=None) and log[relative_errors].lt(1000).all(axis=None)       # per cent
+    assert log["learning_rate"][0] == learning_rate(1, changed(recipe, steps=2).training)
     assert [path.name for path in (run / "pictures").iterdir()] == ["step-000002.png"]
     assert any((run / "tensorboard").iterdir())
     assert Recipe.model_validate_json((run / "recipe.json").read_text()) == changed(recipe, steps=2)
@@ -94,16 +101,16 @@ def test_a_run_leaves_a_model_logs_pictures_and_its_recipe(store, recipe, tmp_pa
     assert checkpoint.load(folder).settings == recipe.model
 
 
-def test_validation_is_what_metrics_say_of_the_kept_model(store, recipe, tmp_path, undrawn):
+def test_validation_is_the_prdn_of_the_saved_model(store, recipe, tmp_path, without_pictures):
     train(changed(recipe, steps=3), store, tmp_path / "run")
     model = checkpoint.load(tmp_path / "run" / "model")
     rows = store.split("validation")
     true = np.stack([store.signal(row) for row in rows])
     x = torch.from_numpy(true[:, [0, 1, 6, 7, 8, 9, 10, 11]])
     with torch.inference_mode():
-        made = model.all_leads(model.detokenize(model.tokenize(x)[:2], x.shape[-1])).numpy()
-    said = checkpoint.config(tmp_path / "run" / "model")["metrics"]["prdn_2"]
-    assert said == pytest.approx(np.nanmean(metrics.prdn(true, made)), rel=1e-2)     # the store's leads are rounded
+        reconstructions = model.all_leads(model.detokenize(model.tokenize(x)[:2], x.shape[-1])).numpy()
+    logged = checkpoint.config(tmp_path / "run" / "model")["metrics"]["prdn_2"]
+    assert logged == pytest.approx(np.nanmean(metrics.prdn(true, reconstructions)), rel=1e-2)     # rounded leads
 
 
 class Interrupted(Exception):
@@ -111,8 +118,8 @@ class Interrupted(Exception):
 
 
 @pytest.fixture(scope="module")
-def unbroken(store, recipe, tmp_path_factory) -> dict:
-    run = tmp_path_factory.mktemp("unbroken") / "run"
+def uninterrupted(store, recipe, tmp_path_factory) -> dict:
+    run = tmp_path_factory.mktemp("uninterrupted") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Validation, "draw", lambda *_: None)
         train(recipe, store, run)
@@ -123,7 +130,8 @@ def unbroken(store, recipe, tmp_path_factory) -> dict:
 
 
 @pytest.mark.parametrize("step", [0, 2, 6, 12])
-def test_stopped_at_a_step_and_resumed_it_is_the_unbroken_run(store, recipe, tmp_path, undrawn, unbroken, step):
+def test_stopped_at_a_step_and_resumed_it_is_the_uninterrupted_run(store, recipe, tmp_path, without_pictures,
+                                                                      uninterrupted, step):
     def stop(now, _):
         if now == step:
             raise Interrupted
@@ -131,13 +139,13 @@ def test_stopped_at_a_step_and_resumed_it_is_the_unbroken_run(store, recipe, tmp
     with pytest.raises(Interrupted):
         train(recipe, store, tmp_path / "run", progress=stop)
     train(recipe, store, tmp_path / "run", resume=True)
-    assert same(results(tmp_path / "run"), unbroken)
+    assert same(results(tmp_path / "run"), uninterrupted)
 
 
 @pytest.mark.parametrize("name", ["torch.save", "ecgvae.checkpoint.put", "ecgvae.training.log.Log.validation"])
 @pytest.mark.parametrize("call", [1, 2])
-def test_stopped_while_it_saves_it_is_the_unbroken_run(store, recipe, tmp_path, undrawn, unbroken, monkeypatch, name,
-                                                      call):
+def test_stopped_while_it_saves_it_is_the_uninterrupted_run(store, recipe, tmp_path, without_pictures,
+                                                               uninterrupted, monkeypatch, name, call):
     module, attribute = name.rsplit(".", 1)
     calls = []
 
@@ -158,34 +166,15 @@ def test_stopped_while_it_saves_it_is_the_unbroken_run(store, recipe, tmp_path, 
         else:
             assert call > len(calls)        # a model is put in place once only
     train(recipe, store, tmp_path / "run", resume=True)
-    assert same(results(tmp_path / "run"), unbroken)
+    assert same(results(tmp_path / "run"), uninterrupted)
 
 
-def test_a_finished_run_stays_as_it_is(store, recipe, tmp_path, undrawn):
+def test_a_finished_run_stays_as_it_is(store, recipe, tmp_path, without_pictures):
     short = changed(recipe, steps=2)
     folder = train(short, store, tmp_path / "run")
     before = results(tmp_path / "run")
     assert train(short, store, tmp_path / "run", resume=True) == folder
     assert same(results(tmp_path / "run"), before)
-
-
-def test_a_torn_row_of_the_log_is_dropped(tmp_path):
-    path = tmp_path / "log.csv"
-    table = Table(path, 0)
-    for step in (1, 10, 20):
-        table.append({"step": step, "loss": step / 7})
-    whole = path.read_text()
-    for torn in ("3", "30", "30,4", "1"):
-        path.write_text(whole + torn)
-        again = Table(path, 25)
-        assert path.read_text() == whole and again.last_row == {"loss": 20 / 7}
-    Table(path, 10).append({"step": 20, "loss": 20 / 7})
-    assert path.read_text() == whole
-    for beginning in ("", "step", "step,loss\n"):
-        path.write_text(beginning)
-        assert Table(path, 25).last_row == {}
-        Table(path, 25).append({"step": 1, "loss": 0.5})
-        assert path.read_text() == "step,loss\n1,0.5\n"
 
 
 def mistake(error, *arguments, **options) -> str:
@@ -195,23 +184,95 @@ def mistake(error, *arguments, **options) -> str:
     return str(raised.value)
 
 
-def test_a_run_is_claimed(store, recipe, tmp_path, undrawn):
+def test_a_folder_has_one_run(store, recipe, tmp_path, without_pictures):
     run, short = tmp_path / "run", changed(recipe, steps=1)
     assert "holds no run to resume" in mistake(FileNotFoundError, short, store, run, resume=True)
     train(short, store, run)
     before = results(run)
     assert "holds a run; use --resume to go on with it or another --out" in mistake(FileExistsError, short, store, run)
-    assert "recipe.json differs from the recipe given" in mistake(
-        ValueError, changed(recipe, steps=2), store, run, resume=True)
+    assert mistake(ValueError, changed(recipe, steps=2), store, run, resume=True) == (
+        f"{run}/recipe.json has training.steps 1, the recipe given 2; a run is resumed with its own recipe")
     assert same(results(run), before)
 
 
-def test_a_run_is_resumed_with_its_own_store_and_state(store, recipe, tmp_path, undrawn):
+def test_a_recipe_that_differs_names_the_key_and_both_values(store, recipe, tmp_path, without_pictures):
+    run, short = tmp_path / "run", changed(recipe, steps=1)
+    train(short, store, run)
+    for block, update, message in [
+        ("loss", {"usage_loss": 3.0}, "loss.usage_loss 1.0, the recipe given 3.0;"),
+        ("model", {"latent": 9}, "model.latent 8, the recipe given 9;"),
+        ("augment", {"gain": 0.0}, "augment.gain 0.2, the recipe given 0.0;"),
+    ]:
+        other = short.model_copy(update={block: getattr(short, block).model_copy(update=update)})
+        assert message in mistake(ValueError, other, store, run, resume=True)
+    noised = short.model_copy(update={"noise": NoiseSettings()})
+    assert 'noise null, the recipe given {"clean": 0.5,' in mistake(ValueError, noised, store, run, resume=True)
+    for damage in ("", "[]", "{"):
+        (run / "recipe.json").write_text(damage)
+        assert "recipe.json is damaged" in mistake(ValueError, short, store, run, resume=True)
+    (run / "recipe.json").write_text('{"model": {"family": "vqvae"}, "trainings": {}}')
+    assert "recipe.json: trainings: unknown key; did you mean training?" in mistake(
+        ValueError, short, store, run, resume=True)
+
+
+def former_files(run) -> None:
+    """Rewrites the recipe and the log of a run as versions before the present names and columns wrote them."""
+    values = json.loads((run / "recipe.json").read_text())
+    for block, settings in (("loss", LossWeights), ("noise", NoiseSettings), ("training", TrainingSettings)):
+        for former, present in settings.former_names.items():
+            values[block][former] = values[block].pop(present)
+    (run / "recipe.json").write_text(json.dumps(values, indent=2) + "\n")
+    log = pd.read_csv(run / "log.csv").drop(columns="learning_rate")
+    for column in ("prdn", "derivative", "spectral"):
+        log[column] = np.log(log[column] / 100)
+    log.to_csv(run / "log.csv", index=False)
+
+
+def test_a_run_of_an_earlier_version_is_resumed(store, recipe, tmp_path, without_pictures):
+    """It ends as an uninterrupted run of this version; its recipe.json stays, its log is converted once."""
+    noised = changed(recipe.model_copy(update={"noise": NoiseSettings()}), log_every=1)
+    def stop(step, _):
+        if step == 9:
+            raise Interrupted
+    with pytest.raises(Interrupted):
+        train(noised, store, tmp_path / "run", progress=stop)
+    former_files(tmp_path / "run")
+    before = (tmp_path / "run" / "recipe.json").read_bytes()
+    train(noised, store, tmp_path / "run", resume=True)
+    train(noised, store, tmp_path / "uninterrupted")
+    resumed, expected = results(tmp_path / "run"), results(tmp_path / "uninterrupted")
+    assert resumed["files"].pop("recipe.json") == before != expected["files"].pop("recipe.json")
+    logs = [pd.read_csv(StringIO(files["files"].pop("log.csv").decode())) for files in (resumed, expected)]
+    assert same(resumed, expected)
+    resumed_rates, expected_rates = (log["learning_rate"] for log in logs)
+    assert resumed_rates[:8].isna().all() and resumed_rates[8:].equals(expected_rates[8:])
+    pd.testing.assert_frame_equal(*(log.drop(columns="learning_rate") for log in logs))
+
+
+def test_tensorboard_has_the_numbers_and_the_pictures(store, recipe, tmp_path):
+    run, short = tmp_path / "run", changed(recipe, steps=2)
+    train(short, store, run)
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    log, validation = pd.read_csv(run / "log.csv"), pd.read_csv(run / "validation.csv")
+    columns = {f"train/{name}": log[name] for name in log.columns[1:]} | {
+        f"validation/{name}": validation[name] for name in validation.columns[1:]}
+    assert set(events.Tags()["scalars"]) == columns.keys() >= {"train/learning_rate", "train/prdn", "validation/prdn_1"}
+    for tag, values in columns.items():
+        assert [event.value for event in events.Scalars(tag)] == pytest.approx(values.tolist(), rel=1e-6)
+    assert events.Tags()["images"] == ["validation/reconstructions"]
+    (image,) = events.Images("validation/reconstructions")
+    picture = imread(run / "pictures" / "step-000002.png")
+    assert image.step == 2 and (image.height, image.width) == picture.shape[:2]
+    np.testing.assert_allclose(imread(BytesIO(image.encoded_image_string)), picture, atol=1 / 255)
+
+
+def test_a_run_is_resumed_with_its_own_store_and_state(store, recipe, tmp_path, without_pictures):
     run, short = tmp_path / "run", changed(recipe, steps=1)
     train(short, store, run)
     other = copy.copy(store)
     other.fingerprint = "0"
-    assert "state.pt is of another store; a run is resumed with its own" in mistake(
+    assert "state.pt is of another store; wanted the store that the run was started with" in mistake(
         ValueError, short, other, run, resume=True)
     whole = (run / "state.pt").read_bytes()
     for damage in (whole[:1000], b"", b"state"):
@@ -219,18 +280,18 @@ def test_a_run_is_resumed_with_its_own_store_and_state(store, recipe, tmp_path, 
         assert "state.pt is damaged, or not of this recipe" in mistake(ValueError, short, store, run, resume=True)
 
 
-@pytest.mark.parametrize(("part", "change", "said"), [
+@pytest.mark.parametrize(("part", "change", "expected"), [
     ("training", {"window": 0.1}, "training.window is 0.1 s; wanted 64 samples or more, 0.64 s"),
     ("signal", {"rate": 250}, "has a rate of 100 Hz; the recipe wants 250"),
     ("signal", {"leads": ("I", "V7")}, "the model wants I, V7"),
 ])
-def test_what_does_not_fit_the_store_is_said_before_anything_is_written(store, recipe, tiny, tmp_path, part, change,
-                                                                       said):
+def test_a_recipe_that_does_not_fit_the_store_is_refused_before_anything_is_written(store, recipe, tiny, tmp_path,
+                                                                                   part, change, expected):
     wrong = (changed(recipe, **change) if part == "training"
              else recipe.model_copy(update={"model": tiny(signal=change)}))
-    assert said in mistake(ValueError, wrong, store, tmp_path / "run")
+    assert expected in mistake(ValueError, wrong, store, tmp_path / "run")
     assert not (tmp_path / "run" / "log.csv").exists()
-    assert said in mistake(ValueError, wrong, store, tmp_path / "run")      # not that a run is there
+    assert expected in mistake(ValueError, wrong, store, tmp_path / "run")      # not that a run is there
 
 
 # --- a step
@@ -238,30 +299,39 @@ def test_what_does_not_fit_the_store_is_said_before_anything_is_written(store, r
 
 def test_one_batch_is_learned(store, recipe):
     x = torch.stack([torch.from_numpy(store.signal(row)[[0, 1, *range(6, 12)]]) for row in range(6)])[..., 100:300]
-    plain = recipe.model_copy(update={"augment": Augmentation()})
+    plain = recipe.model_copy(update={"augment": AugmentSettings()})
     plain = changed(plain, steps=60, warmup=5, learning_rate=0.01)
     accelerator = Accelerator(mixed_precision="no")
     state = init_state(plain, store, accelerator.device)
-    losses = []
+    errors = []
     for state.step in range(1, 31):
-        losses.append(training_step(state, state.model, state.optimizer, Batch(x, x), plain, accelerator)["prdn"])
-    assert sum(losses[-5:]) / 5 < sum(losses[:5]) / 5 - 0.25       # logarithms: a quarter of the error is gone
+        errors.append(training_step(state, state.model, state.optimizer, Batch(x, x), plain, accelerator)["prdn"])
+    mean_logs = torch.stack(errors).log()
+    assert mean_logs[-5:].mean() < mean_logs[:5].mean() - 0.25       # a quarter of the error is gone
 
 
-def test_a_training_begins_with_a_trained_model(store, recipe, tiny, learned, tmp_path):
+def test_a_training_starts_with_a_trained_model(store, recipe, tiny, learned, tmp_path):
     trained = learned(recipe.model)
-    folder = str(checkpoint.save(trained, tmp_path / "model"))
-    state = init_state(changed(recipe, start_from=folder), store, torch.device("cpu"))
-    for name, value in trained.state_dict().items():
-        assert torch.equal(state.model.state_dict()[name], value)
-        assert torch.equal(state.average.state_dict()[name], value)
-    other = changed(recipe.model_copy(update={"model": tiny(quantizer={"dead_code_threshold": 0.25})}), start_from=folder)
+    folder = str(checkpoint.save(trained, tmp_path / "trained" / "model"))
+    for init_from in (folder, str(tmp_path / "trained")):       # a model, or the run that made it
+        state = init_state(changed(recipe, init_from=init_from), store, torch.device("cpu"))
+        for name, value in trained.state_dict().items():
+            assert torch.equal(state.model.state_dict()[name], value)
+            assert torch.equal(state.average.state_dict()[name], value)
+    other = changed(recipe, init_from=folder).model_copy(
+        update={"model": tiny(quantizer={"dead_code_threshold": 0.25})})
     assert mistake(ValueError, other, store, tmp_path / "run") == (
-        f"training.start_from: {folder} has model.quantizer.dead_code_threshold 0.5, the recipe 0.25; wanted the same")
+        f"training.init_from: {folder} has model.quantizer.dead_code_threshold 0.5, the recipe 0.25; wanted the same")
+    missing = changed(recipe, init_from="no-such-model")
+    message = mistake(FileNotFoundError, missing, store, tmp_path / "run")
+    assert message.startswith("training.init_from: no model no-such")
+    (tmp_path / "empty").mkdir()
+    empty = changed(recipe, init_from=str(tmp_path / "empty"))
+    assert mistake(ValueError, empty, store, tmp_path / "run").startswith(f"training.init_from: {tmp_path / 'empty'} ")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_step_settles_books_by_how_far_the_run_is(store, recipe):
+def test_a_step_anneals_the_revival_of_codes(store, recipe):
     accelerator = Accelerator(mixed_precision="no")
     state = init_state(recipe, store, accelerator.device)
     x = torch.randn(4, 8, 200)
@@ -272,32 +342,32 @@ def test_a_step_settles_books_by_how_far_the_run_is(store, recipe):
 
 
 def test_learning_rate_warms_up_and_falls_to_a_hundredth():
-    settings = Training(steps=1000, warmup=100, learning_rate=0.5)
+    settings = TrainingSettings(steps=1000, warmup=100, learning_rate=0.5)
     rates = np.array([learning_rate(step, settings) for step in range(1, 1001)])
     cosine = 0.505 + 0.495 * np.cos(np.pi * np.arange(1, 1001) / 1000)
     np.testing.assert_allclose(rates[99:], 0.5 * cosine[99:])
     np.testing.assert_allclose(rates[:100] / cosine[:100], 0.5 * np.arange(1, 101) / 100)
     assert rates.argmax() in range(90, 110) and (np.diff(rates[110:]) < 0).all()
     assert rates[-1] == pytest.approx(0.005)
-    assert learning_rate(1, Training(steps=10, warmup=0, learning_rate=1)) > 0.9
+    assert learning_rate(1, TrainingSettings(steps=10, warmup=0, learning_rate=1)) > 0.9
 
 
-def test_the_average_follows(tiny, learned):
+def test_the_average_moves_towards_the_model(tiny, learned):
     model, average = learned(tiny(), seed=1), learned(tiny(), seed=2)
     average.quantizer.quantizers[0].codebook.initialized.fill_(False)
     old = {name: value.clone() for name, value in average.state_dict().items()}
-    follow(average, model, 0.75)
+    update_average(average, model, 0.75)
     for name, value in average.state_dict().items():
         new = model.state_dict()[name]
-        wanted = 0.75 * old[name] + 0.25 * new if new.is_floating_point() else new
-        torch.testing.assert_close(value, wanted, msg=name)
+        expected = 0.75 * old[name] + 0.25 * new if new.is_floating_point() else new
+        torch.testing.assert_close(value, expected, msg=name)
 
 
 def test_random_numbers_follow_from_seed_step_and_process():
     drawn = {}
     for key in [(0, 1, 0), (0, 2, 0), (1, 1, 0), (0, 1, 1)]:
-        drawn[key] = float(torch.rand(1, generator=seeded(*key))), float(torch.rand(1))
-        assert drawn[key] == (float(torch.rand(1, generator=seeded(*key))), float(torch.rand(1)))
+        drawn[key] = float(torch.rand(1, generator=step_generator(*key))), float(torch.rand(1))
+        assert drawn[key] == (float(torch.rand(1, generator=step_generator(*key))), float(torch.rand(1)))
     assert len({own for own, _ in drawn.values()}) == 4
     assert drawn[0, 1, 0][1] == drawn[0, 1, 1][1]       # what processes decide together, they draw alike
     assert len({shared for _, shared in drawn.values()}) == 3

@@ -1,4 +1,4 @@
-"""Variations of training signals, and what a reconstruction is trained for."""
+"""Augmentation of training signals, and reconstruction losses."""
 
 import math
 
@@ -8,8 +8,8 @@ import torch
 
 from ecgvae import metrics
 from ecgvae.training import objectives
-from ecgvae.training.augment import augment, stretched
-from ecgvae.training.recipe import Augmentation
+from ecgvae.training.augment import augment, stretch_time
+from ecgvae.training.recipe import AugmentSettings
 
 # --- augmentations
 
@@ -18,21 +18,21 @@ def signals(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def varied(x, **settings):
+def augmented(x, **settings):
     before = x.clone()
-    first, second = (augment(x, Augmentation(**settings), torch.Generator().manual_seed(4)) for _ in range(2))
+    first, second = (augment(x, AugmentSettings(**settings), torch.Generator().manual_seed(4)) for _ in range(2))
     assert torch.equal(first, second) and torch.equal(x, before) and first.shape == x.shape
     return first
 
 
 def test_without_augmentation_nothing_changes():
     x = signals(3, 8, 100)
-    assert torch.equal(varied(x), x)
+    assert torch.equal(augmented(x), x)
 
 
 def test_gain_is_one_number_a_record():
     x = signals(500, 4, 9)
-    ratio = varied(x, gain=0.3) / x
+    ratio = augmented(x, gain=0.3) / x
     assert (ratio - ratio[:, :1, :1]).abs().max() < 1e-4
     logs = ratio[:, 0, 0].log()
     assert logs.std() == pytest.approx(0.3, rel=0.1) and abs(logs.mean()) < 0.05
@@ -40,10 +40,10 @@ def test_gain_is_one_number_a_record():
 
 def test_mixing_gives_each_lead_a_little_of_each():
     x = signals(200, 3, 50)
-    taken = torch.linalg.lstsq(x.mT, varied(x, mixing=0.1).mT).solution - torch.eye(3)
-    torch.testing.assert_close(x + taken.mT @ x, varied(x, mixing=0.1))
-    assert taken.std() == pytest.approx(0.1, rel=0.1)
-    assert taken.abs().amin((1, 2)).max() < 0.1 and taken.std(0).min() > 0.07
+    mixing_matrix = torch.linalg.lstsq(x.mT, augmented(x, mixing=0.1).mT).solution - torch.eye(3)
+    torch.testing.assert_close(x + mixing_matrix.mT @ x, augmented(x, mixing=0.1))
+    assert mixing_matrix.std() == pytest.approx(0.1, rel=0.1)
+    assert mixing_matrix.abs().amin((1, 2)).max() < 0.1 and mixing_matrix.std(0).min() > 0.07
 
 
 @pytest.mark.parametrize("factor", [0.6, 0.93, 1.0, 1.07, 1.4])
@@ -52,7 +52,7 @@ def test_a_stretched_signal_is_played_slower(factor, length):
     def wave(time):
         return torch.sin(2 * math.pi * time / 100)
     x = wave(torch.arange(length).double()).expand(2, 1, -1)
-    out = stretched(x, factor)
+    out = stretch_time(x, factor)
     assert out.shape == x.shape
     kept = min(length, round(length * factor))
     time = (torch.arange(kept).double() + 0.5) / factor - 0.5
@@ -61,12 +61,12 @@ def test_a_stretched_signal_is_played_slower(factor, length):
 
 
 def test_stretch_stays_within_its_bounds():
-    found = set()
+    factors = set()
     for seed in range(40):
         x = torch.arange(1000.).expand(1, 1, -1)
-        out = augment(x, Augmentation(stretch=0.2), torch.Generator().manual_seed(seed))
-        found.add(round(1 / float(out[0, 0, 400] - out[0, 0, 399]), 2))
-    assert 0.79 <= min(found) < 0.9 and 1.1 < max(found) <= 1.21
+        out = augment(x, AugmentSettings(stretch=0.2), torch.Generator().manual_seed(seed))
+        factors.add(round(1 / float(out[0, 0, 400] - out[0, 0, 399]), 2))
+    assert 0.79 <= min(factors) < 0.9 and 1.1 < max(factors) <= 1.21
 
 
 # --- objectives
@@ -90,8 +90,8 @@ def test_prdn_is_that_of_the_report():
 def test_derivative_is_the_relative_error_of_differences():
     x, y = pair()
     error, size = np.diff(x - y), np.diff(x)
-    wanted = np.sqrt((error**2).mean(-1) / (size**2).mean(-1)).mean(1)
-    np.testing.assert_allclose(computed(objectives.derivative, x, y), wanted, rtol=1e-3)
+    expected = np.sqrt((error**2).mean(-1) / (size**2).mean(-1)).mean(1)
+    np.testing.assert_allclose(computed(objectives.derivative, x, y), expected, rtol=1e-3)
 
 
 def magnitudes(x, size):
@@ -103,22 +103,22 @@ def magnitudes(x, size):
 
 def test_spectral_is_the_relative_error_of_magnitudes():
     x, y = pair()
-    wanted = []
-    for size in objectives.RESOLUTIONS:
-        true, made = magnitudes(x, size), magnitudes(y, size)
-        wanted.append(np.sqrt(((true - made)**2).mean((2, 3)) / (true**2).mean((2, 3))).mean(1))
-    np.testing.assert_allclose(computed(objectives.spectral, x, y), np.mean(wanted, 0), rtol=1e-3)
+    expected = []
+    for size in objectives.STFT_SIZES:
+        of_x, of_y = magnitudes(x, size), magnitudes(y, size)
+        expected.append(np.sqrt(((of_x - of_y)**2).mean((2, 3)) / (of_x**2).mean((2, 3))).mean(1))
+    np.testing.assert_allclose(computed(objectives.spectral, x, y), np.mean(expected, 0), rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", objectives.TERMS)
-def test_a_term_is_finite_at_silence_and_least_where_nothing_is_wrong(name):
+def test_a_term_is_finite_for_flat_signals_and_smallest_without_error(name):
     term, x = objectives.TERMS[name], torch.from_numpy(pair()[0])
     for true in (x, torch.zeros(2, 3, 100).double()):
-        for made in (true.clone(), torch.zeros_like(true), true + 1):
-            made.requires_grad_()
-            value = term(true, made)
+        for other in (true.clone(), torch.zeros_like(true), true + 1):
+            other.requires_grad_()
+            value = term(true, other)
             assert value.shape == (len(true),) and value.isfinite().all()
-            assert torch.autograd.grad(value.sum(), made)[0].isfinite().all()
+            assert torch.autograd.grad(value.sum(), other)[0].isfinite().all()
     assert 0 < term(x, x).max() < 0.01 < term(x, 0.9 * x).min() < term(x, 0.5 * x).min()
 
 
@@ -130,5 +130,7 @@ def test_losses_are_means_of_logarithms_over_groups():
     errors = computed(objectives.prdn, x, y)
     groups = [errors[[0, 3]].mean(), errors[1], errors[2]]
     assert float(losses["prdn"]) == pytest.approx(np.log(groups).mean())
-    few = objectives.uniform_samples(torch.from_numpy(errors[:2]), groups=8)
-    assert float(few) == pytest.approx(np.log(errors[:2]).mean())
+    fewer_items_than_groups = objectives.group_mean_log(torch.from_numpy(errors[:2]), groups=8)
+    assert float(fewer_items_than_groups) == pytest.approx(np.log(errors[:2]).mean())
+    percent = objectives.error_percent(losses["prdn"])
+    assert float(percent) == pytest.approx(100 * np.prod(groups) ** (1 / 3))     # the geometric mean

@@ -1,0 +1,64 @@
+"""The folder of a run: created for a recipe, and resumed with the same recipe only."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ecgvae.data.jobs import write_atomically
+from ecgvae.data.store import Store
+from ecgvae.training.objectives import STFT_SIZES
+from ecgvae.training.recipe import Recipe, parse_recipe
+
+MIN_WINDOW_SAMPLES = max(STFT_SIZES)
+
+
+def open_run(run: Path, recipe: Recipe, store: Store, resume: bool) -> None:
+    """Creates the folder of a run with its recipe.json, or checks that the run can be resumed.
+
+    Raises:
+        FileExistsError: The folder has a run and `resume` is false.
+        FileNotFoundError: There is no run to resume.
+        ValueError: The recipe does not fit the store, or differs from that of the run.
+    """
+    path = run / "recipe.json"
+    if store.rate != recipe.model.signal.rate:
+        raise ValueError(f"{store.path} has a rate of {store.rate:g} Hz; the recipe wants {recipe.model.signal.rate:g}")
+    if recipe.training.window * store.rate < MIN_WINDOW_SAMPLES:
+        raise ValueError(f"training.window is {recipe.training.window:g} s; wanted {MIN_WINDOW_SAMPLES} samples or "
+                         f"more, {MIN_WINDOW_SAMPLES / store.rate:g} s")
+    if (run / "log.csv").exists() and not resume:
+        raise FileExistsError(f"{run} holds a run; use --resume to go on with it or another --out")
+    if resume and not path.exists():
+        raise FileNotFoundError(f"{run} holds no run to resume")
+    if resume:
+        check_same_recipe(path, recipe)
+        return
+    run.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda partial: partial.write_text(recipe.model_dump_json(indent=2) + "\n"))
+
+
+def check_same_recipe(path: Path, recipe: Recipe) -> None:
+    """ValueError with the key and both values if a recipe differs from a run's recipe.json.
+
+    The settings are compared, not the text: recipe.json may be of a version with other names or fewer settings.
+    """
+    try:
+        values = json.loads(path.read_text())
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} is damaged; wanted the recipe that the run was started with")
+    own = parse_recipe(values, path).model_dump(mode="json")
+    for key, started, given in differences(own, recipe.model_dump(mode="json")):
+        raise ValueError(f"{path} has {key} {json.dumps(started)}, the recipe given {json.dumps(given)}; "
+                         "a run is resumed with its own recipe")
+
+
+def differences(one: Any, other: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Where two trees of settings differ: the path of keys, and both values."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in one | other:
+            yield from differences(one.get(key), other.get(key), f"{path}.{key}".lstrip("."))
+    elif one != other:
+        yield path, one, other
