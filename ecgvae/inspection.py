@@ -127,9 +127,10 @@ def describe_run(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is damaged; wanted the recipe.json, log.csv and validation.csv of a run") from None
     finished = (path / "model" / "config.json").is_file()
     step = max((int(row["step"]) for row in (log, validation) if row), default=0)
-    facts = {"path": str(path), "step": steps if finished else step, "steps": steps}
     model = describe_model(path / "model") if finished else {"model": "none yet"}
-    return model | {"kind": "run", "name": path.resolve().name} | facts | {"validation": validation}
+    return {"kind": "run", "name": path.resolve().name, "path": str(path), "step": steps if finished else step,
+            "steps": steps, **{key: value for key, value in model.items() if key not in ("kind", "name")},
+            "validation": validation}
 
 
 def last_row(path: Path) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Checks of paths, with the standard library alone: a wrong path is reported before torch is loaded."""
 
+import glob
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,19 +36,23 @@ def check_records(sources: Iterable[Path]) -> None:
         if not source.is_dir():
             check_record(source, "a record, a folder of records or a store")
         elif not is_store(source) and next(source.rglob("*.hea"), None) is None:
-            raise ValueError(f"no WFDB records (.hea) under {source}")
+            from ecgvae.signal import find_records
+
+            find_records(source)        # raises an error that names other formats
 
 
 def check_record(path: Path, wanted: str = "a record") -> None:
     """Checks that a path, with or without suffix, is that of a WFDB record."""
     if any(os.path.isfile(header) for header in (f"{path}.hea", path.with_suffix(".hea"))):
         return
-    if not path.exists():
+    if not path.exists() and not any(path.parent.glob(f"{glob.escape(path.name)}.*")):
         raise FileNotFoundError(f"{path} is not there; wanted {wanted}")
-    if path.is_file():
-        from ecgvae.signal import find_records
+    from ecgvae.signal import find_records
 
-        find_records(path)      # says what the file is instead
+    try:
+        find_records(path)      # raises an error that names other formats
+    except FileNotFoundError:
+        raise ValueError(f"{path} is not WFDB; wanted {wanted}") from None
 
 
 def check_store(path: Path) -> None:

@@ -67,4 +67,4 @@ def _draw_strip(axes: "Axes", codebook: int, codes: np.ndarray, period: float, s
     left = MARGIN_MM + PULSE_MM
     bars = [(left + MM_PER_SECOND * start, MM_PER_SECOND * min(period, stop - start)) for start in starts]
     axes.broken_barh(bars, (top, STRIP_MM - 0.6), facecolors=hsv_to_rgb(hsv))
-    axes.text(left - 1, top + STRIP_MM / 2, f"codebook {codebook}", fontsize=7, ha="right", va="center")
+    axes.text(left - 1, top + STRIP_MM / 2, f"codebook {codebook}", fontsize=6.5, ha="right", va="center")

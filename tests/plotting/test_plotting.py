@@ -170,6 +170,7 @@ def test_tokens_have_a_colour_a_code_under_the_trace(tmp_path, record, monkeypat
     codes = [np.array([5, 6, 5, 900] * 31), np.arange(31, dtype=np.uint16)]
     plotting.plot_tokens(record, codes, [8, 32], 100, tmp_path / "tokens.png")
     first, second = figures[0].axes[0].collections[-2:]
+    assert [text.get_text() for text in figures[0].axes[0].texts[-2:]] == ["codebook 0", "codebook 1"]
     colours = first.get_facecolors()
     assert len(colours) == 124 and len(second.get_paths()) == 31
     np.testing.assert_array_equal(colours[0], colours[2])
