@@ -134,12 +134,12 @@ def describe_run(path: Path) -> dict[str, Any]:
 
 
 def last_row(path: Path) -> dict[str, float]:
-    """The last whole row of a CSV file of numbers; empty if there is none."""
+    """The numbers of the last whole row of a CSV file, without empty cells; empty if there is no row."""
     if not path.exists():
         return {}
     lines = path.read_text().split("\n")[:-1]       # what follows the last line end is not whole
     rows = list(csv.DictReader([lines[0], lines[-1]])) if len(lines) > 1 else []
-    return {name: float(value) for row in rows for name, value in row.items()}
+    return {name: float(value) for row in rows for name, value in row.items() if value}
 
 
 def describe_tokens(path: Path) -> dict[str, Any]:
@@ -165,6 +165,7 @@ def describe_store(path: Path) -> dict[str, Any]:
         "skipped": store.manifest["skipped"], "seconds": float(table["length"].sum() / store.rate), "rate": store.rate,
         "window": store.manifest["window"], "leads": list(store.leads),
         "labels": [column for column in table if column not in STORE_COLUMNS],
+        **{key: store.manifest[key] for key in ("unmatched_rows", "unlabelled_records") if key in store.manifest},
         "splits": {name: len(store.split(name)) for name in ("train", "validation", "test")},
         "fingerprint": store.fingerprint,
     }

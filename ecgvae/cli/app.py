@@ -20,8 +20,8 @@ app = typer.Typer(
 Device = Annotated[str, Option(help="cpu, cuda, cuda:1, ..., or auto: a GPU if there is one, else the CPU.")]
 BatchSize = Annotated[int, Option(min=1, help="Records in a batch. Smaller batches need less memory.")]
 Json = Annotated[bool, Option("--json", help="Print JSON instead of text.")]
-LeadMap = Annotated[str | None, Option(help="Names of leads in the files and what they mean, such as MLII=II,C1=V1. "
-                                            "Default: names are matched as they are.")]
+LeadMap = Annotated[str | None, Option(help="Leads of channels whose names do not say them, as NAME=LEAD pairs: "
+                                            "ECG1=II,ECG2=V5. Default: none.")]
 MissingLeads = Annotated[Literal["error", "zero"], Option(help="What to do if a record lacks a lead: error skips the "
                                                                "record, zero sets the lead to 0 mV.")]
 Overwrite = Annotated[bool, Option("--overwrite", help="Replace an output that exists.")]
@@ -39,6 +39,7 @@ def examples(*lines: str) -> str:
                                                            "ecgvae tokenize recordings --out tokens.parquet",
                                                            "ecgvae detokenize tokens.parquet --out decoded"))
 def ecgvae(
+    context: typer.Context,
     quiet: Quiet = False,
     version: Annotated[bool, Option("--version", help="Print the version.")] = False,
 ) -> None:
@@ -48,6 +49,8 @@ def ecgvae(
 
         print(__version__)
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from ecgvae.cli.terminal import show_json, show_table
 
 @app.command(rich_help_panel=MODELS, epilog=examples("ecgvae recipes", "ecgvae recipes vqvae2 > mine.yaml"))
 def recipes(
-    name: Annotated[str | None, Argument(metavar="[NAME]", autocompletion=recipe_names,
+    name: Annotated[str | None, Argument(metavar="NAME", autocompletion=recipe_names,
                                          help="Recipe whose YAML file is printed. Default: all are listed.",
                                          show_default=False)] = None,
     as_json: Json = False,
@@ -44,8 +44,8 @@ def describe_recipe(name: str, path: Path) -> dict[str, str]:
 
 @app.command(rich_help_panel=MODELS, epilog=examples("ecgvae models", "ecgvae models --sizes", "ecgvae models --json"))
 def models(
-    sizes: Annotated[bool, Option("--sizes", help="List every family in every size too, with its number of "
-                                                  "parameters and its cost.")] = False,
+    sizes: Annotated[bool, Option("--sizes", help="List every family in every size as well, with the number "
+                                                  "of parameters and the cost.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:

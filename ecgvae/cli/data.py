@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 def prepare(
     source: Annotated[Path, Argument(metavar="SOURCE", help="Folder of WFDB records, at any depth.")],
     out: Annotated[Path, Argument(metavar="OUT", help="Folder of the store to create.")],
-    dataset: Annotated[str | None, Option(help="Data set whose own folder SOURCE is, such as ptbxl: adds its labels, "
-                                               "patients and folds. Default: none.",
+    dataset: Annotated[str | None, Option(help="Data set that SOURCE is, such as ptbxl. Its labels, patients and "
+                                               "folds go into the store. Default: none.",
                                           autocompletion=dataset_names)] = None,
-    table: Annotated[Path | None, Option(help="CSV file with a row for each record: adds its columns (labels, "
-                                              "patient, split). Default: none.")] = None,
+    table: Annotated[Path | None, Option(help="CSV file with a row for each record. Its columns (labels, "
+                                              "patient, split) go into the store. Default: none.")] = None,
     rate: Annotated[float, Option(help="Sampling rate of the store in Hz.")] = 100,
     leads: Annotated[str, Option(help="Leads of the store: standard-12, or names such as I,II,V1.")] = "standard-12",
     lead_map: LeadMap = None,
-    window: Annotated[float | None, Option(help="Cuts records into windows of this length in seconds. "
+    window: Annotated[float | None, Option(help="Length of the windows that records are cut into, in seconds. "
                                                 "Default: records stay whole.")] = None,
     missing_leads: MissingLeads = "error",
     workers: Annotated[int | None, Option(min=1, help="Number of processes. Default: one for each CPU.")] = None,
@@ -42,11 +42,14 @@ def prepare(
 ) -> None:
     """Makes a store from WFDB records.
 
-    Training and evaluation read stores: signals that all have the same sampling rate and the same leads.
+    Training and evaluation read stores. All signals of a store have the same leads and sampling rate.
     """
     if dataset and table:
         raise ValueError("--dataset and --table came together; wanted one of them")
-    check_records([source])
+    if dataset:
+        check_exists(source, "the folder of a data set")
+    else:
+        check_records([source], "a folder of WFDB records")
     check_output(out, overwrite)
     build = find_builder(dataset, table)
     from ecgvae.signal import parse_leads

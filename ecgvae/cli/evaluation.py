@@ -29,8 +29,8 @@ def evaluate(
 ) -> None:
     """Measures how close a model's reconstructions are to the ECG.
 
-    Errors are taken for each lead of each record. A tokenizer is measured with each number of codebooks: its bit
-    rate, its errors and how many of its codes are used.
+    Errors are taken for each lead of each record.
+    A tokenizer is measured with each number of codebooks, from one to all.
     """
     checkpoint.config(model)
     check_store(store)

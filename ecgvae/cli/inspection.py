@@ -35,9 +35,9 @@ def info(
 def plot(
     source: Annotated[Path, Argument(metavar="RECORD|TOKENS", help="WFDB record or token file.")],
     out: Annotated[Path, Option(help="Figure to write: .png, .pdf or .svg.")],
-    model: Annotated[str | None, Option(help="Model (shipped, model folder or run folder) whose reconstruction is "
-                                             "drawn over a record. Default: none. For a token file: the tokenizer "
-                                             "that made it. Default: the one that the file names.",
+    model: Annotated[str | None, Option(help="For a record: model whose reconstruction is drawn over it. Default: "
+                                             "none. For a token file: its tokenizer. Default: the one that the file "
+                                             "names.",
                                         autocompletion=shipped_models)] = None,
     record: Annotated[str | None, Option(help="Record of a token file. Default: the first.")] = None,
     device: Device = "auto",

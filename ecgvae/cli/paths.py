@@ -30,11 +30,11 @@ def check_run(folder: Path, resume: bool) -> None:
         raise FileNotFoundError(f"{folder} holds no run to resume")
 
 
-def check_records(sources: Iterable[Path]) -> None:
+def check_records(sources: Iterable[Path], wanted: str = "a record, a folder of records or a store") -> None:
     """Checks that each source is a record, a store, or a folder with records below it."""
     for source in sources:
         if not source.is_dir():
-            check_record(source, "a record, a folder of records or a store")
+            check_record(source, wanted)
         elif not is_store(source) and next(source.rglob("*.hea"), None) is None:
             from ecgvae.signal import find_records
 

@@ -48,7 +48,7 @@ def tokenize(
 ) -> None:
     """Turns ECG records into tokens.
 
-    The token file is in Parquet format. It has a row for each record, with a list of codes for each codebook.
+    The token file (Parquet) has a row for each record, with a list of codes for each codebook.
     On several GPUs: accelerate launch -m ecgvae tokenize ...
     """
     check_records(sources)
@@ -56,14 +56,14 @@ def tokenize(
     if skipped:
         check_output(skipped, overwrite, ".csv")
     checkpoint.config(model)
-    from ecgvae.batch import NoUsableRecords, processes, tokenize_files
-    from ecgvae.tokenizer import Tokenizer
-
     options: dict[str, Any] = {"codebooks": codebooks, "missing": missing_leads}
     if lead_map:
         from ecgvae.signal import parse_lead_map
 
         options["lead_map"] = parse_lead_map(lead_map)
+    from ecgvae.batch import NoUsableRecords, processes, tokenize_files
+    from ecgvae.tokenizer import Tokenizer
+
     group = processes()
     tokenizer = Tokenizer.load(model, str(group.device) if group and device == "auto" else device)
     try:

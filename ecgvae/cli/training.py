@@ -13,14 +13,14 @@ from ecgvae.cli.terminal import Progress
 
 @app.command(rich_help_panel=MODELS,
              epilog=examples("ecgvae train vqvae --data store --out runs/mine",
-                             "ecgvae train recipe.yaml --data store --out runs/mine --set model.codebook_size=512",
+                             "ecgvae train recipe.yaml --data store --out runs/mine --set model.latent=32",
                              "ecgvae train recipe.yaml --data store --out runs/mine --resume"))
 def train(
     recipe: Annotated[str, Argument(metavar="RECIPE", autocompletion=recipe_names,
                                     help="Recipe: a YAML file, or a name that `ecgvae recipes` lists.")],
     data: Annotated[Path, Option(help="Store to train on.")],
     out: Annotated[Path, Option(help="Folder of the run. The model is written to its subfolder model.")],
-    set: Annotated[list[str] | None, Option(help="key.path=value: replaces a value of the recipe. May be repeated. "
+    set: Annotated[list[str] | None, Option(help="key.path=value to replace a value of the recipe. May be repeated. "
                                                  "Default: none.")] = None,
     resume: Annotated[bool, Option("--resume", help="Continue a run that was stopped.")] = False,
     quiet: Quiet = False,
