@@ -1,30 +1,71 @@
-"""ecgvae: ECG to tokens and back, and encoders to learn from."""
+"""Multi-lead ECG to tokens or latents and back.
+
+Names are imported when they are first used, so that `import ecgvae` is quick.
+"""
 
 import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ecgvae.checkpoint import load, pretrained, save
+    from ecgvae.data.store import Store
+    from ecgvae.data.tokens import Tokens, open_tokens, write_tokens
+    from ecgvae.signal import (
+        LEADS_12,
+        Record,
+        RecordFile,
+        SignalSpec,
+        find_records,
+        open_record,
+        read_record,
+        resample,
+        write_record,
+    )
+    from ecgvae.synthetic import CONDITIONS, simulate
+    from ecgvae.tokenizer import Tokenizer
 
 __version__ = "0.1.0"
 
-_HOMES = {      # public names and where they live; a module is imported when one of its names is first used
-    "ecgvae.signal": ("LEADS_12", "Record", "RecordFile", "SignalSpec", "find_records", "open_record", "read_record",
-                      "resample", "write_record"),
-    "ecgvae.synthetic": ("CONDITIONS", "simulate"),
-    "ecgvae.checkpoint": ("load", "pretrained", "save"),
-    "ecgvae.data.store": ("Store",),
-    "ecgvae.data.tokens": ("Tokens", "open_tokens", "write_tokens"),
-    "ecgvae.tokenizer": ("Tokenizer",),
-}
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
+__all__ = [
+    "CONDITIONS",
+    "LEADS_12",
+    "Record",
+    "RecordFile",
+    "SignalSpec",
+    "Store",
+    "Tokenizer",
+    "Tokens",
+    "find_records",
+    "load",
+    "open_record",
+    "open_tokens",
+    "pretrained",
+    "read_record",
+    "resample",
+    "save",
+    "simulate",
+    "write_record",
+    "write_tokens",
+]
 
-__all__ = sorted(_HOME)
+if not TYPE_CHECKING:       # a type checker would take it for a module with any attribute
+    _MODULES = {
+        "ecgvae.signal": ("LEADS_12", "Record", "RecordFile", "SignalSpec", "find_records", "open_record",
+                          "read_record", "resample", "write_record"),
+        "ecgvae.synthetic": ("CONDITIONS", "simulate"),
+        "ecgvae.checkpoint": ("load", "pretrained", "save"),
+        "ecgvae.data.store": ("Store",),
+        "ecgvae.data.tokens": ("Tokens", "open_tokens", "write_tokens"),
+        "ecgvae.tokenizer": ("Tokenizer",),
+    }
+    _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+        globals()[name] = value
+        return value
 
-def __getattr__(name: str):
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    def __dir__() -> list[str]:
+        return [*__all__, "__version__"]

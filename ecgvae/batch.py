@@ -4,38 +4,52 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from ecgvae import checkpoint
 from ecgvae.data import jobs
 from ecgvae.data.collection import Collection, Entry
 from ecgvae.data.prepare import error_text
-from ecgvae.data.tokens import TokenFile, merge_tokens, open_tokens, write_tokens
-from ecgvae.signal import write_record
+from ecgvae.data.tokens import TokenFile, Tokens, merge_tokens, open_tokens, write_tokens
+from ecgvae.signal import Missing, write_record
 from ecgvae.tokenizer import Tokenizer
 
 PART_RECORDS = 512          # what an interruption may cost
 PART_SAMPLES = 1 << 25
 
 Progress = Callable[[int, int], object]
-Remarks = tuple[tuple[str, str], ...]       # (record, what there is to say)
+Remarks = tuple[tuple[str, str], ...]       # (record, remark)
+
+
+def no_progress(done: int, total: int) -> None:
+    """Shows nothing."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of a collection: how much was done, what was left out and why, what was repaired."""
+    """The result of a job over a collection.
+
+    Attributes:
+        out: The file or folder that was written.
+        records: Number of records in it.
+        seconds: Their length in seconds of ECG.
+        skipped: Records that were left out, and why.
+        noted: Records that were repaired, and how.
+    """
 
     out: Path
     records: int
-    seconds: float      # of ECG
+    seconds: float
     skipped: Remarks = ()
     noted: Remarks = ()
 
 
 class NoUsableRecords(ValueError):
-    """No record of a collection could be used; `skipped` says why."""
+    """No record of a collection can be used; `skipped` says why."""
 
     def __init__(self, skipped: Remarks):
         first = f"; the first, {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
@@ -43,8 +57,8 @@ class NoUsableRecords(ValueError):
         self.skipped = skipped
 
 
-def processes():
-    """The processes of `accelerate launch` or torchrun, this one among them; None where it is alone."""
+def distributed_state():
+    """The processes of `accelerate launch` or torchrun as Accelerate's PartialState; None if there is only one."""
     if os.environ.get("WORLD_SIZE", "1") == "1":
         return None
     import torch
@@ -54,80 +68,109 @@ def processes():
 
 
 def tokenize_files(sources: Iterable[str | Path], out: str | Path, tokenizer: Tokenizer, *,
-                   codebooks: int | None = None, missing: str = "error", batch_size: int = 64,
-                   overwrite: bool = False, progress: Progress = lambda done, total: None) -> Summary | None:
-    """Write the tokens of records, folders of them and stores to one file.
+                   codebooks: int | None = None, missing: Missing = "error", lead_map: Mapping[str, str] | None = None,
+                   batch_size: int = 64, overwrite: bool = False, progress: Progress = no_progress) -> Summary | None:
+    """Writes the tokens of records, folders of records and stores to one file.
 
-    Interrupted, it goes on from OUT.partial when called again. Records that can't be used are left out and
-    listed. Under `accelerate launch` each process takes its share, and only the first returns a summary.
+    An interrupted job continues from OUT.partial when it is called again. Under `accelerate launch` each process
+    takes its share.
+
+    Args:
+        sources: WFDB records, folders of them, and stores.
+        out: The token file to write.
+        tokenizer: The tokenizer.
+        codebooks: Use only the first so many codebooks.
+        missing: What to do with a record that lacks a lead: "error" leaves it out, "zero" takes the lead as 0 mV.
+        lead_map: Lead names of the records and the leads they stand for.
+        batch_size: Records that go through the model together.
+        overwrite: Whether to replace a file that exists.
+        progress: Called with the number of records done and their total.
+
+    Returns:
+        The summary; None in all processes but the first.
+
+    Raises:
+        FileExistsError: The file exists.
+        NoUsableRecords: No record can be used.
     """
     out = Path(out)
     check_free(out, overwrite)
-    work = Tokenizing(Collection(sources), tokenizer, tokenizer.checked(codebooks), missing, batch_size)
-    batches = list(work.collection.batches(PART_RECORDS, PART_SAMPLES))
-    group = processes()
-    first = group is None or group.is_main_process
-    with begin(out, work.facts, overwrite) if first else nullcontext() as parts:
-        pending = [(index, parts.path(index)) for index in parts.pending(len(batches))] if first else None
-        if group is not None:
-            pending = broadcast(pending)[group.process_index::group.num_processes]
-        done = total = len(work.collection)
-        done -= sum(len(batches[index]) for index, _ in pending)
-        for index, path in pending:
-            if first:
-                progress(done, total)
-            jobs.write_atomically(path, lambda folder, batch=batches[index]: work.write(folder, batch))
-            done += len(batches[index])
-        if group is not None:
-            group.wait_for_everyone()
-        return join(parts, out, overwrite) if first else None
+    job = TokenizeJob(Collection(sources), tokenizer, tokenizer.check_codebooks(codebooks), missing, batch_size,
+                      lead_map)
+    batches = list(job.collection.batches(PART_RECORDS, PART_SAMPLES))
+    state = distributed_state()
+    if state is not None and not state.is_main_process:
+        job.write_parts(batches, broadcast_object(None)[state.process_index::state.num_processes], no_progress)
+        state.wait_for_everyone()
+        return None
+    with open_parts(out, job.fingerprint, overwrite) as parts:
+        pending = [(index, parts.path(index)) for index in parts.pending(len(batches))]
+        if state is not None:
+            pending = broadcast_object(pending)[::state.num_processes]
+        job.write_parts(batches, pending, progress)
+        if state is not None:
+            state.wait_for_everyone()
+        return merge_parts(parts, out, overwrite)
 
 
-def begin(out: Path, facts: dict, overwrite: bool) -> jobs.Parts:
-    """The parts of an output, in a folder beside it; those of an interrupted run are still there."""
-    return jobs.Parts(out.with_name(out.name + ".partial"), facts, overwrite)
+def open_parts(out: Path, fingerprint: dict, overwrite: bool) -> jobs.Parts:
+    """The parts of an output, in a folder next to it; those of an interrupted job are still there."""
+    return jobs.Parts(out.with_name(out.name + ".partial"), fingerprint, overwrite)
 
 
 def check_free(out: Path, overwrite: bool) -> None:
+    """Raises FileExistsError if an output exists and may not be overwritten."""
     if out.exists() and not overwrite:
         raise FileExistsError(f"{out} exists; use --overwrite")
 
 
-def broadcast(value):
-    """The first process's value, for all."""
+def broadcast_object(value: Any) -> Any:
+    """The value of the first process, in all processes."""
     from accelerate.utils import broadcast_object_list
 
     return broadcast_object_list([value])[0]
 
 
 @dataclass(frozen=True)
-class Tokenizing:
+class TokenizeJob:
     """How the records of a collection become tokens."""
 
     collection: Collection
     tokenizer: Tokenizer
     codebooks: int
-    missing: str
+    missing: Missing
     batch_size: int
+    lead_map: Mapping[str, str] | None = None
 
     @property
-    def facts(self) -> dict:
-        """What decides the tokens."""
-        return {"records": self.collection.fingerprint, "tokenizer": self.tokenizer.identity,
-                "codebooks": self.codebooks, "missing": self.missing}
+    def fingerprint(self) -> dict:
+        """Everything that decides the tokens, as JSON values."""
+        facts = {"records": self.collection.fingerprint, "tokenizer": self.tokenizer.identity,
+                 "codebooks": self.codebooks, "missing": self.missing}
+        return facts | ({"lead_map": dict(self.lead_map)} if self.lead_map else {})
 
-    def write(self, folder: Path, batch: list[Entry]) -> None:
-        """Make `folder` a part: the tokens of a batch, and what there is to say about it."""
+    def write_parts(self, batches: list[list[Entry]], pending: list[tuple[int, Path]], progress: Progress) -> None:
+        """Writes the pending parts, each (index, path) of a batch."""
+        done = total = len(self.collection)
+        done -= sum(len(batches[index]) for index, _ in pending)
+        for index, path in pending:
+            progress(done, total)
+            jobs.write_atomically(path, partial(self.write_part, batches[index]))
+            done += len(batches[index])
+
+    def write_part(self, batch: list[Entry], folder: Path) -> None:
+        """Writes the tokens of a batch of records to a new folder, with facts about them."""
         skipped: list[tuple[str, str]] = []
         header = self.tokenizer.header(self.codebooks)
-        tokens = list(self.tokens(batch, skipped))
+        tokens = list(self.encode(batch, skipped))
         folder.mkdir()
         write_tokens(folder / "tokens.parquet", header, tokens)
         facts = {"records": len(tokens), "seconds": sum(item.samples for item in tokens) / header.rate,
                  "skipped": skipped, "noted": [(item.name, "; ".join(item.notes)) for item in tokens if item.notes]}
         (folder / "facts.json").write_text(json.dumps(facts))
 
-    def tokens(self, batch: list[Entry], skipped: list[tuple[str, str]]) -> Iterator:
+    def encode(self, batch: list[Entry], skipped: list[tuple[str, str]]) -> Iterator[Tokens]:
+        """The tokens of the records that can be used; the others are added to `skipped`."""
         entries, records = [], []
         for entry in batch:
             try:
@@ -135,16 +178,17 @@ class Tokenizing:
                 entries.append(entry)
             except (ValueError, OSError) as error:
                 skipped.append((str(entry), error_text(error)))
-        bad: dict[int, Exception] = {}
-        made = self.tokenizer.encode_many(records, self.codebooks, self.missing, self.batch_size, bad.__setitem__)
-        skipped += [(str(entries[index]), error_text(error)) for index, error in bad.items()]
-        good = [entry for index, entry in enumerate(entries) if index not in bad]
-        for entry, tokens in zip(good, made, strict=True):
+        errors: dict[int, Exception] = {}
+        encoded = self.tokenizer.encode_many(records, self.codebooks, self.missing, self.batch_size,
+                                             errors.__setitem__, self.lead_map)
+        skipped += [(str(entries[index]), error_text(error)) for index, error in errors.items()]
+        usable = [entry for index, entry in enumerate(entries) if index not in errors]
+        for entry, tokens in zip(usable, encoded, strict=True):
             yield self.collection.traced(entry, tokens, self.tokenizer.model.signal.rate)
 
 
-def join(parts: jobs.Parts, out: Path, overwrite: bool) -> Summary:
-    """Make one token file of all parts."""
+def merge_parts(parts: jobs.Parts, out: Path, overwrite: bool) -> Summary:
+    """Merges all parts into one token file."""
     facts = [json.loads((path / "facts.json").read_text()) for path in parts.paths()]
     records, seconds = (sum(part[key] for part in facts) for key in ("records", "seconds"))
     skipped, noted = (tuple({tuple(item): None for part in facts for item in part[key]})
@@ -158,7 +202,16 @@ def join(parts: jobs.Parts, out: Path, overwrite: bool) -> Summary:
 
 
 def load_tokenizer(file: TokenFile, model: str | Path | None = None, device: str = "auto") -> Tokenizer:
-    """The tokenizer that made a token file, by the name in it or as given; any other is a ValueError."""
+    """Loads the tokenizer of a token file.
+
+    Args:
+        file: The token file.
+        model: The tokenizer's name or folder; by default the name in the file.
+        device: A device by torch's name, or "auto" for a GPU if there is one.
+
+    Raises:
+        ValueError: The name in the file is unknown, or the file is of another tokenizer.
+    """
     try:
         tokenizer = Tokenizer.load(model or file.header.model, device)
     except FileNotFoundError:
@@ -166,33 +219,48 @@ def load_tokenizer(file: TokenFile, model: str | Path | None = None, device: str
             raise
         raise ValueError(f"{file.path} is from {file.header.model}, which is no shipped tokenizer; "
                          "give its folder with --model") from None
-    if file.header.tokenizer != tokenizer.identity:
+    identities = [tokenizer.identity, *checkpoint.earlier_identities(model or file.header.model)]
+    if file.header.tokenizer not in identities:
         raise ValueError(f"{file.path} is from the tokenizer {file.header.tokenizer} ({file.header.model}); "
                          f"{tokenizer.name} is {tokenizer.identity}")
     expected = tokenizer.header(len(file.header.codebooks))
-    if file.header != replace(expected, model=file.header.model):
+    if file.header != replace(expected, model=file.header.model, tokenizer=file.header.tokenizer):
         raise ValueError(f"{file.path} is damaged: its header differs from that of its tokenizer")
     return tokenizer
 
 
 def detokenize_files(path: str | Path, out: str | Path, model: str | Path | None = None, *, original: bool = True,
-                     device: str = "auto", overwrite: bool = False,
-                     progress: Progress = lambda done, total: None) -> Summary:
-    """Write the records of a token file as WFDB below the folder `out`, with the names they had.
+                     device: str = "auto", overwrite: bool = False, progress: Progress = no_progress) -> Summary:
+    """Writes the records of a token file as WFDB below a folder, under the names they had.
 
-    They have the rate of the records they came from, or the model's with `original=False`. A window of a record
-    has its first sample added to its name. Interrupted, it goes on from OUT.partial when called again.
+    The start of a window is added to the name of its record. An interrupted job continues from OUT.partial when it
+    is called again.
+
+    Args:
+        path: The token file.
+        out: The folder to write.
+        model: The tokenizer's name or folder; by default the name in the file.
+        original: Whether the records have the rate of those they came from, else the model's.
+        device: A device by torch's name, or "auto" for a GPU if there is one.
+        overwrite: Whether the folder may exist.
+        progress: Called with the number of records done and their total.
+
+    Raises:
+        FileExistsError: The folder exists.
+        ValueError: The file is damaged or of another tokenizer.
+        NoUsableRecords: No record can be decoded.
     """
     out = Path(out)
     check_free(out, overwrite)
     file = open_tokens(path)
     tokenizer = load_tokenizer(file, model, device)
     status = file.path.stat()
-    facts = {"tokens": [status.st_size, status.st_mtime_ns], "tokenizer": tokenizer.identity, "original": original}
+    fingerprint = {"tokens": [status.st_size, status.st_mtime_ns], "tokenizer": tokenizer.identity,
+                   "original": original}
     seconds, skipped = 0.0, []
-    with begin(out, facts, overwrite) as parts:
+    with open_parts(out, fingerprint, overwrite) as parts:
         folder = parts.folder / "records"
-        for done, (name, tokens) in enumerate(zip(names(file), file, strict=True)):
+        for done, (name, tokens) in enumerate(zip(record_names(file), file, strict=True)):
             progress(done, len(file))
             try:
                 if not (folder / f"{name}.hea").exists():
@@ -201,23 +269,23 @@ def detokenize_files(path: str | Path, out: str | Path, model: str | Path | None
             except ValueError as error:
                 skipped.append((name, error_text(error)))
         if len(skipped) < len(file):
-            move(folder, out)
+            move_tree(folder, out)
         parts.remove()
     if len(skipped) == len(file):
         raise NoUsableRecords(tuple(skipped))
     return Summary(out, len(file) - len(skipped), seconds, tuple(skipped))
 
 
-def names(file: TokenFile) -> list[str]:
-    """A name for each row; windows of one record have their start in it."""
+def record_names(file: TokenFile) -> list[str]:
+    """A name for each row; the names of windows of one record include their start."""
     columns = [table.select(["record", "start"]).to_pylist() for table in file.tables()]
     rows = [(row["record"], row["start"]) for column in columns for row in column]
     windows = Counter(name for name, _ in rows)
     return [name if windows[name] == 1 else f"{name}_{start}" for name, start in rows]
 
 
-def move(folder: Path, out: Path) -> None:
-    """Move a tree of files to `out`, beside what may be there."""
+def move_tree(folder: Path, out: Path) -> None:
+    """Moves the files of a folder to `out`, among those that may be there."""
     if not out.exists():
         os.replace(folder, out)
         return

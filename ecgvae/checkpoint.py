@@ -1,16 +1,21 @@
 """Models on disk: a folder with config.json and model.safetensors, nothing that could run code."""
 
-import hashlib
 import json
 import os
 import shutil
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from ecgvae import legacy
 
 if TYPE_CHECKING:
     import torch
 
-FORMAT = 1
+    from ecgvae.models import Autoencoder
+
+FORMAT = 2
+READABLE_FORMATS = (1, 2)       # 1 has former names of settings and weights, and no identity in its config
 PRETRAINED = Path(__file__).parent / "pretrained"
 
 
@@ -20,16 +25,38 @@ def pretrained() -> list[str]:
 
 
 def locate(model: str | Path) -> Path:
-    """The folder of a model given by path or by shipped name; an existing path wins."""
-    if Path(model).is_dir():
-        return Path(model)
+    """The folder of a model.
+
+    Args:
+        model: A checkpoint folder, the folder of a training run, or the name of a shipped model. A folder that
+            exists comes before a name.
+
+    Raises:
+        FileNotFoundError: There is neither such a folder nor such a name.
+    """
+    folder = Path(model)
+    if folder.is_dir():
+        inside_run = folder / "model"
+        return inside_run if not (folder / "config.json").exists() and (inside_run / "config.json").exists() else folder
     if str(model) in pretrained():
         return PRETRAINED / str(model)
-    raise FileNotFoundError(f"no model {model}; wanted a checkpoint folder or one of {', '.join(pretrained())}")
+    names = pretrained()
+    raise FileNotFoundError(f"no model {model}; wanted a checkpoint folder or one of {', '.join(names)}")
 
 
-def save(model, folder: str | Path, training: dict | None = None, metrics: dict | None = None) -> Path:
-    """Write a model; an older one in the folder is replaced whole or not at all, anything else is left alone."""
+def save(model: "Autoencoder", folder: str | Path, training: dict | None = None,
+         metrics: dict | None = None) -> Path:
+    """Writes a model to a folder; an older model there is replaced completely or not at all.
+
+    Args:
+        model: The model.
+        folder: A new folder, or that of a model to replace.
+        training: Facts about its training, as JSON values.
+        metrics: Facts about its quality, as JSON values.
+
+    Raises:
+        FileExistsError: The folder exists and holds no model.
+    """
     import torch
     from safetensors.torch import save as to_bytes
 
@@ -41,22 +68,30 @@ def save(model, folder: str | Path, training: dict | None = None, metrics: dict 
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    config = {
+    values = {
         "format": FORMAT,
+        "identity": identity(model),
         "model": model.settings.model_dump(mode="json"),
+        "facts": facts(model),
         "training": training or {},
         "metrics": metrics or {},
         "versions": {"ecgvae": __version__, "torch": torch.__version__.split("+")[0]},
     }
-    (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    (partial / "config.json").write_text(json.dumps(values, indent=2) + "\n")
     weights = {name: value.contiguous() for name, value in model.state_dict().items()}
-    (partial / "model.safetensors").write_bytes(to_bytes(weights))      # save_file keeps it from other users
+    (partial / "model.safetensors").write_bytes(to_bytes(weights))      # save_file makes it unreadable to other users
     put(partial, folder)
     return folder
 
 
+def facts(model: "Autoencoder") -> dict[str, Any]:
+    """What is worth knowing of a model without loading it, as JSON values."""
+    return {"parameters": sum(parameter.numel() for parameter in model.parameters()), "hop": model.hop,
+            "latent": model.settings.latent, "codebooks": [asdict(spec) for spec in model.codebook_specs]}
+
+
 def put(partial: Path, folder: Path) -> None:
-    """Rename a finished folder into place, with an older one put aside until it is there."""
+    """Renames a finished folder into place; an older one there is kept until then."""
     aside = folder.with_name(folder.name + ".replaced")
     shutil.rmtree(aside, ignore_errors=True)
     if folder.exists():
@@ -70,8 +105,12 @@ def put(partial: Path, folder: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def config(model: str | Path) -> dict:
-    """The checked config.json of a model."""
+def config(model: str | Path) -> dict[str, Any]:
+    """The checked config.json of a model given by folder or name.
+
+    Raises:
+        ValueError: It is missing, damaged or of another format.
+    """
     folder = locate(model)
     try:
         values = json.loads((folder / "config.json").read_text())
@@ -80,33 +119,43 @@ def config(model: str | Path) -> dict:
         raise ValueError(f"{folder} is not an ecgvae model: it has no config.json") from None
     except (ValueError, KeyError, TypeError, RecursionError):
         raise ValueError(f"{folder / 'config.json'} is damaged; wanted JSON with format and model") from None
-    if version != FORMAT:
-        raise ValueError(f"{folder} has model format {version}; this version reads format {FORMAT}")
+    if version not in READABLE_FORMATS:
+        raise ValueError(f"{folder} has model format {version}; this version reads formats "
+                         f"{' and '.join(map(str, READABLE_FORMATS))}")
     return values
 
 
-def load(model: str | Path, device: str = "cpu"):
-    """The module of a shipped name or a folder, in evaluation mode on a device; every weight must be there and fit.
+def load(model: str | Path, device: str = "cpu") -> "Autoencoder":
+    """Loads a model of any family, in evaluation mode.
 
-    Memory is taken for the weights in the file alone, whatever its config.json claims.
+    Memory is taken for the weights in the file only, whatever its config.json claims.
+
+    Args:
+        model: The name of a shipped model, a checkpoint folder, or the folder of a training run.
+        device: A device by torch's name, or "auto" for a GPU if there is one.
+
+    Raises:
+        FileNotFoundError: There is no such model.
+        ValueError: It is damaged, its weights do not fit its settings, or torch cannot use the device.
+
+    Example:
+        >>> model = ecgvae.load("ptbxl-vae-conv")
+        >>> z = model.encode(torch.zeros(1, 8, 1000))       # (batch, coded leads, samples) in mV
     """
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from ecgvae.models import build, parse_settings
+    from ecgvae.models import build
 
     folder = locate(model)
-    path, values = folder / "model.safetensors", config(folder)["model"]
-    try:
-        settings = parse_settings(values)
-    except ValueError as error:
-        raise ValueError(f"{folder / 'config.json'} is no model this version knows: {error}") from None
+    settings, target = settings_of(folder), select_device(device)
+    path = folder / "model.safetensors"
     try:
         with torch.device("meta"):
             module = build(settings)
         types = {name: value.dtype for name, value in module.state_dict().items()}
-        module.load_state_dict(load_file(path), assign=True)
+        module.load_state_dict(legacy.rename_weights(load_file(path)), assign=True)
     except FileNotFoundError:
         raise ValueError(f"{folder} has no model.safetensors") from None
     except (SafetensorError, RuntimeError) as error:
@@ -114,11 +163,23 @@ def load(model: str | Path, device: str = "cpu"):
     for name, value in module.state_dict().items():
         if value.dtype != types[name]:
             raise ValueError(f"{path} has {name} in {value.dtype}; wanted {types[name]}")
-    return module.eval().to(select_device(device))
+    return module.eval().to(target)
+
+
+def settings_of(folder: Path) -> Any:
+    """The settings of the model in a folder."""
+    from ecgvae.models import parse_settings
+
+    try:
+        return parse_settings(config(folder)["model"])
+    except ValueError as error:
+        if str(error).startswith("model"):
+            raise ValueError(f"{folder / 'config.json'} is no model this version knows: {error}") from None
+        raise
 
 
 def select_device(device: str) -> "torch.device":
-    """The device of a name; "auto" is a GPU where there is one. ValueError if torch can't use it."""
+    """The device of a name, where "auto" is a GPU if there is one; ValueError if torch cannot use it."""
     import torch
 
     if device == "auto":
@@ -129,11 +190,33 @@ def select_device(device: str) -> "torch.device":
         raise ValueError(f"device {device}: {str(error).splitlines()[0]}") from None
 
 
-def identity(module) -> str:
-    """A short hash of a model's settings and weights, by which tokens know their tokenizer."""
-    settings = module.settings      # without defaults, so that a setting of a later version changes no hash
-    digest = hashlib.sha256(f"{settings.family} {settings.model_dump_json(exclude_defaults=True)}".encode())
-    for name, value in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+def identity(model: "str | Path | Autoencoder") -> str:
+    """A short hash of what decides a model's codes and their decoding; token files know their tokenizer by it.
+
+    It is fixed when a model is saved, so that no later default or name changes it.
+
+    Args:
+        model: A model in memory, whose identity is computed from its settings and weights; or the name or folder of
+            a saved one, whose identity is read.
+    """
+    if isinstance(model, str | Path):
+        return saved_identity(model)
+    settings = json.dumps(model.settings.model_dump(mode="json"), sort_keys=True)
+    weights = sorted(model.state_dict().items())
+    return legacy.hash_weights(settings, ((name, value.detach().cpu().numpy()) for name, value in weights))
+
+
+def saved_identity(model: str | Path) -> str:
+    from safetensors.numpy import load_file
+
+    folder = locate(model)
+    values = config(folder)
+    if "identity" in values:
+        return str(values["identity"])
+    weights = load_file(folder / "model.safetensors")
+    return legacy.format_1_identity(settings_of(folder).model_dump(mode="json"), weights)
+
+
+def earlier_identities(model: str | Path) -> list[str]:
+    """Identities that earlier versions gave to these same weights; their token files decode with this model."""
+    return list(config(model).get("earlier_identities", []))

@@ -89,7 +89,7 @@ def model_facts(folder: Path) -> dict[str, Any]:
     config = checkpoint.config(folder)
     if "facts" not in config or "identity" not in config:
         module = checkpoint.load(folder)
-        return {"identity": checkpoint.identity(module),
+        return {"identity": checkpoint.identity(folder),
                 "parameters": sum(parameter.numel() for parameter in module.parameters()),
                 "hop": module.hop, "latent": module.settings.latent, "codebooks": module.codebook_specs}
     try:

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 UNIONS = ("backbone", "quantizer")      # settings of several kinds, of which pydantic names the one it tried
 
@@ -28,16 +29,17 @@ class Settings(BaseModel):
         for key, value in values.items():
             name = cls.former_names.get(key, key) if isinstance(key, str) else key
             if name not in cls.model_fields:
-                raise ValueError(f"unknown key {reprlib.repr(key)}{nearest(str(key), list(cls.model_fields))}")
+                raise PydanticCustomError("unknown_key", "unknown key{hint}",
+                                          {"key": str(key), "hint": nearest(key, list(cls.model_fields))})
             if name in renamed:
                 raise ValueError(f"{key} is the former name of {name}; wanted only one of them")
             renamed[name] = value
         return renamed
 
 
-def nearest(name: str, known: list[str]) -> str:
+def nearest(name: object, known: list[str]) -> str:
     """The end of an error message about an unknown name: a suggestion, or what is known."""
-    matches = get_close_matches(name.lower()[:100], known, n=1)
+    matches = get_close_matches(name.lower()[:100], known, n=1) if isinstance(name, str) else []
     return f"; did you mean {matches[0]}?" if matches else f"; wanted one of {', '.join(known)}"
 
 
@@ -46,6 +48,7 @@ def describe_error(error: ValidationError, *block: str) -> str:
     first = error.errors()[0]
     message = first["msg"].removeprefix("Value error, ")
     keys = [key for before, key in pairwise(("", *first["loc"])) if before not in UNIONS]
+    keys += [reprlib.repr(first["ctx"]["key"]).strip("'")] if first["type"] == "unknown_key" else []
     place = ".".join(map(str, (*block, *keys)))
     if first["type"] == "value_error" and message.startswith(place):     # it names the key by itself
         place = ""

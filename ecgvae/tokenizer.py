@@ -1,186 +1,314 @@
-"""Records to tokens and back, whatever the model and however long the record."""
+"""Records and arrays to tokens and back, at any length."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ecgvae import checkpoint
 from ecgvae.codebooks import CodebookSpec
 from ecgvae.data.tokens import TokenHeader, Tokens
-from ecgvae.models import Autoencoder, QuantizedAutoencoder
-from ecgvae.signal import Record, RecordFile, conform_stream, ratio, resample
+from ecgvae.models import QuantizedAutoencoder
+from ecgvae.signal import Missing, Record, RecordFile, conform_stream, ratio, resample
 
-PIECE = 1 << 14     # samples a model sees at once of a long record (164 s at 100 Hz), and its overlap besides
-CACHED = 8          # records at a time on a CPU: what its cache holds
-KEPT = 31 << 18     # numbers in a block (31 MiB) after whose release glibc keeps what is freed, see mallopt(3)
-STEP_MV = 0.002        # mV: half the sum of two such steps is whole microvolts, so files keep Einthoven's law exactly
+CHUNK_SAMPLES = 1 << 14     # of a long record that a model gets at once (164 s at 100 Hz), besides the overlap
+CPU_BATCH = 8               # records at a time on a CPU, whose cache holds no more
+WARMUP_FLOATS = 31 << 18    # freeing a block of 31 MiB makes glibc keep what is freed later, see mallopt(3)
+STEP_MV = 0.002             # half the sum of two such steps is whole microvolts: files obey Einthoven's law exactly
+
+Array2D: TypeAlias = np.ndarray[tuple[int, int], Any]
+Array3D: TypeAlias = np.ndarray[tuple[int, int, int], Any]
+Array: TypeAlias = np.ndarray | Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Tokenizer:
-    """A model with the records around it: leads, rate, length and any amount of either."""
+    """A model that turns records and arrays of any leads, rate and length into tokens, and tokens into records.
+
+    Example:
+        >>> tokenizer = ecgvae.Tokenizer.load("ptbxl-vqvae-conv")
+        >>> tokens = tokenizer.encode(ecgvae.read_record("records/00001"))
+        >>> record = tokenizer.decode(tokens)
+    """
 
     model: QuantizedAutoencoder
     name: str = "model"
+    saved_identity: str | None = None
 
     @classmethod
     def load(cls, model: str | Path, device: str = "auto") -> "Tokenizer":
-        """A shipped tokenizer by name, or a checkpoint folder; `device` as torch names it, or "auto"."""
+        """Loads a tokenizer.
+
+        Args:
+            model: The name of a shipped tokenizer, a checkpoint folder, or the folder of a training run.
+            device: A device by torch's name, or "auto" for a GPU if there is one.
+
+        Raises:
+            FileNotFoundError: There is no such model.
+            ValueError: It is damaged, has no tokens, or torch cannot use the device.
+        """
         folder = checkpoint.locate(model)
         module = checkpoint.load(folder, device)
         if not isinstance(module, QuantizedAutoencoder):
             raise ValueError(f"{model} is of family {module.settings.family}, which has no tokens; wanted a tokenizer")
-        return cls(module, folder.resolve().name)
+        return cls(module, folder.resolve().name, checkpoint.identity(folder))
+
+    def __repr__(self) -> str:
+        signal, specs = self.model.signal, self.model.codebook_specs
+        return (f"Tokenizer({self.name!r}, {len(signal.leads)} leads at {signal.rate:g} Hz, "
+                f"{len(specs)} codebooks, {self.device})")
 
     @cached_property
     def identity(self) -> str:
-        """What token files know this tokenizer by: a hash of its settings and weights."""
-        return checkpoint.identity(self.model)
+        """The hash of settings and weights by which token files know this tokenizer."""
+        return self.saved_identity or checkpoint.identity(self.model)
 
     @property
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
     def header(self, codebooks: int | None = None) -> TokenHeader:
-        """The facts that tokens of this tokenizer share."""
-        specs = self.model.codebook_specs[:self.checked(codebooks)]
+        """The facts that all tokens of this tokenizer, with its first `codebooks` codebooks, have in common."""
+        specs = self.model.codebook_specs[:self.check_codebooks(codebooks)]
         return TokenHeader(self.identity, self.name, self.model.signal.rate, self.model.signal.leads, specs)
 
-    def checked(self, codebooks: int | None) -> int:
-        most = len(self.model.codebook_specs)
-        if codebooks is not None and not 1 <= codebooks <= most:
-            raise ValueError(f"codebooks is {codebooks}; {self.name} has 1 to {most}")
-        return codebooks or most
+    def check_codebooks(self, codebooks: int | None) -> int:
+        """The number of codebooks to use, all for None; ValueError if the model has fewer."""
+        available = len(self.model.codebook_specs)
+        if codebooks is not None and not 1 <= codebooks <= available:
+            raise ValueError(f"codebooks is {codebooks}; {self.name} has 1 to {available}")
+        return codebooks or available
 
-    def encode(self, record: Record | RecordFile | np.ndarray, *, rate: float | None = None,
-               leads: Sequence[str] | None = None, codebooks: int | None = None, missing: str = "error") -> Tokens:
-        """Tokens of one record, or of an array (c, t) in mV given with its rate in Hz and lead names.
+    @overload
+    def encode(self, signal: Record | RecordFile | Array2D, *, rate: float | None = None,
+               leads: Sequence[str] | None = None, codebooks: int | None = None,
+               missing: Missing = "error") -> Tokens: ...
 
-        A lead that is missing is a ValueError, or zero with missing="zero". Memory does not grow with length.
+    @overload
+    def encode(self, signal: Array3D, *, rate: float | None = None, leads: Sequence[str] | None = None,
+               codebooks: int | None = None, missing: Missing = "error") -> list[Tokens]: ...
+
+    @overload
+    def encode(self, signal: Tensor, *, rate: float | None = None, leads: Sequence[str] | None = None,
+               codebooks: int | None = None, missing: Missing = "error") -> Any: ...
+
+    def encode(self, signal: Record | RecordFile | Array, *, rate: float | None = None,
+               leads: Sequence[str] | None = None, codebooks: int | None = None,
+               missing: Missing = "error") -> Tokens | list[Tokens]:
+        """Encodes a record, or one or many records in an array. The memory it takes does not grow with their length.
+
+        Args:
+            signal: A record; or an array or tensor in mV of shape (c, t), or (n, c, t) for n records. NaN is a
+                missing sample: short gaps are bridged, longer ones derived from other leads or set to 0 mV.
+            rate: Sampling rate of an array in Hz.
+            leads: Names of the c leads of an array, in any order.
+            codebooks: Use only the first so many codebooks.
+            missing: What to do if a lead is missing: "error", or "zero" for 0 mV.
+
+        Returns:
+            Tokens of the record; a list of them for (n, c, t). `notes` of the tokens name every repair.
+
+        Raises:
+            ValueError: A lead is missing, an array has no rate or leads, or another shape or infinite numbers.
         """
-        if isinstance(record, np.ndarray):
-            if rate is None or leads is None:
-                raise ValueError("an array came without rate= or leads=; give both")
-            record = Record(record, rate, tuple(leads))
-        return self.encode_many([record], codebooks, missing)[0]
+        if isinstance(signal, Record | RecordFile):
+            return self.encode_many([signal], codebooks, missing)[0]
+        records = records_of(signal, rate, leads)
+        tokens = self.encode_many(records, codebooks, missing)
+        return tokens if signal.ndim == 3 else tokens[0]
 
     def encode_many(self, records: Iterable[Record | RecordFile], codebooks: int | None = None,
-                    missing: str = "error", batch_size: int = 64,
-                    unusable: Callable[[int, Exception], object] | None = None) -> list[Tokens]:
-        """Tokens of several records; those of equal length go through the model together.
+                    missing: Missing = "error", batch_size: int = 64,
+                    on_error: Callable[[int, Exception], object] | None = None,
+                    lead_map: Mapping[str, str] | None = None) -> list[Tokens]:
+        """Encodes several records; those of equal length go through the model together.
 
-        A record that can't be used is an error, or is left out after `unusable` was told its place and why.
+        Args:
+            records: The records.
+            codebooks: Use only the first so many codebooks.
+            missing: What to do if a lead is missing: "error", or "zero" for 0 mV.
+            batch_size: Records that go through the model together.
+            on_error: Called with the index of a record that cannot be used and the reason; the record is then left
+                out. Without it the reason is raised.
+            lead_map: Lead names of the records and the leads they stand for.
         """
-        codebooks = self.checked(codebooks)
-        streams = self.header(codebooks).codebooks
-        most = min(batch_size, CACHED) if self.device.type == "cpu" else batch_size
-        sources, waiting = [], {}
-        with crew(self.device) as submit:
-            for place, record in enumerate(records):
-                source = Source(record, self.model, missing, streams)
+        codebooks = self.check_codebooks(codebooks)
+        specs = self.header(codebooks).codebooks
+        max_batch = min(batch_size, CPU_BATCH) if self.device.type == "cpu" else batch_size
+        encoders: list[RecordEncoder] = []
+        waiting: dict[int, list[tuple[RecordEncoder, Chunk]]] = {}      # by length
+        with thread_pool(self.device) as submit:
+            for index, record in enumerate(records):
+                encoder = RecordEncoder(record, self.model, missing, specs, lead_map)
                 try:
-                    for piece in source.pieces:
-                        alike = waiting.setdefault(piece.signal.shape[-1], [])
-                        alike.append((source, piece))
-                        if len(alike) == most or not piece.whole:
-                            submit(self.fill, waiting.pop(piece.signal.shape[-1]))
+                    for chunk in encoder.chunks:
+                        length = chunk.signal.shape[-1]
+                        batch = waiting.setdefault(length, [])
+                        batch.append((encoder, chunk))
+                        if len(batch) == max_batch or not chunk.is_whole_record:
+                            submit(self.encode_batch, waiting.pop(length))
                 except (ValueError, OSError) as error:
-                    if unusable is None:
+                    if on_error is None:
                         raise
-                    unusable(place, error)
+                    on_error(index, error)
                     continue
-                sources.append(source)
-            for alike in waiting.values():
-                submit(self.fill, alike)
-        return [source.tokens() for source in sources]
+                encoders.append(encoder)
+            for batch in waiting.values():
+                submit(self.encode_batch, batch)
+        return [encoder.tokens() for encoder in encoders]
 
-    def fill(self, pieces: Sequence[tuple["Source", "Piece"]]) -> None:
-        """Give sources the codes of some of their pieces, all of one length."""
-        streams = self.codes(np.stack([piece.signal for _, piece in pieces]), len(pieces[0][0].codebooks))
-        for (source, piece), *codes in zip(pieces, *streams, strict=True):
-            source.put(piece, codes)
+    def encode_batch(self, batch: Sequence[tuple["RecordEncoder", "Chunk"]]) -> None:
+        """Encodes chunks of equal length and hands the codes to their records."""
+        signals = np.stack([chunk.signal for _, chunk in batch])
+        all_codes = self.tokenize(signals, len(batch[0][0].codebooks))
+        for (encoder, chunk), *codes in zip(batch, *all_codes, strict=True):
+            encoder.put(chunk, codes)
 
     @torch.inference_mode()
-    def codes(self, signals: np.ndarray, codebooks: int) -> tuple[np.ndarray, ...]:
-        """(b, c, t) mV to (b, n) codes of every stream."""
+    def tokenize(self, signals: np.ndarray, codebooks: int) -> tuple[np.ndarray, ...]:
+        """Coded leads (b, c, t) in mV to the codes (b, n) of every codebook."""
         x = torch.from_numpy(signals).to(self.device)
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):    # ten bits would flip nearest codes
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):    # TF32 would change the nearest codes
             return tuple(codes.cpu().numpy() for codes in self.model.tokenize(x, codebooks))
 
-    def decode(self, tokens: Tokens, original: bool = True) -> Record:
-        """The record of some tokens, with every lead, at the rate and length of the record they came from.
+    @overload
+    def decode(self, tokens: Tokens, original: bool = True, *, samples: int | None = None) -> Record: ...
 
-        With `original=False` it has the model's own rate.
+    @overload
+    def decode(self, tokens: Array | Sequence[Array], original: bool = True, *,
+               samples: int | None = None) -> np.ndarray: ...
+
+    def decode(self, tokens: Tokens | Array | Sequence[Array], original: bool = True, *,
+               samples: int | None = None) -> Record | np.ndarray:
+        """Decodes tokens to a record, or plain codes to an array.
+
+        Args:
+            tokens: Tokens of a record; or plain codes: an array (q, n) or (b, q, n) if all codebooks have the same
+                hop, else a sequence with an array (n,) or (b, n) for each codebook. The first few codebooks suffice.
+            original: Whether a record has the rate and length of the record it came from, else those of the model.
+            samples: Length of the array, at the model's rate; by default as long as the codes.
+
+        Returns:
+            A record with all leads of the model in mV; for plain codes an array (l, t) or (b, l, t) at its rate.
+
+        Raises:
+            ValueError: The codes are not codes of this tokenizer.
         """
+        if isinstance(tokens, Tokens):
+            return self.decode_record(tokens, original)
+        codes, is_batch = split_codes(tokens)
+        specs = self.header(len(codes)).codebooks
+        length = codes[-1].shape[1] * specs[-1].hop if samples is None else samples
+        rate = self.model.signal.rate
+        records = [self.decode_record(Tokens(row, length, f"codes[{index}]", rate, length), False).signal
+                   for index, row in enumerate(zip(*codes, strict=True))]
+        if not records:
+            return np.empty((0, len(self.model.signal.leads), length), np.float32)
+        return np.stack(records) if is_batch else records[0]
+
+    def decode_record(self, tokens: Tokens, original: bool) -> Record:
         self.header(len(tokens.codes)).check(tokens)
-        signal = self.decode_coded(tokens.codes, tokens.samples)
+        signal = self.decode_coded_leads(tokens.codes, tokens.samples)
         rate = self.model.signal.rate
         if original and tokens.source_rate != rate:
             rate = tokens.source_rate
             signal = resample(signal, self.model.signal.rate, rate)[:, :tokens.source_samples]
-        return Record(self.every_lead(signal), rate, self.model.signal.leads, tokens.name, tokens.comments)
+        return Record(self.all_leads(signal), rate, self.model.signal.leads, tokens.name, tokens.comments)
 
-    def every_lead(self, signal: np.ndarray) -> np.ndarray:
-        """All leads (l, t) of the coded ones (c, t), which are rounded to even microvolts first."""
-        every = np.empty((len(self.model.signal.leads), signal.shape[1]), np.float32)
-        for start in range(0, signal.shape[1], PIECE):      # float64 only in parts
-            part = slice(start, start + PIECE)
-            every[:, part] = self.model.signal.expansion @ (np.rint(signal[:, part].astype(np.float64) / STEP_MV) * STEP_MV)
-        return every
+    def all_leads(self, signal: np.ndarray) -> np.ndarray:
+        """All leads (l, t) from the coded ones (c, t), which are rounded to even microvolts first."""
+        leads = np.empty((len(self.model.signal.leads), signal.shape[1]), np.float32)
+        for start in range(0, signal.shape[1], CHUNK_SAMPLES):      # so that only a chunk is float64
+            chunk = slice(start, start + CHUNK_SAMPLES)
+            rounded = np.rint(signal[:, chunk].astype(np.float64) / STEP_MV) * STEP_MV
+            leads[:, chunk] = self.model.signal.expansion @ rounded
+        return leads
 
-    def decode_coded(self, codes: Sequence[np.ndarray], samples: int) -> np.ndarray:
-        """The coded leads (c, t), pieced together where they are long."""
-        total_hop, halo = self.model.total_hop, whole(self.model.context[1], self.model.total_hop)
-        streams = [(torch.from_numpy(row.astype(np.int64)), spec.hop)
-                   for row, spec in zip(codes, self.model.codebook_specs, strict=False)]
+    def decode_coded_leads(self, codes: Sequence[np.ndarray], samples: int) -> np.ndarray:
+        """The coded leads (c, t) in mV; long codes are decoded in overlapping chunks."""
+        total_hop = self.model.total_hop
+        halo = round_up(self.model.context[1], total_hop)
+        rows = [(torch.from_numpy(row.astype(np.int64)), spec.hop)
+                for row, spec in zip(codes, self.model.codebook_specs, strict=False)]
         signal = np.empty((len(self.model.signal.coded), samples), np.float32)
 
         @torch.inference_mode()
-        def decode(start: int, stop: int) -> None:
-            before, after = max(0, start - halo), min(samples, stop + halo)
-            part = [row[None, before // hop:-(-after // hop)].to(self.device) for row, hop in streams]
-            made = self.model.detokenize(part, after - before)[0]
-            signal[:, start:stop] = made[:, start - before:stop - before].cpu()
+        def decode_chunk(start: int, stop: int) -> None:
+            first, last = max(0, start - halo), min(samples, stop + halo)
+            chunk = [row[None, first // hop:-(-last // hop)].to(self.device) for row, hop in rows]
+            decoded = self.model.detokenize(chunk, last - first)[0]
+            signal[:, start:stop] = decoded[:, start - first:stop - first].cpu()
 
-        size = PIECE // total_hop * total_hop
-        with crew(self.device) as submit:
+        size = CHUNK_SAMPLES // total_hop * total_hop
+        with thread_pool(self.device) as submit:
             for start in range(0, samples, size):
-                submit(decode, start, min(samples, start + size))
+                submit(decode_chunk, start, min(samples, start + size))
         return signal
 
 
-def whole(samples: int, total_hop: int) -> int:
-    """Samples, up to a multiple of the total_hop."""
-    return -(-samples // total_hop) * total_hop
+def records_of(signal: Array, rate: float | None, leads: Sequence[str] | None) -> list[Record]:
+    """The records in an array (c, t) or (n, c, t) in mV."""
+    if not isinstance(signal, np.ndarray | Tensor):
+        raise ValueError(f"a signal of type {type(signal).__name__}; wanted a record, an array or a tensor")
+    if rate is None or leads is None:
+        raise ValueError("an array without rate= or leads=; wanted both, in Hz and as names")
+    array = signal.detach().cpu().numpy() if isinstance(signal, Tensor) else signal
+    if array.ndim not in (2, 3) or array.dtype.kind not in "fiu":
+        raise ValueError(f"an array of {array.dtype} {array.shape}; wanted numbers in mV, (leads, samples) or "
+                         "(records, leads, samples)")
+    if np.isinf(array).any():
+        raise ValueError("the array holds infinite numbers; wanted mV, with NaN for missing samples")
+    batch = array if array.ndim == 3 else array[None]
+    return [Record(row, rate, tuple(leads), f"record {index}" if array.ndim == 3 else "record")
+            for index, row in enumerate(batch)]
+
+
+def split_codes(codes: Array | Sequence[Array]) -> tuple[list[np.ndarray], bool]:
+    """The codes (b, n) of each codebook, and whether they came as a batch."""
+    rows = [row.detach().cpu().numpy() if isinstance(row, Tensor) else np.asarray(row)
+            for row in (codes.swapaxes(0, 1) if isinstance(codes, np.ndarray | Tensor) and codes.ndim == 3 else codes)]
+    if len({row.ndim for row in rows}) > 1 or len({len(row) for row in rows if row.ndim == 2}) > 1:
+        shapes = ", ".join(str(row.shape) for row in rows)
+        raise ValueError(f"codes of shapes {shapes}; wanted (n,) or (b, n) for every codebook")
+    if not rows or rows[0].ndim not in (1, 2):
+        raise ValueError("codes of no codebook, or of other dimensions; wanted (q, n) or (b, q, n)")
+    is_batch = rows[0].ndim == 2
+    return (rows if is_batch else [row[None] for row in rows]), is_batch
+
+
+def round_up(samples: int, multiple: int) -> int:
+    """The smallest multiple that is not below a number of samples."""
+    return -(-samples // multiple) * multiple
 
 
 @contextmanager
-def crew(device: torch.device) -> Iterator[Callable[..., None]]:
-    """Gives a function that has calls done by and by, and by several threads on a CPU; at the end all are done.
+def thread_pool(device: torch.device) -> Iterator[Callable[..., None]]:
+    """Yields a function that runs calls in the background, in several threads on a CPU; all are done at the end.
 
-    A thread for each call is faster than all threads in every operation, leaves reading to go on beside, and gives
-    the same bits whatever the length, which matrix products that several threads share do not.
+    One thread for each call is faster than all threads in every operation, lets reading go on meanwhile, and gives
+    the same bits at any length, which matrix products shared by several threads do not.
     """
     threads = torch.get_num_threads()
-    torch.empty(KEPT)
+    torch.empty(WARMUP_FLOATS)
     if device.type != "cpu" or threads == 1:
-        yield lambda work, *arguments: work(*arguments)
+        yield lambda function, *arguments: function(*arguments)
         return
     torch.set_num_threads(1)
     try:
         with ThreadPoolExecutor(threads) as pool:
             pending: deque[Future] = deque()
 
-            def submit(work: Callable, *arguments) -> None:
-                pending.append(pool.submit(work, *arguments))
-                while len(pending) > 2 * threads:       # what waits takes memory
+            def submit(function: Callable, *arguments) -> None:
+                pending.append(pool.submit(function, *arguments))
+                while len(pending) > 2 * threads:       # waiting calls take memory
                     pending.popleft().result()
 
             yield submit
@@ -191,35 +319,39 @@ def crew(device: torch.device) -> Iterator[Callable[..., None]]:
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Part of a signal with overlap: the samples from start to stop are its own."""
+class Chunk:
+    """A chunk of a signal with overlap; its own samples are those from start to stop."""
 
     signal: np.ndarray
     start: int
     stop: int
-    place: int       # where in the whole signal the sample at `start` is
-    whole: bool      # it is all there is
+    position: int           # in the whole signal, of the sample at `start`
+    is_whole_record: bool
 
 
-class Source:
-    """A record on its way to tokens: its conformed signal in pieces, and what is noted on the way."""
+class RecordEncoder:
+    """The encoding of one record: its conformed signal in chunks, the codes so far, and notes of repairs."""
 
-    def __init__(self, record: Record | RecordFile, model: Autoencoder, missing: str, streams: Sequence[CodebookSpec]):
-        self.record, self.model, self.codebooks, self.samples, self.notes = record, model, streams, 0, ()
-        size = PIECE // model.total_hop * model.total_hop
-        self.pieces = pieces(self.blocks(missing), size, whole(model.context[0], model.total_hop))
+    def __init__(self, record: Record | RecordFile, model: QuantizedAutoencoder, missing: Missing,
+                 codebooks: Sequence[CodebookSpec], lead_map: Mapping[str, str] | None = None):
+        self.record, self.model, self.codebooks = record, model, codebooks
+        self.samples = 0
+        self.notes: tuple[str, ...] = ()
+        size = CHUNK_SAMPLES // model.total_hop * model.total_hop
+        self.chunks = split_chunks(self.blocks(missing, lead_map), size, round_up(model.context[0], model.total_hop))
         length = ratio(record.rate, model.signal.rate).length(record.samples)
-        self.codes = tuple(np.empty(stream.length(length), np.int64) for stream in streams)
+        self.codes = tuple(np.empty(spec.length(length), np.int64) for spec in codebooks)
 
-    def put(self, piece: "Piece", codes: Sequence[np.ndarray]) -> None:
-        """Keep a piece's codes, (n,) of every stream with the overlap, at their place."""
-        for stream, made, every in zip(self.codebooks, codes, self.codes, strict=True):
-            own = made[piece.start // stream.hop:stream.length(piece.stop)]
-            first = piece.place // stream.hop
-            every[first:first + len(own)] = own
+    def put(self, chunk: Chunk, codes: Sequence[np.ndarray]) -> None:
+        """Stores a chunk's codes, (n,) of every codebook with the overlap, at their position."""
+        for spec, row, all_codes in zip(self.codebooks, codes, self.codes, strict=True):
+            own = row[chunk.start // spec.hop:spec.length(chunk.stop)]
+            first = chunk.position // spec.hop
+            all_codes[first:first + len(own)] = own
 
-    def blocks(self, missing: str) -> Iterator[np.ndarray]:
-        for block in conform_stream(self.record, self.model.signal, missing):
+    def blocks(self, missing: Missing, lead_map: Mapping[str, str] | None) -> Iterator[np.ndarray]:
+        options: dict[str, Any] = {} if lead_map is None else {"lead_map": lead_map}
+        for block in conform_stream(self.record, self.model.signal, missing, **options):
             self.samples += block.signal.shape[1]
             self.notes = block.notes
             yield block.signal
@@ -230,17 +362,18 @@ class Source:
                       comments=record.comments, notes=self.notes)
 
 
-def pieces(blocks: Iterable[np.ndarray], size: int, halo: int) -> Iterator[Piece]:
-    """Cut a signal that comes in blocks into pieces of `size` samples, with up to `halo` more on either side.
+def split_chunks(blocks: Iterable[np.ndarray], size: int, halo: int) -> Iterator[Chunk]:
+    """Cuts a signal that arrives in blocks into chunks of `size` samples with up to `halo` more on either side.
 
     Only the last one may be shorter, or longer by the halo.
     """
-    signal, before, place, whole = None, 0, 0, True     # `before` of what is still needed lies before the next piece
+    signal, before, position, is_whole = None, 0, 0, True       # `before` samples of overlap precede the next chunk
     for block in blocks:
         signal = block if signal is None else np.concatenate([signal, block], axis=1)
         while signal.shape[1] > before + size + halo:
-            whole = False
-            yield Piece(signal[:, :before + size + halo], before, before + size, place, whole)
+            is_whole = False
+            yield Chunk(signal[:, :before + size + halo], before, before + size, position, is_whole)
             cut = max(0, before + size - halo)
-            signal, before, place = signal[:, cut:], before + size - cut, place + size
-    yield Piece(signal, before, signal.shape[1], place, whole)
+            signal, before, position = signal[:, cut:], before + size - cut, position + size
+    assert signal is not None, "a record without samples"
+    yield Chunk(signal, before, signal.shape[1], position, is_whole)

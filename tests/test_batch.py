@@ -111,21 +111,21 @@ def test_absent_leads_as_zero(model, tmp_path):
 
 def test_stopped_tokenizing_goes_on(records, model, tokens, tmp_path, monkeypatch):
     monkeypatch.setattr(batch, "PART_RECORDS", 1)
-    write, written = batch.Tokenizing.write, []
+    write, written = batch.TokenizeJob.write_part, []
 
-    def stopping(self, folder, entries):
+    def stopping(self, entries, folder):
         if len(written) == 2:
             raise KeyboardInterrupt
         written.append(entries)
-        write(self, folder, entries)
+        write(self, entries, folder)
 
     words = ("tokenize", records, "--out", tmp_path / "out.parquet", "--model", model)
     with monkeypatch.context() as patch:
-        patch.setattr(batch.Tokenizing, "write", stopping)
+        patch.setattr(batch.TokenizeJob, "write_part", stopping)
         result = call(*words, code=130)
     assert result.stderr == "stopped; run the same command again to go on\n" and result.stdout == ""
     assert "begun with other settings (codebooks)" in mistake(*words, "--codebooks", 1)
-    monkeypatch.setattr(batch.Tokenizing, "write", lambda *args: (written.append(args[-1]), write(*args)))
+    monkeypatch.setattr(batch.TokenizeJob, "write_part", lambda *args: (written.append(args[1]), write(*args)))
     call(*words)
     assert len(written) == 3
     same_tokens(tokens, tmp_path / "out.parquet")
@@ -153,7 +153,7 @@ def test_stopped_detokenizing_goes_on(model, tokens, tmp_path, monkeypatch):
 def test_processes_share_the_work(records, model, tokens, tmp_path, monkeypatch):
     """The second process does its part while the first waits for it."""
     monkeypatch.setattr(batch, "PART_RECORDS", 1)
-    write, told, results, at_work, shares = batch.Tokenizing.write, [], [], [], []
+    write, told, results, at_work, shares = batch.TokenizeJob.write_part, [], [], [], []
     out, tokenizer = tmp_path / "out.parquet", Tokenizer.load(model)
 
     class Group:
@@ -174,9 +174,9 @@ def test_processes_share_the_work(records, model, tokens, tmp_path, monkeypatch)
         told.append(value)
         return told[0]
 
-    monkeypatch.setattr(batch, "processes", lambda: at_work[-1])
-    monkeypatch.setattr(batch, "broadcast", broadcast)
-    monkeypatch.setattr(batch.Tokenizing, "write",
+    monkeypatch.setattr(batch, "distributed_state", lambda: at_work[-1])
+    monkeypatch.setattr(batch, "broadcast_object", broadcast)
+    monkeypatch.setattr(batch.TokenizeJob, "write_part",
                         lambda *args: (shares.append(at_work[-1].process_index), write(*args)))
     assert run(Group(0)).records == 3 and results == [None] and shares == [0, 0, 1]
     same_tokens(tokens, out)

@@ -76,4 +76,4 @@ def test_facts_of_a_checkpoint_without_them_come_from_its_weights(model, tmp_pat
     facts = inspection.model_facts(folder)
     assert facts["parameters"] == sum(parameter.numel() for parameter in module.parameters())
     assert (facts["hop"], facts["latent"], tuple(facts["codebooks"])) == (6, 8, tuple(module.codebook_specs))
-    assert facts["identity"] == checkpoint.identity(module)
+    assert facts["identity"] == checkpoint.identity(folder)

@@ -75,7 +75,7 @@ def test_damaged_weights_are_refused(folder, damage):
     whole = path.read_bytes()
     path.unlink()
     if damage == "pickle":
-        torch.save({"encoder.layers.0.mix.weight": torch.zeros(3)}, path)
+        torch.save({"encoder.layers.0.pointwise.weight": torch.zeros(3)}, path)
     elif damage != "missing":
         path.write_bytes({"empty": b"", "truncated": whole[:len(whole) // 2], "text": b"weights\n" * 99}[damage])
     assert "model.safetensors" in refused(folder)
@@ -115,12 +115,12 @@ def test_weights_must_all_be_there_and_fit(folder, change):
 
 
 @pytest.mark.parametrize(("keys", "value", "said"), [
-    (("format",), 2, "has model format 2; this version reads format 1"),
+    (("format",), 3, "has model format 3; this version reads formats 1 and 2"),
     (("format",), None, "format"),
     (("model",), [], "model is []"),
-    (("model", "family"), "gan", "model.family is 'gan'; it must be one of ae, vae, cvae, vqvae, vqvae2"),
+    (("model", "family"), "gan", "model.family is 'gan'; wanted one of ae, vae, cvae, vqvae, vqvae2"),
     (("model", "family"), {}, "model.family is {}"),
-    (("model", "colour"), "red", "model.colour: Extra inputs are not permitted"),
+    (("model", "colour"), "red", "model.colour: unknown key; wanted one of family"),
     (("model", "latent"), 10**9, "model.latent: Input should be less than or equal to 16384"),
     (("model", "latent"), "a\nb" * 999, "model.latent"),
     (("model", "codebook_size"), 1 << 20, "does not fit its config.json"),

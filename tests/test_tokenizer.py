@@ -13,7 +13,7 @@ from ecgvae import checkpoint
 from ecgvae.checkpoint import select_device
 from ecgvae.data.tokens import open_tokens, write_tokens
 from ecgvae.signal import LEADS_12, Record, conform, lead_expansion, open_record, read_record, write_record
-from ecgvae.tokenizer import Tokenizer, pieces
+from ecgvae.tokenizer import Tokenizer, split_chunks
 
 TWO = ("II", "V1")
 
@@ -56,7 +56,7 @@ def same_codes(tokens, others) -> bool:
 @pytest.mark.parametrize("piece", [1, 64, 256, 1 << 14])
 @pytest.mark.parametrize("samples", [1, 5, 63, 300, 3001])
 def test_codes_of_pieces_are_the_codes_of_the_whole(twelve, monkeypatch, piece, samples):
-    monkeypatch.setattr(ecgvae.tokenizer, "PIECE", max(piece, twelve.model.hop))
+    monkeypatch.setattr(ecgvae.tokenizer, "CHUNK_SAMPLES", max(piece, twelve.model.hop))
     whole = record(samples)
     assert same_codes(twelve.encode(whole).codes, at_once(twelve, whole))
 
@@ -96,7 +96,7 @@ def test_model_and_reader_never_see_more_than_a_piece(two, tmp_path, monkeypatch
     monkeypatch.setattr(type(file), "read", reading)
     monkeypatch.setattr(type(two.model), "tokenize", tokenizing)
     assert two.encode(file).samples == 500_000
-    assert max(seen) <= 2 * (ecgvae.tokenizer.PIECE + 2 * (two.model.context[0] + two.model.total_hop))
+    assert max(seen) <= 2 * (ecgvae.tokenizer.CHUNK_SAMPLES + 2 * (two.model.context[0] + two.model.total_hop))
     assert max(asked) < 70_000
     assert sum(seen) < 1.02 * 2 * 500_000
 
@@ -105,10 +105,10 @@ def test_model_and_reader_never_see_more_than_a_piece(two, tmp_path, monkeypatch
 @given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=8), size=st.integers(1, 12), halo=st.integers(0, 30))
 def test_pieces_cover_a_signal_once_with_what_surrounds_them(lengths, size, halo):
     signal = np.arange(sum(lengths))[None]
-    cut = list(pieces(np.split(signal, np.cumsum(lengths)[:-1], axis=1), size, halo))
+    cut = list(split_chunks(np.split(signal, np.cumsum(lengths)[:-1], axis=1), size, halo))
     own = [piece.signal[0, piece.start:piece.stop] for piece in cut]
     np.testing.assert_array_equal(np.concatenate(own), signal[0])
-    assert [piece.whole for piece in cut] == [len(cut) == 1] * len(cut)
+    assert [piece.is_whole_record for piece in cut] == [len(cut) == 1] * len(cut)
     assert all(len(part) == size for part in own[:-1])
     for piece, part in zip(cut, own, strict=True):
         first, last = max(0, part[0] - halo), min(signal.shape[1], part[-1] + 1 + halo)
@@ -133,7 +133,7 @@ def test_a_batch_is_coded_as_each_record_alone(twelve):
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_threads_change_no_code_and_are_given_back(twelve, monkeypatch, threads):
-    monkeypatch.setattr(ecgvae.tokenizer, "PIECE", 512)
+    monkeypatch.setattr(ecgvae.tokenizer, "CHUNK_SAMPLES", 512)
     mixed = [record((200, 1300, 37)[index % 3], seed=index) for index in range(40)]
     alone = [at_once(twelve, one) for one in mixed]
     before = torch.get_num_threads()
@@ -191,7 +191,7 @@ def test_mlii_is_ii_and_a_missing_lead_is_an_error_or_zero(two):
 def test_unusable_records_are_left_out_when_somebody_listens(two):
     records = [record(leads=TWO), record(leads=("II",)), record(500, leads=TWO, seed=1)]
     told = []
-    tokens = two.encode_many(records, unusable=lambda place, error: told.append((place, str(error))))
+    tokens = two.encode_many(records, on_error=lambda place, error: told.append((place, str(error))))
     assert told == [(1, "rec has leads II; the model wants II, V1")]
     assert [item.samples for item in tokens] == [1000, 500]
     with pytest.raises(ValueError, match="the model wants"):
@@ -229,7 +229,7 @@ def test_other_leads_and_rates_work(tiny, learned, signal):
 def test_decoded_leads_keep_einthovens_law_even_on_disk(tiny, learned, tmp_path):
     tokenizer = Tokenizer(learned(tiny()))
     with torch.no_grad():
-        tokenizer.model.decoder.layers[-1].mix.weight.mul_(0.03)     # to a few mV, for which a file has microvolts
+        tokenizer.model.decoder.layers[-1].conv.weight.mul_(0.03)     # to a few mV, for which a file has microvolts
     decoded = tokenizer.decode(tokenizer.encode(record(4000)))
     stored = read_record(write_record(decoded, tmp_path))
     assert 1 < np.abs(stored.signal).max() < 30
@@ -246,8 +246,8 @@ def test_decoding_in_pieces_is_decoding_at_once(two, monkeypatch, piece):
     tokens = two.encode(record(1003, leads=TWO))
     with torch.inference_mode():
         whole = two.model.detokenize(batched(tokens.codes), 1003)[0].numpy()
-    monkeypatch.setattr(ecgvae.tokenizer, "PIECE", piece)
-    np.testing.assert_allclose(two.decode_coded(tokens.codes, 1003), whole, atol=1e-3)
+    monkeypatch.setattr(ecgvae.tokenizer, "CHUNK_SAMPLES", piece)
+    np.testing.assert_allclose(two.decode_coded_leads(tokens.codes, 1003), whole, atol=1e-3)
 
 
 # --- tokens
@@ -295,7 +295,7 @@ def test_an_array_needs_rate_and_leads(two):
     signal = record(leads=TWO).signal
     assert same_codes(two.encode(signal, rate=100, leads=TWO).codes, two.encode(record(leads=TWO)).codes)
     for facts in ({}, {"rate": 100}, {"leads": TWO}):
-        with pytest.raises(ValueError, match=r"^an array came without rate= or leads=; give both$"):
+        with pytest.raises(ValueError, match=r"^an array without rate= or leads=; wanted both, in Hz and as names$"):
             two.encode(signal, **facts)
 
 

@@ -61,10 +61,10 @@ def tokenize(
         from ecgvae.signal import parse_lead_map
 
         options["lead_map"] = parse_lead_map(lead_map)
-    from ecgvae.batch import NoUsableRecords, processes, tokenize_files
+    from ecgvae.batch import NoUsableRecords, distributed_state, tokenize_files
     from ecgvae.tokenizer import Tokenizer
 
-    group = processes()
+    group = distributed_state()
     tokenizer = Tokenizer.load(model, str(group.device) if group and device == "auto" else device)
     try:
         with Progress("records") as progress:

@@ -34,12 +34,12 @@ def train(
     path = find_recipe(recipe)
     check_store(data)
     check_run(out, resume)
-    from ecgvae.batch import processes
+    from ecgvae.batch import distributed_state
     from ecgvae.data.store import Store
     from ecgvae.training.loop import train as run
     from ecgvae.training.recipe import read_recipe
 
-    group, settings, store = processes(), read_recipe(path, tuple(set or ())), Store(data)
+    group, settings, store = distributed_state(), read_recipe(path, tuple(set or ())), Store(data)
     with Progress("steps") as progress:
         def show(step: int, logged: dict[str, float]) -> None:
             progress(step, settings.training.steps, summarize(logged))

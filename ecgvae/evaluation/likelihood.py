@@ -11,7 +11,7 @@ from ecgvae.data.dataset import Windows
 from ecgvae.data.store import Store
 from ecgvae.models import CVAE, VAE
 from ecgvae.models.cvae import Conditioning
-from ecgvae.nn.gaussian import ACTIVE
+from ecgvae.nn.gaussian import ACTIVE_UNIT_VARIANCE
 
 
 def likelihood(model: str | Path, store: Store, split: str = "test", seconds: float = 10.0, samples: int = 16,
@@ -43,7 +43,7 @@ def likelihood(model: str | Path, store: Store, split: str = "test", seconds: fl
         if progress:
             progress(int(places[-1]) + 1, len(rows))
     nats = dict(zip(("elbo", "iwae", "kl"), (totals / len(rows)).tolist(), strict=True))
-    used = int((moments.variance() > ACTIVE).sum())
+    used = int((moments.variance() > ACTIVE_UNIT_VARIANCE).sum())
     return {"model": str(model), "identity": checkpoint.identity(network), "store": str(store.path), "split": split,
             "fingerprint": store.fingerprint, "records": len(rows), "seconds": seconds, "samples": samples, **nats,
             **{f"{name}_per_second": value / seconds for name, value in nats.items()},

@@ -1,42 +1,60 @@
 """Model families, one a file; `FAMILIES` names them and `build` makes a model from its settings."""
 
 import reprlib
+import warnings
 from typing import Any
 
 from pydantic import ValidationError
 
-from ecgvae.models.autoencoder import Autoencoder, QuantizedAutoencoder, Reconstruction, Settings
-from ecgvae.models.cvae import CVAE, Conditioning, CVAESettings
+from ecgvae.models.autoencoder import Autoencoder, ModelSettings, QuantizedAutoencoder, Reconstruction
+from ecgvae.models.cvae import CVAE, Conditioning, ConditionSettings, CVAESettings
 from ecgvae.models.vae import AE, VAE, AESettings, VAESettings
 from ecgvae.models.vqvae import VQVAE, VQVAESettings
 from ecgvae.models.vqvae2 import VQVAE2, VQVAE2Settings
-from ecgvae.settings import describe_error
+from ecgvae.settings import describe_error, nearest
 
-FAMILIES: dict[str, tuple[type[Settings], type[Autoencoder]]] = {
+FAMILIES: dict[str, tuple[type[ModelSettings], type[Autoencoder]]] = {
     "ae": (AESettings, AE),
     "vae": (VAESettings, VAE),
     "cvae": (CVAESettings, CVAE),
     "vqvae": (VQVAESettings, VQVAE),
     "vqvae2": (VQVAE2Settings, VQVAE2),
 }
+FORMER_NAMES = {"Given": Conditioning}
 
 
-def parse_settings(values: Any) -> Settings:
-    """Check the settings of a model, whose `family` says which they must be; ValueError names what is wrong."""
+def parse_settings(values: Any) -> ModelSettings:
+    """The settings of a model from a block of YAML or JSON, whose `family` decides their class.
+
+    Args:
+        values: A dict of settings; keys that are left out have their defaults.
+
+    Raises:
+        ValueError: The first setting that is wrong, in one line.
+    """
     if not isinstance(values, dict):
         raise ValueError(f"model is {reprlib.repr(values)}; it must be a block of settings")
     family = values.get("family")
     if not isinstance(family, str) or family not in FAMILIES:
-        raise ValueError(f"model.family is {reprlib.repr(family)}; it must be one of {', '.join(FAMILIES)}")
+        raise ValueError(f"model.family is {reprlib.repr(family)}{nearest(family, list(FAMILIES))}")
     try:
         return FAMILIES[family][0].model_validate(values)
     except ValidationError as error:
         raise ValueError(describe_error(error, "model")) from None
 
 
-def build(settings: Settings) -> Autoencoder:
-    return FAMILIES[settings.family][1](settings)
+def build(settings: ModelSettings) -> Autoencoder:
+    """An untrained model with these settings, its weights drawn from torch's global generator."""
+    model: Any = FAMILIES[settings.family][1]
+    return model(settings)
 
 
-__all__ = ["AE", "CVAE", "FAMILIES", "VAE", "VQVAE", "VQVAE2", "Autoencoder", "Conditioning", "QuantizedAutoencoder", "Reconstruction",
-           "Settings", "build", "parse_settings"]
+def __getattr__(name: str) -> Any:
+    if name not in FORMER_NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(f"{name} is now called {FORMER_NAMES[name].__name__}", DeprecationWarning, stacklevel=2)
+    return FORMER_NAMES[name]
+
+
+__all__ = ["AE", "CVAE", "FAMILIES", "VAE", "VQVAE", "VQVAE2", "Autoencoder", "ConditionSettings", "Conditioning",
+           "ModelSettings", "QuantizedAutoencoder", "Reconstruction", "build", "parse_settings"]

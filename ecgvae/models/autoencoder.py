@@ -1,4 +1,4 @@
-"""What every family honours: signals in, latents, signals of the same length out."""
+"""The contract of every family: signals to latents, and latents to signals of the same length."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -8,18 +8,16 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from ecgvae.codebooks import CodebookSpec
 from ecgvae.models.backbone import SIZES, Backbone, Width
+from ecgvae.settings import Settings
 from ecgvae.signal import SignalSpec
 
 
-class Settings(BaseModel):
-    """Settings of a model: frozen, and a key nobody knows is refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class ModelSettings(Settings):
+    """Settings that every family has."""
 
     family: str
     signal: SignalSpec = SignalSpec()
@@ -29,9 +27,10 @@ class Settings(BaseModel):
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """A training pass: the signal that came back, and loss terms and statistics by name.
+    """The result of a training pass: the reconstructed signal, and loss terms and statistics by name.
 
-    Item i was coded at rate i mod `groups`, where a model trains for several rates at once.
+    A model that trains for several numbers of codebooks at once has `groups` of them; item i of the batch used
+    number i mod `groups`.
     """
 
     signal: Float[Tensor, "b c t"]
@@ -41,79 +40,101 @@ class Reconstruction:
 
 
 class Autoencoder(nn.Module, ABC):
-    """A model between the coded leads of an ECG, (b, c, t) in mV, and a latent, (b, d, n) with n = ceil(t / hop)."""
+    """A model between the coded leads of an ECG, (b, c, t) in mV, and a latent, (b, d, n) with n = ceil(t / hop).
 
-    hop: int                    # samples per frame of the latent
-    total_hop: int                  # samples that a long record may be cut at multiples of: the hop of the coarsest codes
-    condition: Any = None       # settings of what a conditional model is told besides the signal
-    context: tuple[int, int]      # samples beyond its own that encoding and decoding look at, on either side
+    Attributes:
+        settings: The settings the model was built from.
+        signal: Leads, rate in Hz and scale of the signals it takes.
+        hop: Samples of a frame of the latent.
+        total_hop: Samples at whose multiples a long record may be cut, the hop of the coarsest codebook.
+        context: Samples on either side, beyond its own, that encoding and decoding depend on.
+        condition: Settings of the condition of a conditional model, else None.
+    """
 
-    def __init__(self, settings: Settings):
+    hop: int
+    total_hop: int
+    context: tuple[int, int]
+    condition: Any = None
+    expansion: Tensor
+
+    def __init__(self, settings: ModelSettings):
         super().__init__()
-        self.settings = settings
+        self.settings: Any = settings
         self.signal = settings.signal
         expansion = torch.tensor(settings.signal.expansion, dtype=torch.float32, device="cpu")
         self.register_buffer("expansion", expansion, persistent=False)
 
     @abstractmethod
     def encode(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b d n"]:
-        """The latent, the same in training and not."""
+        """The latent of signals; it does not depend on training mode.
+
+        Args:
+            x: Coded leads (`signal.coded`) in mV at the model's rate, any number of samples.
+
+        Raises:
+            ValueError: The signals have other leads, or are not finite.
+        """
 
     @abstractmethod
     def decode(self, z: Float[Tensor, "b d n"], samples: int | None = None) -> Float[Tensor, "b c t"]:
-        """The signal of a latent, cut to so many samples."""
+        """The signals of a latent, coded leads in mV, cut to a number of samples (default: n times hop)."""
 
     @abstractmethod
     def forward(self, x: Float[Tensor, "b c t"], target: Float[Tensor, "b c t"] | None = None,
                 condition: Any = None) -> Reconstruction:
-        """A training pass; `target` is what should come back, where it is not x itself."""
+        """A training pass; `target` is the signal to reconstruct where it is not x itself."""
 
     @property
     @abstractmethod
     def last_layer(self) -> nn.Parameter:
-        """The last weights of the decoder, where an adversary's gradient is weighed against the others'."""
+        """The last weights of the decoder, at which adversarial and other gradients are balanced."""
 
     @property
     def codebook_specs(self) -> tuple[CodebookSpec, ...]:
-        """Hop and number of codes of every codebook; none where the latent is continuous."""
+        """Hop and number of codes of every codebook; empty if the latent is continuous."""
         return ()
 
     def features(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b d n"]:
-        """What a classifier may read, one vector a frame."""
+        """Features for a classifier, one vector a frame."""
         return self.encode(x)
 
     def reconstruct(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
-        """The signal as it comes back through the latent, or through all streams of tokens."""
+        """The signals after encoding and decoding, with all codebooks."""
         return self.decode(self.encode(x), x.shape[-1])
 
     def reconstructions(self, x: Float[Tensor, "b c t"]) -> Iterator[Float[Tensor, "b c t"]]:
-        """The signal as it comes back at every rate: once through the latent, or with 1, 2, ... of the streams."""
+        """The reconstruction at every rate: one of a continuous latent, or with 1, 2, ... of the codebooks."""
         yield self.reconstruct(x)
 
     def given_leads(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b y t"] | None:
-        """The leads of x that a conditional model is told of."""
+        """The leads of x that are part of a conditional model's condition."""
         return None
 
     def all_leads(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b l t"]:
-        """Every lead of the signal's contract from the coded ones (Einthoven, Goldberger)."""
+        """Every lead of `signal.leads` from the coded ones (Einthoven, Goldberger)."""
         return torch.einsum("lc,bct->blt", self.expansion, x)
 
-    def whole_frames(self, x: Float[Tensor, "b c t"], hop: int | None = None) -> Float[Tensor, "b c s"]:
-        """The signal up to a multiple of the hop, its last sample held."""
+    def model_units(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c s"]:
+        """Checked signals in units of the model's scale, padded to whole frames."""
+        check_signals(x, self.signal.coded, finite=not self.training)
+        return self.pad_to_frames(x) / self.signal.scale
+
+    def pad_to_frames(self, x: Float[Tensor, "b c t"], hop: int | None = None) -> Float[Tensor, "b c s"]:
+        """The signals padded to a multiple of the hop by repeating the last sample."""
         missing = -x.shape[-1] % (hop or self.hop)
         return F.pad(x, (0, missing), mode="replicate") if missing else x
 
 
 class QuantizedAutoencoder(Autoencoder):
-    """A model whose latent can be told in streams of codes, the first few of which decode by themselves."""
+    """A model whose latent is a set of codes; any number of its first codebooks decodes."""
 
     @abstractmethod
     def tokenize(self, x: Float[Tensor, "b c t"], codebooks: int | None = None) -> tuple[Int[Tensor, "b _"], ...]:
-        """The codes of all streams, or of the first few; each has one code for every hop of its own."""
+        """The codes of signals: for each codebook (the first few, or all) ceil(t / its hop) codes."""
 
     @abstractmethod
     def detokenize(self, codes: Sequence[Int[Tensor, "b _"]], samples: int | None = None) -> Float[Tensor, "b c t"]:
-        """The signal of the codes of all streams, or of the first few."""
+        """The signals of the codes of all codebooks or of the first few, cut to a number of samples."""
 
     def reconstruct(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
         return self.detokenize(self.tokenize(x), x.shape[-1])
@@ -122,3 +143,12 @@ class QuantizedAutoencoder(Autoencoder):
         codes = self.tokenize(x)
         for count in range(1, len(codes) + 1):
             yield self.detokenize(codes[:count], x.shape[-1])
+
+
+def check_signals(x: Tensor, leads: Sequence[str], finite: bool = True) -> None:
+    """Raises ValueError unless x is a batch of signals of these leads, (b, c, t) with t > 0, and finite if wanted."""
+    if x.ndim != 3 or x.shape[1] != len(leads) or not x.shape[-1]:
+        raise ValueError(f"signals of shape {tuple(x.shape)}; wanted (batch, {len(leads)} leads, samples): "
+                         f"{', '.join(leads)} in mV")
+    if finite and not x.is_meta and not torch.compiler.is_compiling() and not bool(torch.isfinite(x).all()):
+        raise ValueError("the signals hold NaN or infinity; wanted finite numbers in mV")

@@ -1,48 +1,44 @@
-"""The halves that every family is made of, convolutional or transformer, and their sizes by name."""
+"""Settings of the encoder and decoder of every family, convolutional or transformer, and their sizes by name."""
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from torch import nn
+from pydantic import BeforeValidator, Field, model_validator
 
 from ecgvae.nn import conv, transformer
+from ecgvae.settings import Settings
 
-LARGEST_HOP = 4096
+MAX_HOP = 4096        # samples
 Stride = Annotated[int, Field(ge=1, le=64)]
 Width = Annotated[int, Field(ge=1, le=1 << 14)]
+Encoder: TypeAlias = conv.Encoder | transformer.Encoder
+Decoder: TypeAlias = conv.Decoder | transformer.Decoder
 Dilations = Annotated[tuple[Annotated[int, Field(ge=1, le=1024)], ...], Field(max_length=16)]
 
 
-class Part(BaseModel):
-    """A block of a model's settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Scales(Part):
-    """A convolutional half: channels and the dilations of the residual units at each scale, finest first."""
+class ConvScales(Settings):
+    """Scales of a convolutional encoder or decoder, finest first: channels, and dilations of the residual units."""
 
     widths: tuple[Width, ...] = Field((128, 192), min_length=1, max_length=8)
     dilations: tuple[Dilations, ...] = Field(((1,), (1, 3)), min_length=1, max_length=8)
 
 
-class ConvSettings(Part):
-    """Strided convolutions and residual units; see `ecgvae.nn.conv`."""
+class ConvSettings(Settings):
+    """A convolutional backbone: strided convolutions and residual units; see `ecgvae.nn.conv`."""
 
     kind: Literal["conv"] = "conv"
     strides: tuple[Stride, ...] = Field((4, 2), min_length=1, max_length=8)
-    encoder: Scales = Scales()
-    decoder: Scales = Scales()
+    encoder: ConvScales = ConvScales()
+    decoder: ConvScales = ConvScales()
 
     @model_validator(mode="after")
-    def one_entry_a_scale(self):
-        if self.hop > LARGEST_HOP:
-            raise ValueError(f"strides multiply to a hop of {self.hop}; wanted at most {LARGEST_HOP}")
+    def _check_scales(self):
+        if self.hop > MAX_HOP:
+            raise ValueError(f"strides multiply to a hop of {self.hop}; wanted at most {MAX_HOP}")
         for name in ("encoder", "decoder"):
-            half = getattr(self, name)
-            if not len(self.strides) == len(half.widths) == len(half.dilations):
-                raise ValueError(f"{name} has {len(half.widths)} widths and {len(half.dilations)} dilations; "
+            scales = getattr(self, name)
+            if not len(self.strides) == len(scales.widths) == len(scales.dilations):
+                raise ValueError(f"{name} has {len(scales.widths)} widths and {len(scales.dilations)} dilations; "
                                  f"it must have one of each for the {len(self.strides)} strides")
         return self
 
@@ -50,69 +46,65 @@ class ConvSettings(Part):
     def hop(self) -> int:
         return math.prod(self.strides)
 
-    def build_encoder(self, inputs: int, outputs: int) -> nn.Module:
+    def build_encoder(self, inputs: int, outputs: int) -> conv.Encoder:
         return conv.Encoder(inputs, outputs, self.encoder.widths, self.strides, self.encoder.dilations)
 
-    def build_decoder(self, inputs: int, outputs: int) -> nn.Module:
+    def build_decoder(self, inputs: int, outputs: int) -> conv.Decoder:
         return conv.Decoder(outputs, inputs, self.decoder.widths, self.strides, self.decoder.dilations)
 
     def coarser(self, ratio: int) -> "ConvSettings":
-        """A backbone of one scale, as the coarsest of this one, that folds `ratio` of its frames into one."""
-        last = {name: {"widths": getattr(self, name).widths[-1:], "dilations": getattr(self, name).dilations[-1:]}
-                for name in ("encoder", "decoder")}
-        return ConvSettings(strides=(ratio,), **last)
+        """A backbone with one scale, the coarsest of this one, that merges `ratio` of its frames into one."""
+        coarsest = {name: {"widths": getattr(self, name).widths[-1:], "dilations": getattr(self, name).dilations[-1:]}
+                    for name in ("encoder", "decoder")}
+        return ConvSettings(strides=(ratio,), **coarsest)
 
 
-class TransformerSettings(Part):
-    """Patches of `hop` samples, and blocks that attend to `window` patches on either side."""
+class TransformerSettings(Settings):
+    """A transformer backbone: patches of `hop` samples, and blocks that attend to `window` patches on either side."""
 
     kind: Literal["transformer"] = "transformer"
-    hop: int = Field(8, ge=1, le=LARGEST_HOP)
+    hop: int = Field(8, ge=1, le=MAX_HOP)
     width: Width = 144
     layers: int = Field(2, ge=1, le=64)
     heads: int = Field(3, ge=1, le=64)
     window: int = Field(32, ge=1, le=4096)
 
     @model_validator(mode="after")
-    def even_heads(self):
+    def _check_heads(self):
         if self.width % (2 * self.heads):
             raise ValueError(f"width is {self.width}; wanted a multiple of twice the {self.heads} heads")
         return self
 
-    def build_encoder(self, inputs: int, outputs: int) -> nn.Module:
-        return self.build(transformer.Encoder, inputs, outputs)
+    def build_encoder(self, inputs: int, outputs: int) -> transformer.Encoder:
+        return transformer.Encoder(inputs, outputs, self.hop, self.width, self.layers, self.heads, self.window)
 
-    def build_decoder(self, inputs: int, outputs: int) -> nn.Module:
-        return self.build(transformer.Decoder, inputs, outputs)
-
-    def build(self, half: type[nn.Module], inputs: int, outputs: int) -> nn.Module:
-        return half(inputs, outputs, self.hop, self.width, self.layers, self.heads, self.window)
+    def build_decoder(self, inputs: int, outputs: int) -> transformer.Decoder:
+        return transformer.Decoder(inputs, outputs, self.hop, self.width, self.layers, self.heads, self.window)
 
     def coarser(self, ratio: int) -> "TransformerSettings":
-        """A backbone of one layer that folds `ratio` of this one's frames into one."""
+        """A backbone with one layer that merges `ratio` of this one's frames into one."""
         return self.model_copy(update={"hop": ratio, "layers": 1, "window": max(1, self.window // ratio)})
 
 
-def scales(widths: tuple[int, ...], *dilations: tuple[int, ...]) -> dict:
-    half = Scales(widths=widths, dilations=dilations)
-    return {"encoder": half, "decoder": half}
+def symmetric(widths: tuple[int, ...], *dilations: tuple[int, ...]) -> ConvSettings:
+    """A convolutional backbone whose encoder and decoder have the same scales."""
+    scales = ConvScales(widths=widths, dilations=dilations)
+    return ConvSettings(encoder=scales, decoder=scales)
 
 
 SIZES: dict[str, ConvSettings | TransformerSettings] = {
-    "conv-tiny": ConvSettings(**scales((32, 32), (1,), (1,))),
+    "conv-tiny": symmetric((32, 32), (1,), (1,)),
     "conv-small": ConvSettings(),
-    "conv-base": ConvSettings(**scales((256, 512), (1, 3), (1, 3, 9, 1))),
+    "conv-base": symmetric((256, 512), (1, 3), (1, 3, 9, 1)),
     "transformer-tiny": TransformerSettings(width=32, layers=1, heads=2, window=16),
     "transformer-small": TransformerSettings(),
     "transformer-base": TransformerSettings(width=384, layers=4, heads=6, window=64),
 }
-
-
 KINDS = ("conv", "transformer")
 
 
-def by_name(value: Any) -> Any:
-    """The backbone of a name in `SIZES`, where a kind alone stands for its small size; a block is conv if not told."""
+def backbone_by_name(value: Any) -> Any:
+    """The backbone of a name in `SIZES`; a kind alone means its small size, a block without a kind is conv."""
     if isinstance(value, dict):
         return {"kind": "conv", **value}
     if not isinstance(value, str):
@@ -123,4 +115,5 @@ def by_name(value: Any) -> Any:
     return SIZES[name]
 
 
-Backbone = Annotated[ConvSettings | TransformerSettings, Field(discriminator="kind"), BeforeValidator(by_name)]
+Backbone = Annotated[ConvSettings | TransformerSettings, Field(discriminator="kind"),
+                     BeforeValidator(backbone_by_name)]

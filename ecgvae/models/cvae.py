@@ -1,47 +1,51 @@
-"""The conditional VAE: a condition of labels, age and sex, or of other leads."""
+"""The conditional VAE: its condition is labels, age and sex, or other leads."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
-from ecgvae.models.autoencoder import Reconstruction
-from ecgvae.models.backbone import Part, Width
+from ecgvae.models.autoencoder import Reconstruction, check_signals
+from ecgvae.models.backbone import Encoder, Width
 from ecgvae.models.vae import VAE, VAESettings
-from ecgvae.nn.conv import Conv, carrying
+from ecgvae.nn.conv import Conv, identity_init
+from ecgvae.settings import Settings
 from ecgvae.signal import canonical_lead
 
-OLDEST = 90     # years: PTB-XL has 300 for everybody over 89
+MAX_AGE = 90        # years: PTB-XL has 300 for everybody over 89
 SEXES = ("male", "female")
-SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")      # PTB-XL's (Wagner et al. 2020, table 6)
+SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")      # of PTB-XL (Wagner et al. 2020, table 6)
 
 
-class ConditionSettings(Part):
-    """What a model is told: any of the labels in a store's column, age, sex, and some of its leads.
+class ConditionSettings(Settings):
+    """The condition of a model: labels in a column of the store, age, sex, and some of its leads.
 
-    In training all of labels, age and sex are withheld from a share `drop` of the records, and each of them by
-    itself from as large a share again, so that one may sample with any of them unknown.
+    In training, labels, age and sex are dropped together from a share `dropout` of the records, and each of them
+    alone from the same share, so that one may sample with any of them unknown. `channels` is the number of channels
+    of a frame of the condition.
     """
+
+    former_names: ClassVar[dict[str, str]] = {"drop": "dropout"}
 
     labels: tuple[str, ...] = ()
     column: str = "superclass"
     age: bool = False
     sex: bool = False
     leads: tuple[str, ...] = ()
-    drop: float = Field(0.1, ge=0, lt=1)
-    channels: Width = 32        # of a frame of the condition
+    dropout: float = Field(0.1, ge=0, lt=1)
+    channels: Width = 32
 
     @field_validator("leads")
     @classmethod
-    def named_alike(cls, leads: tuple[str, ...]) -> tuple[str, ...]:
+    def _canonical(cls, leads: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(canonical_lead(lead) for lead in leads)
 
     @model_validator(mode="after")
-    def something(self):
+    def _check_names(self):
         if not (self.widths or self.leads):
             raise ValueError("condition is empty; wanted labels, age, sex or leads")
         for names in (self.labels, self.leads):
@@ -51,21 +55,30 @@ class ConditionSettings(Part):
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Numbers that tell of the labels, of age and of sex; the last of each is 1 where it is known."""
+        """Numbers that encode the labels, age and sex; the last number of each is 1 where it is known."""
         return (len(self.labels) + 1,) * bool(self.labels) + (2,) * self.age + (2,) * self.sex
 
     def vector(self, labels: Collection[str] = (), age: float | None = None, sex: str | None = None) -> list[float]:
-        """What the model is told of one record; a part that is unknown, or without any label, is all zeros."""
+        """The numbers that encode one record's condition; an unknown part is all zeros.
+
+        Args:
+            labels: Any of this condition's labels; none means unknown.
+            age: Years.
+            sex: "male" or "female".
+
+        Raises:
+            ValueError: The sex is another word.
+        """
         if sex is not None and sex not in SEXES:
             raise ValueError(f"sex is {sex}; wanted {' or '.join(SEXES)}")
-        parts = []
+        numbers: list[float] = []
         if self.labels:
-            parts += [*(float(label in labels) for label in self.labels), float(len(labels) > 0)]
+            numbers += [*(float(label in labels) for label in self.labels), float(len(labels) > 0)]
         if self.age:
-            parts += [0.0, 0.0] if age is None else [min(age, OLDEST) / 50 - 1, 1.0]
+            numbers += [0.0, 0.0] if age is None else [min(age, MAX_AGE) / 50 - 1, 1.0]
         if self.sex:
-            parts += [0.0, 0.0] if sex is None else [float(SEXES.index(sex)), 1.0]
-        return parts
+            numbers += [0.0, 0.0] if sex is None else [float(SEXES.index(sex)), 1.0]
+        return numbers
 
 
 @dataclass(frozen=True)
@@ -77,79 +90,86 @@ class Conditioning:
 
 
 class CVAESettings(VAESettings):
-    """A VAE and what it is told."""
+    """A VAE with a condition."""
 
-    family: Literal["cvae"] = "cvae"
+    family: Literal["cvae"] = "cvae"  # type: ignore[assignment]
     condition: ConditionSettings = ConditionSettings(labels=SUPERCLASSES, age=True, sex=True)
 
     @model_validator(mode="after")
-    def own_leads(self):
+    def _check_leads(self):
         if unknown := [lead for lead in self.condition.leads if lead not in self.signal.leads]:
             raise ValueError(f"condition.leads has {', '.join(unknown)}; wanted some of the model's leads")
         return self
 
 
 class CVAE(VAE):
-    """A conditional VAE (Sohn et al. 2015): q(z|x, y) and p(x|z, y), with the prior N(0, I) whatever y is.
+    """A conditional VAE (Sohn et al. 2015): q(z|x, y) and p(x|z, y), with the prior N(0, I) for every y.
 
-    Labels, age and sex become channels that are alike in every frame; given leads have an encoder of their own.
-    Both are joined to the frames of x, and to those that the latent unfolds to. Without a condition labels, age
-    and sex are unknown, and the given leads are those of x.
+    Labels, age and sex become channels that are equal in all frames; given leads have an encoder. These channels
+    are concatenated to the encoder's frames and to the decoder's. Without a condition, labels, age and sex are
+    unknown, and the given leads are those of x.
     """
+
+    given_lead_matrix: Tensor
+    lead_encoder: Encoder
 
     def __init__(self, settings: CVAESettings):
         condition = settings.condition
-        super().__init__(settings, context=condition.channels)
+        super().__init__(settings, condition_channels=condition.channels)
         self.condition = condition
-        chosen = [settings.signal.leads.index(lead) for lead in condition.leads]
-        self.register_buffer("chosen", self.expansion[chosen], persistent=False)
-        self.join = carrying(Conv(self.channels + condition.channels, self.channels, 1), self.channels)
+        rows = [settings.signal.leads.index(lead) for lead in condition.leads]
+        self.register_buffer("given_lead_matrix", self.expansion[rows], persistent=False)
+        self.frame_projection = identity_init(Conv(self.channels + condition.channels, self.channels, 1), self.channels)
         if condition.widths:
-            self.embed = nn.Linear(sum(condition.widths), condition.channels)
+            self.condition_embedding = nn.Linear(sum(condition.widths), condition.channels)
         if condition.leads:
-            self.observer = settings.backbone.build_encoder(len(condition.leads), condition.channels)
-            self.context = self.context[0], self.context[1] + self.observer.context
+            self.lead_encoder = settings.backbone.build_encoder(len(condition.leads), condition.channels)
+            self.context = self.context[0], self.context[1] + self.lead_encoder.context
 
     def given_leads(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b y t"] | None:
-        """The leads of x that the model is told of."""
-        return torch.einsum("yc,bct->byt", self.chosen, x) if self.condition.leads else None
+        if not self.condition.leads:
+            return None
+        check_signals(x, self.signal.coded, finite=not self.training)
+        return torch.einsum("yc,bct->byt", self.given_lead_matrix, x)
 
-    def given(self, x: Float[Tensor, "b c t"], condition: Conditioning | None = None) -> Conditioning:
+    def given_condition(self, x: Float[Tensor, "b c t"], condition: Conditioning | None = None) -> Conditioning:
         condition = condition or Conditioning()
         return Conditioning(condition.vector, self.given_leads(x) if condition.signal is None else condition.signal)
 
-    def see(self, x: Float[Tensor, "b c t"], condition: Conditioning | None = None) -> Float[Tensor, "b f m"]:
-        return self.join(self.beside(super().see(x), condition))
+    def encode_frames(self, x: Float[Tensor, "b c t"], condition: Any = None) -> Float[Tensor, "b f m"]:
+        return self.frame_projection(self.concat_condition(super().encode_frames(x), condition))
 
-    def tell(self, z: Float[Tensor, "b d n"], condition: Conditioning | None = None) -> Float[Tensor, "b f m"]:
-        return self.beside(super().tell(z), condition)
+    def decode_frames(self, z: Float[Tensor, "b d n"], condition: Any = None) -> Float[Tensor, "b f m"]:
+        return self.concat_condition(super().decode_frames(z), condition)
 
-    def beside(self, frames: Float[Tensor, "b f m"], condition: Conditioning | None) -> Float[Tensor, "b g m"]:
-        """Frames with the condition's channels after their own."""
-        condition, context = condition or Conditioning(), 0
+    def concat_condition(self, frames: Float[Tensor, "b f m"], condition: Conditioning | None
+                         ) -> Float[Tensor, "b g m"]:
+        """Frames followed by the condition's channels."""
+        condition = condition or Conditioning()
+        channels: Any = 0
         if self.condition.widths:
-            vector = condition.vector
             unknown = frames.new_zeros(len(frames), sum(self.condition.widths))
-            context = self.embed(unknown if vector is None else vector).unsqueeze(-1)
+            vector = unknown if condition.vector is None else condition.vector
+            channels = self.condition_embedding(vector).unsqueeze(-1)
         if self.condition.leads:
             if condition.signal is None:
                 raise ValueError(f"no signal of the given leads; wanted {', '.join(self.condition.leads)}")
-            context = context + self.observer(self.whole_frames(condition.signal) / self.signal.scale)
-        return torch.cat([frames, context.expand(-1, -1, frames.shape[-1])], 1)
+            channels = channels + self.lead_encoder(self.pad_to_frames(condition.signal) / self.signal.scale)
+        return torch.cat([frames, channels.expand(-1, -1, frames.shape[-1])], 1)
 
     def reconstruct(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
-        return self.decode(self.encode(x), x.shape[-1], self.given(x))
+        return self.decode(self.encode(x), x.shape[-1], self.given_condition(x))
 
     def forward(self, x: Float[Tensor, "b c t"], target: Float[Tensor, "b c t"] | None = None,
                 condition: Conditioning | None = None) -> Reconstruction:
-        condition = self.given(x, condition)
+        condition = self.given_condition(x, condition)
         if self.training and self.condition.widths and condition.vector is not None:
-            condition = Conditioning(self.withheld(condition.vector), condition.signal)
+            condition = Conditioning(self.condition_dropout(condition.vector), condition.signal)
         return super().forward(x, target, condition)
 
-    def withheld(self, vector: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
-        """The condition with the whole of it, and each part by itself, unknown at times."""
+    def condition_dropout(self, vector: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
+        """Vectors of which, at random, the whole or single parts are unknown."""
         widths = torch.tensor(self.condition.widths, device=vector.device)
-        chance = torch.rand(len(vector), 1 + len(widths), device=vector.device) >= self.condition.drop
-        kept = chance[:, :1] & chance[:, 1:]
-        return vector * kept.repeat_interleave(widths, 1, output_size=vector.shape[1])
+        keep = torch.rand(len(vector), 1 + len(widths), device=vector.device) >= self.condition.dropout
+        known = keep[:, :1] & keep[:, 1:]
+        return vector * known.repeat_interleave(widths, 1, output_size=vector.shape[1])

@@ -1,18 +1,19 @@
-"""Settings of what turns a latent into codes: a learned book, a book learned as a whole, or a fixed grid."""
+"""Settings of quantizers: learned codebooks (EMA or gradient), SimVQ and FSQ."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from ecgvae.models.backbone import Part, Width
+from ecgvae.models.backbone import Width
+from ecgvae.nn.fsq import choose_levels
 from ecgvae.nn.quantize import ResidualVectorQuantizer
-from ecgvae.nn.scalar import grid_of
+from ecgvae.settings import Settings
 
-Gradient = Literal["straight-through", "rotation"]
+GradientEstimator = Literal["straight-through", "rotation"]
 
 
-class Levels(Part):
-    """Quantizers of one kind, each of what those before it left over."""
+class QuantizerSettings(Settings):
+    """A residual stack of quantizers of one kind."""
 
     kind: str
 
@@ -20,43 +21,46 @@ class Levels(Part):
         return ResidualVectorQuantizer(dim, size, codebooks, **self.model_dump())
 
     def check(self, dim: int, size: int) -> None:
-        """ValueError where there can't be so many codes in so many dimensions."""
+        """Raises ValueError if a codebook of this size cannot exist in so many dimensions."""
 
 
-class Books(Levels):
-    """Codes that follow the data one by one; see `ecgvae.nn.codebook.Codebook`."""
+class VQSettings(QuantizerSettings):
+    """Codebooks whose codes follow the data one by one; see `ecgvae.nn.codebook.Codebook`."""
+
+    former_names: ClassVar[dict[str, str]] = {"revive": "dead_code_threshold"}
 
     kind: Literal["vq"] = "vq"
-    code_dim: Width | None = None
+    code_dim: Width | None = None           # the latent's dimension if None
     normalize: bool = False
     decay: float | None = Field(0.99, gt=0, lt=1)
-    revive: float = Field(0.5, ge=0, lt=1)
-    gradient: Gradient = "straight-through"
+    dead_code_threshold: float = Field(0.5, ge=0, lt=1)
+    gradient: GradientEstimator = "straight-through"
 
 
-class LinearBooks(Levels):
-    """Codes that follow the data together, by one linear map; see `ecgvae.nn.codebook.LinearCodebook`."""
+class SimVQSettings(QuantizerSettings):
+    """Codebooks whose codes follow the data by one linear map; see `ecgvae.nn.codebook.LinearCodebook`."""
 
     kind: Literal["simvq"] = "simvq"
     code_dim: Width | None = None
     normalize: bool = False
-    gradient: Gradient = "straight-through"
+    gradient: GradientEstimator = "straight-through"
 
 
-class Grids(Levels):
-    """Points of a grid; see `ecgvae.nn.scalar.ScalarQuantizer`."""
+class FSQSettings(QuantizerSettings):
+    """Points of a fixed grid; see `ecgvae.nn.fsq.ScalarQuantizer`."""
 
     kind: Literal["fsq"] = "fsq"
 
     def check(self, dim: int, size: int) -> None:
-        grid_of(size, dim)
+        choose_levels(size, dim)
 
 
-def by_kind(value: Any) -> Any:
-    """A kind alone stands for its defaults; a block is of learned books if not told."""
+def quantizer_by_kind(value: Any) -> Any:
+    """A kind alone means its default settings; a block without a kind is vq."""
     if isinstance(value, str):
         return {"kind": value}
     return {"kind": "vq", **value} if isinstance(value, dict) else value
 
 
-QuantizerSettings = Annotated[Books | LinearBooks | Grids, Field(discriminator="kind"), BeforeValidator(by_kind)]
+Quantizer = Annotated[VQSettings | SimVQSettings | FSQSettings, Field(discriminator="kind"),
+                      BeforeValidator(quantizer_by_kind)]

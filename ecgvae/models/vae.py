@@ -1,72 +1,77 @@
-"""Continuous latents: the plain autoencoder, and the variational one."""
+"""Continuous latents: the plain autoencoder and the variational autoencoder."""
 
 import math
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from ecgvae.models.autoencoder import Autoencoder, Reconstruction, Settings
-from ecgvae.models.backbone import Width
+from ecgvae.models.autoencoder import Autoencoder, ModelSettings, Reconstruction
+from ecgvae.models.backbone import Decoder, Encoder, Width
 from ecgvae.nn import gaussian
-from ecgvae.nn.fold import Fold, Unfold
+from ecgvae.nn.frames import MergeFrames, SplitFrames
 from ecgvae.nn.gaussian import Gaussian
 
-LONGEST_SPAN = 4096         # frames
-START = -4.0                # log variance of the posterior before training: narrow, so that latents are worth using
-FIRST_DEVIATION = 0.05      # mV, of a learned likelihood
+MAX_SPAN = 4096                     # frames
+INITIAL_LOG_VARIANCE = -4.0         # of the posterior: narrow, so that the decoder learns to use the latent
+INITIAL_LIKELIHOOD_STD = 0.05       # mV, where it is learned
 
 
-class AESettings(Settings):
+class AESettings(ModelSettings):
     """An autoencoder; one vector of its latent covers `span` frames of the backbone.
 
-    With 1 the latent follows time; with 125 (10 s at 12.5 frames a second) one vector tells it all. Frames have
-    `squeeze` channels on their way to and from vectors of several.
+    With a span of 1 the latent follows time; with 125 (10 s at 12.5 frames a second) one vector describes 10 s.
+    With a span above 1, frames have `frame_channels` channels between the backbone and the latent.
     """
 
+    former_names: ClassVar[dict[str, str]] = {"squeeze": "frame_channels"}
+
     family: Literal["ae"] = "ae"
-    span: int = Field(1, ge=1, le=LONGEST_SPAN)
-    squeeze: Width = 32
+    span: int = Field(1, ge=1, le=MAX_SPAN)
+    frame_channels: Width = 32
 
 
 class AE(Autoencoder):
     """A plain autoencoder with a continuous latent.
 
-    Its subclasses see x, and the latent they decode, under a condition; here it is None.
+    `encode_frames` and `decode_frames` take the condition of conditional subclasses; here it is None.
     """
 
-    def __init__(self, settings: AESettings, outputs: int = 1, context: int = 0):
-        """`outputs` numbers for every one of the latent's, and `context` channels of a condition for the decoder."""
+    encoder: Encoder
+    decoder: Decoder
+
+    def __init__(self, settings: AESettings, outputs: int = 1, condition_channels: int = 0):
+        """Builds the layers, with `outputs` numbers for each number of the latent (a VAE has 2)."""
         super().__init__(settings)
         leads, backbone, span = len(settings.signal.coded), settings.backbone, settings.span
-        self.channels = settings.latent if span == 1 else settings.squeeze
+        self.channels = settings.latent if span == 1 else settings.frame_channels
         self.hop = self.total_hop = backbone.hop * span
         self.encoder = backbone.build_encoder(leads, self.channels)
-        self.fold = Fold(self.channels, outputs * settings.latent, span)
-        self.unfold = Unfold(settings.latent, self.channels, span)
-        self.decoder = backbone.build_decoder(self.channels + context, leads)
+        self.merge_frames = MergeFrames(self.channels, outputs * settings.latent, span)
+        self.split_frames = SplitFrames(settings.latent, self.channels, span)
+        self.decoder = backbone.build_decoder(self.channels + condition_channels, leads)
         self.context = self.encoder.context, math.ceil(self.decoder.context / span) * self.hop
 
     @property
     def last_layer(self) -> nn.Parameter:
         return self.decoder.last_layer
 
-    def see(self, x: Float[Tensor, "b c t"], condition: Any = None) -> Float[Tensor, "b f m"]:
+    def encode_frames(self, x: Float[Tensor, "b c t"], condition: Any = None) -> Float[Tensor, "b f m"]:
         """The encoder's frames."""
-        return self.encoder(self.whole_frames(x) / self.signal.scale)
+        return self.encoder(self.model_units(x))
 
-    def tell(self, z: Float[Tensor, "b d n"], condition: Any = None) -> Float[Tensor, "b f m"]:
-        """The decoder's frames."""
-        return self.unfold(z)
+    def decode_frames(self, z: Float[Tensor, "b d n"], condition: Any = None) -> Float[Tensor, "b f m"]:
+        """The decoder's input frames."""
+        return self.split_frames(z)
 
     def encode(self, x: Float[Tensor, "b c t"], condition: Any = None) -> Float[Tensor, "b d n"]:
-        return self.fold(self.see(x, condition))
+        return self.merge_frames(self.encode_frames(x, condition))
 
     def decode(self, z: Float[Tensor, "b d n"], samples: int | None = None,
                condition: Any = None) -> Float[Tensor, "b c t"]:
-        return self.decoder(self.tell(z, condition))[..., :samples] * self.signal.scale
+        return self.decoder(self.decode_frames(z, condition))[..., :samples] * self.signal.scale
 
     def forward(self, x: Float[Tensor, "b c t"], target: Float[Tensor, "b c t"] | None = None,
                 condition: Any = None) -> Reconstruction:
@@ -74,57 +79,62 @@ class AE(Autoencoder):
 
 
 class VAESettings(AESettings):
-    """A VAE; its likelihood is Gaussian with a standard deviation in mV, or with one learned for each lead.
+    """A VAE with a Gaussian likelihood.
 
-    What is learned needs a recipe that weighs nll, however little.
+    `likelihood_std` is its standard deviation in mV; None learns one for each lead, which needs a recipe whose
+    weight of `nll` is above 0. `free_bits` is in nats per latent channel and frame.
     """
 
-    family: Literal["vae"] = "vae"
-    deviation: float | None = Field(None, ge=1e-4, le=1e3, allow_inf_nan=False)
-    free_bits: float = Field(0.0, ge=0)     # nats per latent channel and frame
+    former_names: ClassVar[dict[str, str]] = {**AESettings.former_names, "deviation": "likelihood_std"}
+
+    family: Literal["vae"] = "vae"  # type: ignore[assignment]
+    likelihood_std: float | None = Field(None, ge=1e-4, le=1e3)
+    free_bits: float = Field(0.0, ge=0)
 
 
 class VAE(AE):
-    """A variational autoencoder (Kingma and Welling 2014): z ~ N(0, I), x | z ~ N(decode(z), deviation^2 I).
+    """A variational autoencoder (Kingma and Welling 2014): z ~ N(0, I), x | z ~ N(decode(z), likelihood_std^2 I).
 
-    Trained on the negative ELBO, KL(q(z|x) || p(z)) - E_q log p(x|z) (eq. 3), by one sample. The likelihood is of
-    the coded leads in mV.
+    The loss is the negative ELBO, KL(q(z|x) || p(z)) - E_q log p(x|z) (eq. 3), estimated by one sample. The
+    likelihood is of the coded leads in mV.
     """
 
-    def __init__(self, settings: VAESettings, context: int = 0):
-        super().__init__(settings, outputs=2, context=context)
-        log_variances = self.fold.map.weight[settings.latent:], self.fold.map.bias[settings.latent:]
+    log_variance: Tensor
+
+    def __init__(self, settings: VAESettings, condition_channels: int = 0):
+        super().__init__(settings, outputs=2, condition_channels=condition_channels)
         with torch.no_grad():
-            log_variances[0].zero_()
-            log_variances[1].fill_(START)
-        learned = settings.deviation is None
-        first = 2 * math.log(FIRST_DEVIATION if learned else settings.deviation)
-        log_variance = torch.full((len(settings.signal.coded), 1), first, device=None if learned else "cpu")
+            self.merge_frames.linear.weight[settings.latent:].zero_()
+            self.merge_frames.linear.bias[settings.latent:].fill_(INITIAL_LOG_VARIANCE)
+        learned = settings.likelihood_std is None
+        std = INITIAL_LIKELIHOOD_STD if settings.likelihood_std is None else settings.likelihood_std
+        shape, device = (len(settings.signal.coded), 1), None if learned else "cpu"
+        log_variance = torch.full(shape, 2 * math.log(std), device=device)
         if learned:
             self.log_variance = nn.Parameter(log_variance)
         else:
             self.register_buffer("log_variance", log_variance, persistent=False)
 
-    def given(self, x: Float[Tensor, "b c t"], condition: Any = None) -> Any:
-        """The condition with what can be told from x filled in."""
+    def given_condition(self, x: Float[Tensor, "b c t"], condition: Any = None) -> Any:
+        """The condition, completed by the part of it that x determines."""
         return condition
 
     def posterior(self, x: Float[Tensor, "b c t"], condition: Any = None) -> Gaussian:
         """q(z|x), (b, d, n)."""
-        return Gaussian.of(self.fold(self.see(x, self.given(x, condition))))
+        return Gaussian.from_output(self.merge_frames(self.encode_frames(x, self.given_condition(x, condition))))
 
     def encode(self, x: Float[Tensor, "b c t"], condition: Any = None) -> Float[Tensor, "b d n"]:
-        """The posterior's mean."""
+        """The mean of the posterior."""
         return self.posterior(x, condition).mean
 
     def forward(self, x: Float[Tensor, "b c t"], target: Float[Tensor, "b c t"] | None = None,
                 condition: Any = None) -> Reconstruction:
-        """Losses in nats per sample and lead: nll + kl is the negative ELBO over c t, so a weight of kl is its beta.
+        """Losses in nats per sample and lead: nll + kl is the negative ELBO over c t, so the weight of kl is beta.
 
-        Free bits (Kingma et al. 2016, eq. 15) hold a channel's kl, averaged over records and frames, at or above
-        `free_bits`: below it nothing pulls the channel towards the prior. The statistics have the true one.
+        Free bits (Kingma et al. 2016, eq. 15) keep the kl of a channel, averaged over records and frames, at
+        `free_bits` or above: below it the channel is not drawn to the prior. The statistics hold the true kl.
         """
-        condition = self.given(x, condition)
+        condition = self.given_condition(x, condition)
         q = self.posterior(x, condition)
         signal = self.decode(q.sample(), x.shape[-1], condition).float()
         kl = q.kl().mean((0, 2))
@@ -132,18 +142,18 @@ class VAE(AE):
         losses = {"nll": -self.log_likelihood(x if target is None else target, signal).mean() / elements,
                   "kl": kl.clamp(min=self.settings.free_bits).sum() * frames / elements}
         seconds = x.shape[-1] / self.signal.rate
-        stats = {"nats_per_second": kl.sum() * frames / seconds, "active_units": gaussian.active(q.mean)}
+        stats = {"nats_per_second": kl.sum() * frames / seconds, "active_units": gaussian.active_share(q.mean)}
         return Reconstruction(signal, losses, stats)
 
     def log_likelihood(self, x: Float[Tensor, "b c t"], mean: Float[Tensor, "b c t"]) -> Float[Tensor, "b"]:
-        """log p(x|z) of every record, `mean` being what z decodes to."""
+        """log p(x|z) of every record, where `mean` is the decoded z."""
         return gaussian.log_density(x, mean, self.log_variance).sum((1, 2))
 
     @torch.no_grad()
     def elbo(self, x: Float[Tensor, "b c t"], count: int, generator: torch.Generator | None = None,
              condition: Any = None) -> Float[Tensor, "b"]:
         """The evidence lower bound of every record in nats, its likelihood averaged over `count` samples."""
-        condition = self.given(x, condition)
+        condition = self.given_condition(x, condition)
         q = self.posterior(x, condition)
         likelihoods = [self.log_likelihood(x, self.decode(q.sample(generator), x.shape[-1], condition))
                        for _ in range(count)]
@@ -153,22 +163,31 @@ class VAE(AE):
     def iwae(self, x: Float[Tensor, "b c t"], count: int, generator: torch.Generator | None = None,
              condition: Any = None) -> Float[Tensor, "b"]:
         """The importance-weighted bound of every record in nats (Burda et al. 2016, eq. 8)."""
-        condition = self.given(x, condition)
-        q, weights = self.posterior(x, condition), []
+        condition = self.given_condition(x, condition)
+        q, log_weights = self.posterior(x, condition), []
         for _ in range(count):
             z = q.sample(generator)
-            prior_to_posterior = (gaussian.log_density(z) - q.log_density(z)).sum((1, 2))
-            weights.append(self.log_likelihood(x, self.decode(z, x.shape[-1], condition)) + prior_to_posterior)
-        return torch.stack(weights).logsumexp(0) - math.log(count)
+            log_ratio = (gaussian.log_density(z) - q.log_density(z)).sum((1, 2))        # prior over posterior
+            log_weights.append(self.log_likelihood(x, self.decode(z, x.shape[-1], condition)) + log_ratio)
+        return torch.stack(log_weights).logsumexp(0) - math.log(count)
 
     @torch.no_grad()
     def sample(self, count: int, samples: int, generator: torch.Generator | None = None,
                condition: Any = None) -> Float[Tensor, "n c t"]:
-        """Signals in mV that draws of N(0, I) decode to, without the likelihood's noise.
+        """Decodes draws of N(0, I) to signals in mV, without the noise of the likelihood.
 
-        Where one vector covers a signal, it is an ECG as the model knows it. Where the latent follows time, N(0, I)
-        has each frame by itself, with no rhythm and no beats: an ECG needs a prior learned over the frames.
+        If one vector covers the signal, the result is a sample of the model. If the latent follows time, the frames
+        of N(0, I) are independent and have no rhythm and no beats: an ECG needs a prior learned over the frames.
+
+        Args:
+            count: Number of signals.
+            samples: Length of each.
+            generator: Source of randomness; the global one by default.
+            condition: `Conditioning` of a conditional model.
+
+        Returns:
+            Coded leads in mV.
         """
         frames = math.ceil(samples / self.hop)
         shape = self.expansion.new_empty(count, self.settings.latent, frames)
-        return self.decode(gaussian.normal(shape, generator), samples, condition)
+        return self.decode(gaussian.standard_normal(shape, generator), samples, condition)

@@ -1,4 +1,4 @@
-"""VQ-VAE: an autoencoder whose latent is looked up in one codebook, or in several that refine each other."""
+"""VQ-VAE: an autoencoder whose latent is quantized by one codebook, or by a residual stack of codebooks."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -9,21 +9,22 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from ecgvae.codebooks import CodebookSpec
-from ecgvae.models.autoencoder import QuantizedAutoencoder, Reconstruction, Settings
-from ecgvae.models.quantizer import Books, QuantizerSettings
-from ecgvae.nn.quantize import Quantized
+from ecgvae.models.autoencoder import ModelSettings, QuantizedAutoencoder, Reconstruction
+from ecgvae.models.backbone import Decoder, Encoder
+from ecgvae.models.quantizer import Quantizer, VQSettings
+from ecgvae.nn.quantize import Quantized, ResidualVectorQuantizer
 
 
-class VQVAESettings(Settings):
-    """A VQ-VAE; `codebooks` above one makes its quantizer residual."""
+class VQVAESettings(ModelSettings):
+    """A VQ-VAE; with several `codebooks` its quantizer is residual."""
 
     family: Literal["vqvae"] = "vqvae"
     codebooks: int = Field(8, ge=1, le=64)
     codebook_size: int = Field(1024, ge=2, le=1 << 20)
-    quantizer: QuantizerSettings = Books()
+    quantizer: Quantizer = VQSettings()
 
     @model_validator(mode="after")
-    def enough_dimensions(self):
+    def _check_quantizer(self):
         self.quantizer.check(self.latent, self.codebook_size)
         return self
 
@@ -31,8 +32,12 @@ class VQVAESettings(Settings):
 class VQVAE(QuantizedAutoencoder):
     """A VQ-VAE (van den Oord et al. 2017) with a residual quantizer (Zeghidour et al. 2021).
 
-    Its tokens are one stream a codebook, all of one hop; the first few decode by themselves.
+    Its codebooks have the same hop, and any number of the first ones decodes.
     """
+
+    encoder: Encoder
+    decoder: Decoder
+    quantizer: ResidualVectorQuantizer
 
     def __init__(self, settings: VQVAESettings):
         super().__init__(settings)
@@ -52,7 +57,7 @@ class VQVAE(QuantizedAutoencoder):
         return self.decoder.last_layer
 
     def encode(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b d n"]:
-        return self.encoder(self.whole_frames(x) / self.signal.scale)
+        return self.encoder(self.model_units(x))
 
     def decode(self, z: Float[Tensor, "b d n"], samples: int | None = None) -> Float[Tensor, "b c t"]:
         return self.decoder(z)[..., :samples] * self.signal.scale
@@ -65,20 +70,21 @@ class VQVAE(QuantizedAutoencoder):
 
     def forward(self, x: Float[Tensor, "b c t"], target: Float[Tensor, "b c t"] | None = None,
                 condition: None = None) -> Reconstruction:
-        """Items keep their first 1 to q codebooks in turn, so that any number of them learns to decode."""
+        """Items use the first 1 to q codebooks in turn, so that the model learns to decode any number of them."""
         groups = self.settings.codebooks
-        active = self.turns(x, groups) + 1
-        quantized = quantize(self.quantizer, self.encode(x), active)
+        active = self.assign_groups(x, groups) + 1
+        quantized = quantize_float32(self.quantizer, self.encode(x), active)
         signal = self.decode(quantized.z, x.shape[-1]).float()
         return Reconstruction(signal, quantized.losses, quantized.stats, groups)
 
-    def turns(self, x: Tensor, groups: int) -> Int[Tensor, "b"]:
-        """0 to groups - 1 in turn, in training from a random one on: batches of fewer items context every group too."""
+    def assign_groups(self, x: Tensor, groups: int) -> Int[Tensor, "b"]:
+        """0 to groups - 1 in turn; in training from a random one on, so that small batches reach every group too."""
         turn = torch.arange(len(x), device=x.device)
         return (turn + torch.randint(groups, (), device=x.device) if self.training else turn) % groups
 
 
-def quantize(quantizer: nn.Module, z: Float[Tensor, "b d n"], active: Int[Tensor, "b"] | None = None) -> Quantized:
-    """Quantize in full precision, whatever the autocast around it: codes need it."""
+def quantize_float32(quantizer: nn.Module, z: Float[Tensor, "b d n"],
+                     active: Int[Tensor, "b"] | None = None) -> Quantized:
+    """Quantizes in float32 under any autocast: with less precision other codes would be nearest."""
     with torch.autocast(z.device.type, enabled=False):
         return quantizer(z.float(), active)

@@ -1,10 +1,10 @@
-"""VQ-VAE-2: a coarse stream of codes for what is slow, and a fine one for what the coarse one leaves open."""
+"""VQ-VAE-2: coarse codebooks for what changes slowly, and fine ones for what the coarse ones leave."""
 
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, chain
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -13,14 +13,16 @@ from torch import Tensor, nn
 
 from ecgvae.codebooks import CodebookSpec
 from ecgvae.models.autoencoder import Reconstruction
-from ecgvae.models.backbone import LARGEST_HOP, Part, Stride
+from ecgvae.models.backbone import MAX_HOP, ConvSettings, Stride, TransformerSettings
 from ecgvae.models.quantizer import QuantizerSettings
-from ecgvae.models.vqvae import VQVAE, VQVAESettings, quantize
-from ecgvae.nn.conv import Conv, carrying
+from ecgvae.models.vqvae import VQVAE, VQVAESettings, quantize_float32
+from ecgvae.nn.conv import Conv, identity_init
+from ecgvae.nn.quantize import Quantized, ResidualVectorQuantizer
+from ecgvae.settings import Settings
 
 
-class CoarseSettings(Part):
-    """A coarser level: how many frames of the level below one of its own covers, and its books."""
+class CoarseSettings(Settings):
+    """A coarser level: how many frames of the level below one of its frames covers, and its codebooks."""
 
     ratio: Stride = 4
     codebooks: int = Field(1, ge=1, le=64)
@@ -30,140 +32,157 @@ class CoarseSettings(Part):
 class VQVAE2Settings(VQVAESettings):
     """A VQ-VAE (the finest level) and the coarser levels above it, from the finest up."""
 
-    family: Literal["vqvae2"] = "vqvae2"
+    family: Literal["vqvae2"] = "vqvae2"  # type: ignore[assignment]
     codebooks: int = Field(1, ge=1, le=64)
     coarse: tuple[CoarseSettings, ...] = Field((CoarseSettings(),), min_length=1, max_length=4)
 
     @model_validator(mode="after")
-    def bounded_hop(self):
+    def _check_hop(self):
         hop = self.backbone.hop * math.prod(level.ratio for level in self.coarse)
-        if hop > LARGEST_HOP:
-            raise ValueError(f"coarse has ratios that make a hop of {hop}; wanted at most {LARGEST_HOP}")
+        if hop > MAX_HOP:
+            raise ValueError(f"coarse has ratios that make a hop of {hop}; wanted at most {MAX_HOP}")
         for level in self.coarse:
             self.quantizer.check(self.latent, level.codebook_size)
         return self
 
 
 class VQVAE2(VQVAE):
-    """VQ-VAE-2 (Razavi et al. 2019, section 3.1): each level's codes are conditioned on the decoded coarser ones.
+    """VQ-VAE-2 (Razavi et al. 2019, section 3.1): the codes of a level are conditioned on the decoded coarser ones.
 
-    The levels are a stack of autoencoders, each of the latent of the one below. From the coarsest down, a level
-    sees its own latent and what the level above expects it to be, codes what that leaves open, and tells the
-    level below what to expect. Streams run from coarse to fine. In training any number of the finest level's
-    books is kept, none too, and all of the coarser ones.
+    The levels are a stack of autoencoders, each of the latent of the level below. From the coarsest down, a level
+    takes its latent and the prediction that the level above makes of it, quantizes what the prediction leaves, and
+    predicts the latent of the level below. Codebooks are ordered from coarse to fine. In training any number of
+    the finest level's codebooks is used, from none to all, and all of the coarser ones.
     """
+
+    coarse: Any         # a ModuleList of CoarseLevel
 
     def __init__(self, settings: VQVAE2Settings):
         super().__init__(settings)
-        backbone, (seeing, decoding), expecting = settings.backbone, self.context, 0
+        backbone, (encoding, decoding), predicting = settings.backbone, self.context, 0
         self.coarse = nn.ModuleList()
-        for level in settings.coarse:
-            backbone = backbone.coarser(level.ratio)
-            self.coarse.append(Coarse(settings.latent, backbone, settings.quantizer, level))
-            seeing += self.coarse[-1].encoder.context * self.total_hop
-            self.total_hop *= level.ratio
-            further = self.coarse[-1].decoder.context     # beyond the coarser codes that these samples begin and end in
-            expecting, decoding = ((math.ceil(samples / self.total_hop) + further) * self.total_hop
-                                   for samples in (expecting, decoding))
-        self.context = seeing + expecting, decoding
+        for level_settings in settings.coarse:
+            backbone = backbone.coarser(level_settings.ratio)
+            level = CoarseLevel(settings.latent, backbone, settings.quantizer, level_settings)
+            self.coarse.append(level)
+            encoding += level.encoder.context * self.total_hop
+            self.total_hop *= level_settings.ratio
+            # the coarse frames that cover these samples, and the frames that those depend on
+            predicting, decoding = ((math.ceil(samples / self.total_hop) + level.decoder.context) * self.total_hop
+                                    for samples in (predicting, decoding))
+        self.context = encoding + predicting, decoding
 
     @property
-    def levels(self) -> list[tuple[int, nn.Module]]:
+    def levels(self) -> list[tuple[int, ResidualVectorQuantizer]]:
         """(hop, quantizer) of every level, finest first."""
         hops = accumulate((self.hop, *(level.ratio for level in self.coarse)), operator.mul)
         return list(zip(hops, (self.quantizer, *(level.quantizer for level in self.coarse)), strict=True))
 
     @property
     def codebook_specs(self) -> tuple[CodebookSpec, ...]:
-        books = (self.settings, *self.settings.coarse)
-        levels = [(CodebookSpec(hop, book.codebook_size),) * book.codebooks
-                  for (hop, _), book in zip(self.levels, books, strict=True)]
+        settings = (self.settings, *self.settings.coarse)
+        levels = [(CodebookSpec(hop, level.codebook_size),) * level.codebooks
+                  for (hop, _), level in zip(self.levels, settings, strict=True)]
         return tuple(chain.from_iterable(reversed(levels)))
 
     def tokenize(self, x: Float[Tensor, "b c t"], codebooks: int | None = None) -> tuple[Int[Tensor, "b _"], ...]:
-        latents, streams = self.latents(x), []
+        latents = self.latents(x)
+        all_codes: list[Tensor] = []
 
-        def code(depth: int, expected: Tensor | None) -> Tensor:
+        def quantize(depth: int, prediction: Tensor | None) -> Tensor:
             quantizer = self.levels[depth][1]
-            codes = quantizer.encode(self.open(latents, depth, expected))
-            streams.extend(codes.unbind(1))
+            codes = quantizer.encode(self.pre_quantize(latents, depth, prediction))
+            all_codes.extend(codes.unbind(1))
             return quantizer.decode(codes)
 
-        self.descend(x.shape[-1], code)
-        return tuple(streams[:codebooks])
+        self.top_down(x.shape[-1], quantize)
+        return tuple(all_codes[:codebooks])
 
     def detokenize(self, codes: Sequence[Int[Tensor, "b _"]], samples: int | None = None) -> Float[Tensor, "b c t"]:
-        left = list(codes)
+        remaining = list(codes)
         if samples is None:
             samples = codes[-1].shape[-1] * self.codebook_specs[len(codes) - 1].hop
 
-        def code(depth: int, expected: Tensor | None) -> Tensor:
+        def quantize(depth: int, prediction: Tensor | None) -> Tensor:
             quantizer = self.levels[depth][1]
-            own = [left.pop(0) for _ in quantizer.levels[:len(left)]]
-            return quantizer.decode(torch.stack(own, 1)) if own else torch.zeros_like(expected)
+            own = [remaining.pop(0) for _ in quantizer.quantizers[:len(remaining)]]
+            if own:
+                return quantizer.decode(torch.stack(own, 1))
+            assert prediction is not None, "the coarsest level has codes"
+            return torch.zeros_like(prediction)
 
-        return self.decode(self.descend(samples, code), samples)
+        return self.decode(self.top_down(samples, quantize), samples)
 
     def forward(self, x: Float[Tensor, "b c t"], target: Float[Tensor, "b c t"] | None = None,
                 condition: None = None) -> Reconstruction:
-        """Items keep the first 0 to q of the finest level's q codebooks in turn."""
+        """Items use the first 0 to q of the finest level's q codebooks in turn."""
         groups = self.settings.codebooks + 1
-        active = self.turns(x, groups)
-        latents, parts = self.latents(x), []
+        active = self.assign_groups(x, groups)
+        latents = self.latents(x)
+        results: list[Quantized] = []
 
-        def code(depth: int, expected: Tensor | None) -> Tensor:
-            parts.append(quantize(self.levels[depth][1], self.open(latents, depth, expected),
-                                  active if depth == 0 else None))
-            return parts[-1].z
+        def quantize(depth: int, prediction: Tensor | None) -> Tensor:
+            results.append(quantize_float32(self.levels[depth][1], self.pre_quantize(latents, depth, prediction),
+                                            active if depth == 0 else None))
+            return results[-1].z
 
-        signal = self.decode(self.descend(x.shape[-1], code), x.shape[-1]).float()
-        return Reconstruction(signal, mean(part.losses for part in parts), mean(part.stats for part in parts), groups)
+        signal = self.decode(self.top_down(x.shape[-1], quantize), x.shape[-1]).float()
+        losses, stats = (mean_by_name(values) for values in zip(*((r.losses, r.stats) for r in results), strict=True))
+        return Reconstruction(signal, losses, stats, groups)
 
     def latents(self, x: Float[Tensor, "b c t"]) -> list[Float[Tensor, "b d n"]]:
-        """Every level's latent, finest first."""
+        """The latent of every level, finest first."""
         latents = [self.encode(x)]
         for level in self.coarse:
-            latents.append(level.encoder(self.whole_frames(latents[-1], level.ratio)))
+            latents.append(level.encoder(self.pad_to_frames(latents[-1], level.ratio)))
         return latents
 
-    def open(self, latents: list[Tensor], depth: int, expected: Tensor | None) -> Float[Tensor, "b d n"]:
-        """What a level has to code of its latent."""
-        return latents[depth] if expected is None else self.coarse[depth].join(torch.cat([latents[depth], expected], 1))
+    def pre_quantize(self, latents: list[Tensor], depth: int, prediction: Tensor | None) -> Float[Tensor, "b d n"]:
+        """The part of a level's latent that its quantizer gets: what the prediction leaves of it."""
+        if prediction is None:
+            return latents[depth]
+        return self.coarse[depth].pre_quantize(torch.cat([latents[depth], prediction], 1))
 
-    def descend(self, samples: int, code: Callable[[int, Tensor | None], Tensor]) -> Float[Tensor, "b d n"]:
-        """The finest latent, from the coarsest level down; `code` gives a level's own part, given what is expected."""
-        expected = None
+    def top_down(self, samples: int, quantize: Callable[[int, Tensor | None], Tensor]) -> Float[Tensor, "b d n"]:
+        """The finest latent, computed from the coarsest level down.
+
+        Args:
+            samples: Length of the signal.
+            quantize: Gives the quantized part of a level from its depth (0 is the finest) and its prediction.
+        """
+        prediction: Tensor | None = None
         for depth in reversed(range(len(self.coarse) + 1)):
-            z = code(depth, expected)
-            if expected is not None:
-                z = self.coarse[depth].merge(torch.cat([z, expected], 1))
+            z = quantize(depth, prediction)
+            if prediction is not None:
+                z = self.coarse[depth].post_quantize(torch.cat([z, prediction], 1))
             if depth:
-                expected = self.coarse[depth - 1].decoder(z)[..., :-(-samples // self.levels[depth - 1][0])]
+                prediction = self.coarse[depth - 1].decoder(z)[..., :-(-samples // self.levels[depth - 1][0])]
         return z
 
 
-class Coarse(nn.Module):
-    """An autoencoder of the latent of the level below, and how that level uses what is expected of it."""
+class CoarseLevel(nn.Module):
+    """An autoencoder of the latent of the level below, and the maps by which that level uses its prediction."""
 
-    def __init__(self, latent: int, backbone, quantizer: QuantizerSettings, level: CoarseSettings):
+    def __init__(self, latent: int, backbone: ConvSettings | TransformerSettings, quantizer: QuantizerSettings,
+                 level: CoarseSettings):
         super().__init__()
         self.ratio = level.ratio
         self.encoder = backbone.build_encoder(latent, latent)
         self.decoder = backbone.build_decoder(latent, latent)
         self.quantizer = quantizer.build(latent, level.codebook_size, level.codebooks)
-        self.join, self.merge = paired(latent, -1), paired(latent, 1)
+        self.pre_quantize, self.post_quantize = sum_init(latent, -1), sum_init(latent, 1)
 
 
 @torch.no_grad()
-def paired(channels: int, sign: int) -> Conv:
-    """A pointwise map of two latents side by side that starts as their sum or difference."""
-    conv = carrying(Conv(2 * channels, channels, 1), channels)
+def sum_init(channels: int, sign: int) -> Conv:
+    """A pointwise map of two concatenated latents that starts as their sum (sign 1) or difference (sign -1)."""
+    conv = identity_init(Conv(2 * channels, channels, 1), channels)
     index = torch.arange(channels)
     conv.weight[index, channels + index, 0] = sign
     return conv
 
 
-def mean(parts: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Of several dicts with the same keys, the mean of each value."""
-    parts = list(parts)
-    return {name: sum(part[name] for part in parts) / len(parts) for name in parts[0]}
+def mean_by_name(values: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of each value over several dicts with the same keys."""
+    values = list(values)
+    return {name: torch.as_tensor(sum(terms[name] for terms in values) / len(values)) for name in values[0]}

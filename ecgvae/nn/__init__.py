@@ -1,1 +1,1 @@
-"""Building blocks in plain torch: convolutions and quantizers."""
+"""Building blocks in plain torch: convolutions, attention, quantizers, Gaussians and discriminators."""

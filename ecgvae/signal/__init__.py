@@ -1,6 +1,6 @@
 """ECG signals: records, WFDB files, leads, rates, and the form a model wants them in."""
 
-from ecgvae.signal.conform import Conformed, conform, conform_stream
+from ecgvae.signal.conform import Conformed, Missing, conform, conform_stream
 from ecgvae.signal.leads import (
     INDEPENDENT_8,
     LEADS_12,
@@ -19,6 +19,7 @@ __all__ = [
     "INDEPENDENT_8",
     "LEADS_12",
     "Conformed",
+    "Missing",
     "Ratio",
     "Record",
     "RecordFile",

@@ -27,7 +27,7 @@ class Weights(Block):
     spectral: float = Field(0.0, ge=0)
     commitment: float = Field(0.25, ge=0)
     codebook: float = Field(1.0, ge=0)
-    evenness: float = Field(1.0, ge=0)
+    usage_loss: float = Field(1.0, ge=0)
     nll: float = Field(1.0, ge=0)
     kl: float = Field(1.0, ge=0)            # the beta of a VAE
     kl_warmup: int = Field(0, ge=0)         # steps in which kl grows from nothing to its weight

@@ -32,16 +32,16 @@ def solved(shift=0.0):
     Of the eight samples of a frame five are the latent's, times the signal's scale, and three are zero.
     """
     scale = 0.5
-    model = build(parse_settings({"family": "vae", "backbone": "conv-tiny", "latent": LATENT, "deviation": DEVIATION,
+    model = build(parse_settings({"family": "vae", "backbone": "conv-tiny", "latent": LATENT, "likelihood_std": DEVIATION,
                                "signal": {"leads": ("II",), "scale": scale}})).eval()
     precision = 1 + scale**2 / DEVIATION**2
     with torch.no_grad():
         model.decoder.project.weight[LATENT:] = 0
         model.decoder.project.bias[LATENT:] = 0
-        for parameter, value in ((model.fold.map.bias[:LATENT], shift),
-                                 (model.fold.map.bias[LATENT:], -math.log(precision))):
+        for parameter, value in ((model.merge_frames.map.bias[:LATENT], shift),
+                                 (model.merge_frames.map.bias[LATENT:], -math.log(precision))):
             parameter.fill_(value)
-        model.fold.map.weight[:LATENT] *= scale**2 / DEVIATION**2 / precision    # of x over its scale
+        model.merge_frames.map.weight[:LATENT] *= scale**2 / DEVIATION**2 / precision    # of x over its scale
     return model, precision
 
 
@@ -88,13 +88,13 @@ def test_the_importance_weighted_bound_rises_from_the_elbo_to_the_evidence():
 
 
 def test_the_elbo_is_below_the_importance_weighted_bound(learned):
-    model = learned(small(deviation=1.0, span=3))
+    model = learned(small(likelihood_std=1.0, span=3))
     x = signal(4, samples=48)
     assert (model.elbo(x, 50, generator()) < model.iwae(x, 50, generator(1))).all()
 
 
 def test_likelihood_of_a_store(learned, store, tmp_path):
-    store, model = Store(store), learned(small(deviation=0.5))
+    store, model = Store(store), learned(small(likelihood_std=0.5))
     model = checkpoint.load(path := checkpoint.save(model, tmp_path / "model"))
     report = likelihood(path, store, "all", seconds=4, samples=8, batch_size=2)
     x = torch.stack([torch.from_numpy(store.record(row).select(model.signal.coded).signal[:, :400])

@@ -178,7 +178,7 @@ def test_codes_round_trip(made, family, backbone):
 def test_a_long_record_is_coded_as_at_once(made, monkeypatch, family, backbone):
     model = made(family, backbone)
     tokenizer = Tokenizer(model)
-    monkeypatch.setattr(ecgvae.tokenizer, "PIECE", 120)
+    monkeypatch.setattr(ecgvae.tokenizer, "CHUNK_SAMPLES", 120)
     record = ecg(20)
     tokens = tokenizer.encode(record)
     with torch.inference_mode():
@@ -190,7 +190,7 @@ def test_a_long_record_is_coded_as_at_once(made, monkeypatch, family, backbone):
         assert all(stream.all() for stream in same)
     else:
         assert np.concatenate(same).mean() > 0.99
-    decoded = tokenizer.decode_coded([stream[0].numpy() for stream in whole], 2000)
+    decoded = tokenizer.decode_coded_leads([stream[0].numpy() for stream in whole], 2000)
     np.testing.assert_allclose(decoded, signal, atol=1e-4 * np.abs(signal).max())
 
 
@@ -260,7 +260,7 @@ def one_pass(model, network, x) -> dict[str, torch.Tensor]:
 def one_of_two(rank, folder, models):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-    gaussian.normal = share_of_noise(rank, 2)
+    gaussian.standard_normal = share_of_noise(rank, 2)
     values = {}
     for case, (settings, state) in models.items():
         model = build(settings).train()
@@ -285,7 +285,7 @@ def two_processes(made, tmp_path_factory):
 def test_two_processes_learn_what_one_learns_from_both_batches(two_processes, made, monkeypatch, family, backbone):
     model = build(made(family, backbone).settings).train()
     model.load_state_dict(made(family, backbone).state_dict())
-    monkeypatch.setattr(gaussian, "normal", share_of_noise(0, 1))
+    monkeypatch.setattr(gaussian, "standard_normal", share_of_noise(0, 1))
     alone = one_pass(model, model, signal(model, 12))
     first, second = (values[family, backbone] for values in two_processes)
     assert alone.keys() == first.keys() == second.keys()

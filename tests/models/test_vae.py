@@ -14,7 +14,7 @@ LABELLED = {"labels": ("NORM", "MI"), "age": True, "sex": True}
 VARIANTS = {
     "ae": {"family": "ae"},
     "vae": {"family": "vae"},
-    "fixed likelihood": {"family": "vae", "deviation": 0.03},
+    "fixed likelihood": {"family": "vae", "likelihood_std": 0.03},
     "labels": {"family": "cvae", "condition": LABELLED},
     "leads": {"family": "cvae", "condition": {"leads": ("II", "aVR")}},
     "both": {"family": "cvae", "condition": {**LABELLED, "leads": ("I", "II")}},
@@ -25,7 +25,7 @@ each_span = pytest.mark.parametrize("span", [1, 5])
 
 
 def settings(**changes):
-    small = {"backbone": "conv-tiny", "latent": 6, "squeeze": 4, "signal": {"scale": 0.25}}
+    small = {"backbone": "conv-tiny", "latent": 6, "frame_channels": 4, "signal": {"scale": 0.25}}
     return parse_settings({**small, **changes})
 
 
@@ -128,13 +128,13 @@ def test_untrained_with_a_wide_enough_latent_is_the_identity(family):
 
 
 def test_losses_are_the_negative_elbo_of_a_sample_and_element():
-    model = build(settings(family="vae", deviation=0.3)).eval()
+    model = build(settings(family="vae", likelihood_std=0.3)).eval()
     x, target = signal(seed=1, samples=45), signal(seed=2, samples=45)
     torch.manual_seed(5)
     result = model(x, target)
     torch.manual_seed(5)
     with torch.no_grad():
-        mean, log_variance = model.fold(model.encoder(model.whole_frames(x) / 0.25)).chunk(2, 1)
+        mean, log_variance = model.merge_frames(model.encoder(model.pad_to_frames(x) / 0.25)).chunk(2, 1)
         q = Normal(mean, (log_variance / 2).exp())
         made = model.decode(mean + q.stddev * torch.randn(mean.shape), 45)
     kl = kl_divergence(q, Normal(0.0, 1.0)).sum((1, 2)).mean()
@@ -182,7 +182,7 @@ def test_the_condition_reaches_latent_and_signal(learned, changes):
     x = signal()
     condition = Conditioning(torch.randn(3, 7, generator=generator()) if model.condition.widths else None,
                       signal(leads=2, seed=8) if model.condition.leads else None)
-    plain = model.given(x)
+    plain = model.given_condition(x)
     with torch.no_grad():
         z = model.encode(x)
         assert torch.equal(z, model.encode(x, plain))
@@ -220,9 +220,9 @@ def test_vectors_of_conditions():
 
 
 def test_training_withholds_conditions():
-    model = build(settings(family="cvae", condition={**LABELLED, "drop": 0.2}))
+    model = build(settings(family="cvae", condition={**LABELLED, "dropout": 0.2}))
     torch.manual_seed(0)
-    kept = model.withheld(torch.ones(20_000, 7))
+    kept = model.condition_dropout(torch.ones(20_000, 7))
     labels, age, sex = kept[:, :3], kept[:, 3:5], kept[:, 5:]
     for part in (labels, age, sex):
         assert (part == part[:, :1]).all()      # known or not as a whole
@@ -250,8 +250,8 @@ def test_wrong_conditions_are_refused_in_one_line(condition, message):
 
 def test_wrong_likelihoods_are_refused():
     for deviation in (0, -1, "guessed", math.nan):
-        with pytest.raises(ValueError, match="model.deviation: "):
-            settings(family="vae", deviation=deviation)
+        with pytest.raises(ValueError, match="model.likelihood_std: "):
+            settings(family="vae", likelihood_std=deviation)
 
 
 def test_one_batch_is_learned():

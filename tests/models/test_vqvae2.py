@@ -14,18 +14,18 @@ from ecgvae.models import build
 from ecgvae.signal import LEADS_12, Record, read_record, write_record
 from ecgvae.tokenizer import Tokenizer
 
-LEVELS = {
+QUANTIZERS = {
     "two": ({"ratio": 4, "codebooks": 2, "codebook_size": 16},),
     "three": ({"ratio": 4, "codebook_size": 32}, {"ratio": 2, "codebooks": 2, "codebook_size": 16}),
     "three of odd ratios": ({"ratio": 3, "codebook_size": 32}, {"ratio": 5, "codebook_size": 16}),
 }
-each = pytest.mark.parametrize("coarse", LEVELS.values(), ids=LEVELS)
+each = pytest.mark.parametrize("coarse", QUANTIZERS.values(), ids=QUANTIZERS)
 each_backbone = pytest.mark.parametrize("backbone", ["conv", "transformer"])
 
 
 @pytest.fixture(scope="module")
 def made(tiny, learned):
-    def model(coarse=LEVELS["two"], backbone="conv", **changes):
+    def model(coarse=QUANTIZERS["two"], backbone="conv", **changes):
         return learned(tiny("vqvae2", backbone, coarse=coarse, **changes))
     return model
 
@@ -44,7 +44,7 @@ def signal(count=2, samples=480, leads=8, seed=1):
 ])
 @each_backbone
 def test_streams_run_from_coarse_to_fine(made, levels, streams, backbone):
-    model = made(LEVELS[levels], backbone)
+    model = made(QUANTIZERS[levels], backbone)
     assert [(spec.hop, spec.size) for spec in model.codebook_specs] == list(streams) and (model.hop, model.total_hop) == (6, streams[0][0])
     for samples in (1, 6, 7, 89, 91, 240, 397):
         with torch.no_grad():
@@ -71,8 +71,8 @@ def test_fine_codes_depend_on_the_coarse_ones(made, coarse, backbone):
     books = coarse[-1].get("codebooks", 1)
     with torch.no_grad():
         before, quantizer = model.tokenize(signal()), model.coarse[-1].quantizer
-        for level in quantizer.levels:
-            level.book.codes.copy_(level.book.codes.roll(1, 0) * 2)     # other words for the same latent
+        for level in quantizer.quantizers:
+            level.codebook.embeddings.copy_(level.codebook.embeddings.roll(1, 0) * 2)     # other words for the same latent
         after = model.tokenize(signal())
     assert len(before) == len(after) > books
     for old, new in zip(before[books:], after[books:], strict=True):
@@ -87,10 +87,10 @@ def test_what_is_expected_is_subtracted_and_added_back_before_training(tiny):
         latents, seen = model.latents(x), []
 
         def code(depth, expected):
-            seen.append((model.open(latents, depth, expected), expected))
+            seen.append((model.pre_quantize(latents, depth, expected), expected))
             return seen[-1][0]
 
-        z = model.descend(96, code)
+        z = model.top_down(96, code)
         (coarse, nothing), (fine, expected) = seen
         assert nothing is None and torch.equal(coarse, latents[1])
         torch.testing.assert_close(expected, model.coarse[0].decoder(coarse))
@@ -140,7 +140,7 @@ def test_a_grain_sees_exactly_the_reach_of_encoding(made, coarse):
     start = -(-context // total_hop) * total_hop + total_hop
     x = signal(1, 2 * start + total_hop, 1).double().requires_grad_()
     latents = model.latents(x)
-    z = model.descend(x.shape[-1], lambda depth, expected: model.open(latents, depth, expected))
+    z = model.top_down(x.shape[-1], lambda depth, expected: model.pre_quantize(latents, depth, expected))
     z[..., start // model.hop:(start + total_hop) // model.hop].sum().backward()
     assert touched(x.grad) == (start - context, start + total_hop - 1 + context)
 
@@ -153,7 +153,7 @@ def test_a_grain_sees_no_codes_beyond_the_reach_of_decoding(made, coarse):
     start = context + total_hop
     latents = [torch.randn(1, 8, (2 * start + total_hop) // hop, dtype=torch.double, requires_grad=True)
                for hop, _ in model.levels]
-    y = model.decode(model.descend(2 * start + total_hop, lambda depth, expected: latents[depth]))
+    y = model.decode(model.top_down(2 * start + total_hop, lambda depth, expected: latents[depth]))
     y[..., start:start + total_hop].sum().backward()
     assert touched(latents[-1].grad) == (1, (2 * start) // total_hop - 1)      # grains
     first, last = touched(latents[0].grad)
@@ -191,23 +191,23 @@ def test_codes_and_signal_beyond_reach_are_the_same_bits(made, coarse):
 @pytest.mark.parametrize("pieces", [1, 4])
 def test_codes_of_pieces_are_the_codes_of_the_whole(made, monkeypatch, coarse, pieces):
     model = made(coarse)
-    monkeypatch.setattr(ecgvae.tokenizer, "PIECE", pieces * model.total_hop)
+    monkeypatch.setattr(ecgvae.tokenizer, "CHUNK_SAMPLES", pieces * model.total_hop)
     for samples in (model.total_hop, 1003):
         tokenizer, record = Tokenizer(model), Record(signal(1, samples, 12)[0].numpy(), 100, LEADS_12)
         tokens = tokenizer.encode(record)
-        monkeypatch.setattr(ecgvae.tokenizer, "PIECE", 1 << 14)
+        monkeypatch.setattr(ecgvae.tokenizer, "CHUNK_SAMPLES", 1 << 14)
         whole = tokenizer.encode(record)
         assert all(map(np.array_equal, tokens.codes, whole.codes))
-        at_once = tokenizer.decode_coded(whole.codes, samples)
-        monkeypatch.setattr(ecgvae.tokenizer, "PIECE", pieces * model.total_hop)
-        np.testing.assert_array_equal(tokenizer.decode_coded(whole.codes, samples), at_once)
+        at_once = tokenizer.decode_coded_leads(whole.codes, samples)
+        monkeypatch.setattr(ecgvae.tokenizer, "CHUNK_SAMPLES", pieces * model.total_hop)
+        np.testing.assert_array_equal(tokenizer.decode_coded_leads(whole.codes, samples), at_once)
 
 
 # --- files
 
 
 def test_token_files_hold_streams_of_different_lengths(made, tmp_path):
-    model = made(LEVELS["three"])
+    model = made(QUANTIZERS["three"])
     tokenizer = Tokenizer.load(checkpoint.save(model, tmp_path / "three"), "cpu")
     records = {str(samples): Record(signal(1, samples, 12)[0].numpy(), 100, LEADS_12, str(samples))
                for samples in (1, 97, 1000)}

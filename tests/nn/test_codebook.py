@@ -17,9 +17,9 @@ def normal(*shape, seed=0):
 
 def started(book, codes, use=1.0):
     """A book at given codes instead of those of k-means."""
-    book.codes.data.copy_(codes)
-    book.use.fill_(use)
-    book.started.fill_(True)
+    book.embeddings.data.copy_(codes)
+    book.cluster_size.fill_(use)
+    book.initialized.fill_(True)
     return book
 
 
@@ -74,50 +74,50 @@ def test_kmeans_fills_a_book_larger_than_the_batch():
 def test_an_unused_code_moves_to_the_data_and_stays(decay):
     torch.manual_seed(0)
     start = torch.cat([normal(SIZE - 1, DIM), torch.full((1, DIM), 1000.)])
-    book = started(Codebook(DIM, SIZE, decay, revive=0.05), start, use=10)
+    book = started(Codebook(DIM, SIZE, decay, dead_code_threshold=0.05), start, use=10)
     rows = normal(160, DIM, seed=1)
     for _ in range(400):
         book(rows)
-        if book.codes[-1].abs().max() < 100:
+        if book.embeddings[-1].abs().max() < 100:
             break
-    revived = book.codes[-1].clone()
+    revived = book.embeddings[-1].clone()
     assert (rows == revived).all(1).any()       # it is one of the rows
-    assert book.use[-1] == len(rows) / SIZE
+    assert book.cluster_size[-1] == len(rows) / SIZE
     for _ in range(10):
-        book(rows[nearest(rows, book.codes) != SIZE - 1])
-    assert torch.equal(book.codes[-1], revived)     # though nothing hit it
+        book(rows[nearest(rows, book.embeddings) != SIZE - 1])
+    assert torch.equal(book.embeddings[-1], revived)     # though nothing hit it
     for _ in range(30):
         codes, _ = book(rows)
         assert (codes == SIZE - 1).any()
-    assert (book.codes[-1] - revived).norm() < 2
-    assert book.use[-1] > 0.05 * len(rows) / SIZE
+    assert (book.embeddings[-1] - revived).norm() < 2
+    assert book.cluster_size[-1] > 0.05 * len(rows) / SIZE
 
 
 @pytest.mark.parametrize(("done", "moves"), [(0.0, True), (0.5, True), (0.7, True), (0.8, False), (1.0, False)])
 def test_revival_fades_out(done, moves):
     """A code with a quarter of its even share of rows moves while the threshold, first a half of it, is higher."""
     start = torch.arange(SIZE).unsqueeze(1).expand(SIZE, DIM) * 10.0
-    book = started(Codebook(DIM, SIZE, decay=0.5, revive=0.5), start, use=4)
+    book = started(Codebook(DIM, SIZE, decay=0.5, dead_code_threshold=0.5), start, use=4)
     rows = start.repeat_interleave(4, 0)[:-3] + 0.1 * normal(4 * SIZE - 3, DIM)
-    book.use[-1] = 1
+    book.cluster_size[-1] = 1
     anneal_revival(torch.nn.Sequential(book), done)
     book(rows)
-    assert ((book.codes[-1] - start[-1]).norm() > 1) == moves
-    assert (book.codes[:-1] - start[:-1]).norm(dim=1).max() < 1
+    assert ((book.embeddings[-1] - start[-1]).norm() > 1) == moves
+    assert (book.embeddings[:-1] - start[:-1]).norm(dim=1).max() < 1
 
 
 def test_without_revival_a_lost_code_stays_lost():
     start = torch.cat([normal(SIZE - 1, DIM), torch.full((1, DIM), 1000.)])
-    book = started(Codebook(DIM, SIZE, decay=0.5, revive=0), start)
+    book = started(Codebook(DIM, SIZE, decay=0.5, dead_code_threshold=0), start)
     for step in range(50):
         book(normal(160, DIM, seed=step))
-    assert (book.codes[-1] == 1000).all()
+    assert (book.embeddings[-1] == 1000).all()
 
 
 def test_a_book_keeps_what_it_is_given():
     book = Codebook(3, 8)
-    assert set(book.state_dict()) == {"codes", "use", "started"}
-    assert [name for name, _ in Codebook(3, 8, decay=None).named_parameters()] == ["codes"]
+    assert set(book.state_dict()) == {"embeddings", "cluster_size", "initialized"}
+    assert [name for name, _ in Codebook(3, 8, decay=None).named_parameters()] == ["embeddings"]
 
 
 # --- frozen codes and a learned map
@@ -134,19 +134,19 @@ def test_a_linear_book_starts_all_over_the_data_whatever_its_scale():
     for scale in (1e-3, 1e3):
         book = LinearCodebook(DIM, size)
         codes, vectors = book(rows * scale)
-        assert book.started and torch.equal(vectors, book.codes[codes])     # the map is the identity
+        assert book.initialized and torch.equal(vectors, book.embeddings[codes])     # the map is the identity
         assert len(nearest(skewed(4000, seed=1) * scale, book.vectors).unique()) > 0.9 * size
-        frozen = book.codes.clone()
+        frozen = book.embeddings.clone()
         book(normal(50, DIM) + 99)
-        assert torch.equal(book.codes, frozen)
-    assert len(book.codes.unique(dim=0)) == size
+        assert torch.equal(book.embeddings, frozen)
+    assert len(book.embeddings.unique(dim=0)) == size
 
 
 def test_a_linear_book_starts_with_codes_that_differ_even_from_few_rows():
     torch.manual_seed(0)
     book = LinearCodebook(DIM, 64)
     book(normal(20, DIM))
-    assert len(book.codes.unique(dim=0)) == 64
+    assert len(book.embeddings.unique(dim=0)) == 64
 
 
 def test_a_gradient_moves_a_linear_book_with_the_data():
@@ -168,5 +168,5 @@ def test_a_gradient_moves_a_linear_book_with_the_data():
 
 def test_a_linear_book_keeps_what_it_is_given():
     book = LinearCodebook(3, 8)
-    assert {name for name, _ in book.named_buffers()} == {"codes", "started"}
-    assert [name for name, _ in book.named_parameters()] == ["map"]
+    assert {name for name, _ in book.named_buffers()} == {"embeddings", "initialized"}
+    assert [name for name, _ in book.named_parameters()] == ["projection"]

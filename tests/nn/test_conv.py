@@ -1,4 +1,4 @@
-"""The convolutions: identity at the start, context, and the same bits whatever lies beside a signal."""
+"""The convolutions: identity at the start, context, and the same bits whatever lies with_neighbours a signal."""
 
 import math
 

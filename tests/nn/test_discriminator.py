@@ -7,7 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ecgvae.models import build
-from ecgvae.nn.discriminator import FLOOR, SIZES, Discriminators, Spectrum
+from ecgvae.nn.discriminator import MAGNITUDE_FLOOR, STFT_SIZES, Discriminators, LogSpectrogram
 
 
 @pytest.fixture
@@ -16,16 +16,16 @@ def discriminators() -> Discriminators:
     return Discriminators(3, 4)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", STFT_SIZES)
 def test_the_spectrum_is_the_logarithm_of_scipys(size):
     x = np.random.default_rng(0).normal(size=(2, 3, 150)).astype(np.float32)
     window = scipy.signal.windows.hann(size, sym=False)
     transform = scipy.signal.ShortTimeFFT(window, hop=size // 4, fs=1)
     count = (150 - size) // (size // 4) + 1     # frames that lie within the signal
     frames = transform.stft(x.astype(float), p0=2, p1=2 + count)
-    wanted = np.log(np.hypot(np.abs(frames) / size**0.5, FLOOR)) + 1
+    wanted = np.log(np.hypot(np.abs(frames) / size**0.5, MAGNITUDE_FLOOR)) + 1
     with torch.autocast("cpu", torch.bfloat16):
-        made = Spectrum(size)(torch.from_numpy(x))
+        made = LogSpectrogram(size)(torch.from_numpy(x))
     np.testing.assert_allclose(made.numpy(), wanted.swapaxes(-1, -2), atol=1e-4)
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from ecgvae.nn.gaussian import LOG_VARIANCE, Gaussian, active, log_density
+from ecgvae.nn.gaussian import LOG_VARIANCE_BOUNDS, Gaussian, active_share, log_density
 
 
 def some(shape=(4, 6, 5), seed=0):
@@ -48,14 +48,14 @@ def test_samples_follow_from_the_generator():
 
 def test_a_networks_output_stays_within_bounds():
     wild = torch.tensor([1.0, -1e4, 1e4, 1e4, -1e4, 0.5]).view(1, 6, 1).bfloat16()
-    q = Gaussian.of(wild)
+    q = Gaussian.from_output(wild)
     assert q.mean.dtype == torch.float32
     assert q.mean.flatten().tolist() == wild[0, :3, 0].tolist()
-    assert q.log_variance.flatten().tolist() == [LOG_VARIANCE[1], LOG_VARIANCE[0], 0.5]
+    assert q.log_variance.flatten().tolist() == [LOG_VARIANCE_BOUNDS[1], LOG_VARIANCE_BOUNDS[0], 0.5]
     assert q.kl().isfinite().all() and q.log_density(q.mean).isfinite().all()
 
 
 def test_active_units():
     noise = torch.randn(50, 4, 20, generator=torch.Generator().manual_seed(0))
     scale = torch.tensor([1.0, 0.2, 0.05, 0.0]).view(4, 1)      # variances 1, 0.04, 0.0025, 0
-    assert active(3 + scale * noise) == 0.5
+    assert active_share(3 + scale * noise) == 0.5

@@ -9,7 +9,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from vector_quantize_pytorch import ResidualVQ, SimVQ, VectorQuantize
 
-from ecgvae.nn.quantize import LEVELS, ResidualVectorQuantizer, rotate
+from ecgvae.nn.quantize import QUANTIZERS, ResidualVectorQuantizer, rotation_trick
 
 DIM, SIZE = 6, 16
 
@@ -20,9 +20,9 @@ def normal(*shape, seed=0):
 
 def begin(quantizer, codes):
     """Start its books at given codes instead of by k-means."""
-    for level, start in zip(quantizer.levels, codes, strict=True):
-        level.book.codes.data.copy_(start)
-        level.book.started.fill_(True)
+    for level, start in zip(quantizer.quantizers, codes, strict=True):
+        level.codebook.embeddings.data.copy_(start)
+        level.codebook.initialized.fill_(True)
     return quantizer
 
 
@@ -41,7 +41,7 @@ def oracle(codes, **options):
 
 def test_averages_follow_as_the_oracles():
     start = normal(SIZE, DIM)
-    ours, theirs = begin(ResidualVectorQuantizer(DIM, SIZE, decay=0.9, revive=0), [start]), oracle(start)
+    ours, theirs = begin(ResidualVectorQuantizer(DIM, SIZE, decay=0.9, dead_code_threshold=0), [start]), oracle(start)
     for step in range(6):
         x = normal(3, DIM, 20, seed=step) + step / 3
         a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
@@ -54,9 +54,9 @@ def test_averages_follow_as_the_oracles():
         torch.testing.assert_close(result.z, quantized)
         torch.testing.assert_close(result.losses["commitment"], loss.squeeze())
         torch.testing.assert_close(a.grad, b.grad)
-        torch.testing.assert_close(ours.levels[0].book.codes, theirs.codebook, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(ours.levels[0].book.use, theirs._codebook.cluster_size[0])
-    assert (ours.levels[0].book.codes - start).abs().max() > 0.1
+        torch.testing.assert_close(ours.quantizers[0].codebook.embeddings, theirs.codebook, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(ours.quantizers[0].codebook.cluster_size, theirs._codebook.cluster_size[0])
+    assert (ours.quantizers[0].codebook.embeddings - start).abs().max() > 0.1
 
 
 def test_straight_through_gives_codes_forward_and_the_identity_backward():
@@ -69,7 +69,7 @@ def test_straight_through_gives_codes_forward_and_the_identity_backward():
 
 def test_rotation_is_the_oracles():
     start = normal(SIZE, DIM)
-    ours = begin(ResidualVectorQuantizer(DIM, SIZE, decay=0.9, revive=0, gradient="rotation"), [start])
+    ours = begin(ResidualVectorQuantizer(DIM, SIZE, decay=0.9, dead_code_threshold=0, gradient="rotation"), [start])
     theirs = oracle(start, rotation_trick=True)
     x, weights = normal(2, DIM, 30, seed=3), normal(2, DIM, 30, seed=4)
     a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
@@ -85,7 +85,7 @@ def test_rotation_is_the_oracles():
 def test_rotation_gives_the_code_itself_whatever_the_row():
     codes = normal(4, DIM)
     rows = torch.stack([torch.zeros(DIM), -codes[1], codes[2], 1e-9 * codes[3]]).requires_grad_()
-    out = rotate(rows, codes)
+    out = rotation_trick(rows, codes)
     assert torch.equal(out, codes)
     assert torch.autograd.grad(out.sum(), rows)[0].isfinite().all()
 
@@ -95,12 +95,12 @@ def test_a_learned_book_gets_both_losses():
     z = normal(2, DIM, 9, seed=1).requires_grad_()
     result = quantizer(z)
     rows = z.detach().mT.flatten(0, 1)
-    chosen = quantizer.levels[0].book.codes.detach()[result.codes.flatten()]
+    chosen = quantizer.quantizers[0].codebook.embeddings.detach()[result.codes.flatten()]
     error = (rows - chosen).square().mean()
     torch.testing.assert_close(result.losses, {"commitment": error, "codebook": error})
     to_rows, = torch.autograd.grad(result.losses["commitment"], z, retain_graph=True)
     torch.testing.assert_close(to_rows.mT.flatten(0, 1), 2 * (rows - chosen) / rows.numel())
-    to_codes, = torch.autograd.grad(result.losses["codebook"], quantizer.levels[0].book.codes)
+    to_codes, = torch.autograd.grad(result.losses["codebook"], quantizer.quantizers[0].codebook.embeddings)
     wanted = torch.zeros(SIZE, DIM).index_add_(0, result.codes.flatten(), 2 * (chosen - rows) / rows.numel())
     torch.testing.assert_close(to_codes, wanted)
     assert set(ResidualVectorQuantizer(DIM, SIZE)(z).losses) == {"commitment"}
@@ -111,8 +111,8 @@ def test_factorized_and_normalized_codes_are_the_oracles():
     begin(ours, [normal(SIZE, 3)])
     theirs = VectorQuantize(DIM, SIZE, codebook_dim=3, use_cosine_sim=True, channel_last=False).eval()
     theirs.codebook = F.normalize(normal(SIZE, 3), dim=-1)
-    theirs.project_in.load_state_dict(ours.levels[0].enter.state_dict())
-    theirs.project_out.load_state_dict(ours.levels[0].leave.state_dict())
+    theirs.project_in.load_state_dict(ours.quantizers[0].project_in.state_dict())
+    theirs.project_out.load_state_dict(ours.quantizers[0].project_out.state_dict())
     x = normal(4, DIM, 50, seed=5)
     result, (quantized, codes, _) = ours(x), theirs(x)
     assert torch.equal(result.codes[:, 0], codes)
@@ -124,7 +124,7 @@ def test_normalized_codes_stay_on_the_sphere_while_they_follow():
     quantizer = ResidualVectorQuantizer(DIM, SIZE, normalize=True, decay=0.5)
     for step in range(3):
         result = quantizer(normal(2, DIM, 40, seed=step) * 9)
-    torch.testing.assert_close(quantizer.levels[0].book.vectors.norm(dim=1), torch.ones(SIZE))
+    torch.testing.assert_close(quantizer.quantizers[0].codebook.vectors.norm(dim=1), torch.ones(SIZE))
     torch.testing.assert_close(result.z.norm(dim=1), torch.ones(2, 40))
 
 
@@ -139,10 +139,10 @@ def test_what_is_unknown_is_refused():
 def test_simvq_is_the_oracles(gradient):
     ours = ResidualVectorQuantizer(DIM, SIZE, kind="simvq", gradient=gradient)
     theirs = SimVQ(DIM, SIZE, channel_first=True, rotation_trick=gradient == "rotation")
-    book = ours.levels[0].book
-    book.codes.copy_(theirs.frozen_codebook)
-    book.map.data.copy_(theirs.code_transform.weight.T)
-    book.started.fill_(True)
+    book = ours.quantizers[0].codebook
+    book.embeddings.copy_(theirs.frozen_codebook)
+    book.projection.data.copy_(theirs.code_transform.weight.T)
+    book.initialized.fill_(True)
     a, b = normal(2, DIM, 40).requires_grad_(), normal(2, DIM, 40).requires_grad_()
     result, (quantized, codes, loss) = ours(a), theirs(b)
     ours_loss, weights = result.losses["codebook"] + 0.25 * result.losses["commitment"], normal(2, DIM, 40, seed=1)
@@ -152,15 +152,15 @@ def test_simvq_is_the_oracles(gradient):
     torch.testing.assert_close(result.z, quantized)
     torch.testing.assert_close(ours_loss, loss)
     torch.testing.assert_close(a.grad, b.grad)
-    torch.testing.assert_close(book.map.grad, theirs.code_transform.weight.grad.T)
+    torch.testing.assert_close(book.projection.grad, theirs.code_transform.weight.grad.T)
     torch.testing.assert_close(ours.decode(result.codes), theirs.indices_to_codes(codes))
 
 
-@pytest.mark.parametrize("kind", LEVELS)
+@pytest.mark.parametrize("kind", QUANTIZERS)
 def test_every_kind_encodes_as_it_trains_and_starts_with_the_first_batch(kind):
     torch.manual_seed(0)
     quantizer, z = ResidualVectorQuantizer(DIM, SIZE, 3, kind=kind), normal(4, DIM, 100) * 0.1 + 3
-    assert all(level.size == SIZE for level in quantizer.levels)
+    assert all(level.size == SIZE for level in quantizer.quantizers)
     error = (quantizer(z).z - z).square().mean()
     assert error < 0.5 * z.var()
     trained = quantizer.eval()(z)
@@ -179,9 +179,9 @@ def test_the_first_training_batch_starts_the_book_and_evaluation_does_not():
     quantizer = ResidualVectorQuantizer(DIM, SIZE)
     x = 50 + normal(2, DIM, 40)
     quantizer.eval()(x)
-    assert not quantizer.levels[0].book.started
+    assert not quantizer.quantizers[0].codebook.initialized
     error = quantizer.train()(x).losses["commitment"]
-    assert quantizer.levels[0].book.started
+    assert quantizer.quantizers[0].codebook.initialized
     assert error < x.var() / 2
 
 
@@ -203,7 +203,7 @@ def most_allocated(action) -> int:
 @pytest.mark.parametrize("decay", [0.99, None])
 def test_memory_is_a_small_part_of_all_distances(decay):
     rows, size = 20_000, 4096
-    quantizer = begin(ResidualVectorQuantizer(8, size, decay=decay, revive=0), [normal(size, 8)])
+    quantizer = begin(ResidualVectorQuantizer(8, size, decay=decay, dead_code_threshold=0), [normal(size, 8)])
     z = normal(1, 8, rows).requires_grad_()
 
     def step():
@@ -232,8 +232,8 @@ def residual(levels=4, **options):
 def test_residual_codes_and_sums_are_the_oracles():
     ours = residual().eval()
     theirs = ResidualVQ(dim=DIM, num_quantizers=4, codebook_size=SIZE).eval()
-    for level, layer in zip(ours.levels, theirs.layers, strict=True):
-        layer.codebook = level.book.codes
+    for level, layer in zip(ours.quantizers, theirs.layers, strict=True):
+        layer.codebook = level.codebook.embeddings
     x = normal(3, DIM, 40, seed=9)
     result, (quantized, codes, _) = ours(x), theirs(x.mT)
     assert torch.equal(result.codes, codes.permute(0, 2, 1))
@@ -247,7 +247,7 @@ def test_a_prefix_decodes_to_the_partial_sum(options):
     quantizer = residual(**options).eval()
     x = normal(4, DIM, 25, seed=9)
     codes = quantizer.encode(x)
-    parts = [level.decode(book).mT for level, book in zip(quantizer.levels, codes.unbind(1), strict=True)]
+    parts = [level.decode(book).mT for level, book in zip(quantizer.quantizers, codes.unbind(1), strict=True)]
     active = torch.tensor([1, 2, 3, 4])
     forward = quantizer(x, active)
     for count in range(1, 5):
@@ -262,9 +262,9 @@ def test_a_prefix_decodes_to_the_partial_sum(options):
 def test_every_levels_commitment_reaches_the_encoder(options):
     quantizer = residual(**options).eval()
     z, before = normal(2, DIM, 20, seed=9).requires_grad_(), torch.zeros(2, DIM, 20)
-    every = quantizer.levels
+    every = quantizer.quantizers
     for count in range(1, 5):
-        quantizer.levels = every[:count]
+        quantizer.quantizers = every[:count]
         gradient, = torch.autograd.grad(count * quantizer(z).losses["commitment"], z)
         assert (gradient - before).abs().mean() > 1e-5      # what this level adds
         before = gradient
@@ -305,12 +305,12 @@ class Small(nn.Module):
     def __init__(self, options):
         super().__init__()
         torch.manual_seed(3)
-        self.enter, self.leave = nn.Conv1d(2, DIM, 1), nn.Conv1d(DIM, 2, 1)
+        self.project_in, self.project_out = nn.Conv1d(2, DIM, 1), nn.Conv1d(DIM, 2, 1)
         self.quantizer = ResidualVectorQuantizer(DIM, SIZE, 2, **options)
 
     def forward(self, x, active):
-        result = self.quantizer(self.enter(x), active)
-        return F.mse_loss(self.leave(result.z), x) + sum(result.losses.values())
+        result = self.quantizer(self.project_in(x), active)
+        return F.mse_loss(self.project_out(result.z), x) + sum(result.losses.values())
 
 
 def train_small(model, batches):
@@ -322,7 +322,7 @@ def train_small(model, batches):
         optimizer.step()
 
 
-KINDS = [{"decay": 0.8, "revive": 0.7}, {"kind": "simvq"}, {"kind": "fsq"}]
+KINDS = [{"decay": 0.8, "dead_code_threshold": 0.7}, {"kind": "simvq"}, {"kind": "fsq"}]
 
 
 def one_of_two(rank, folder, batches):

@@ -8,7 +8,7 @@ import torch.multiprocessing as multiprocessing
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ecgvae.nn.transformer import SLOWEST, Attention, Decoder, Encoder
+from ecgvae.nn.transformer import ROTARY_BASE, Attention, Decoder, Encoder
 
 SHAPES = [(2, 16, 1, 2, 3), (5, 24, 2, 3, 2), (1, 8, 3, 1, 1)]      # hop, width, layers, heads, window
 
@@ -33,10 +33,10 @@ def plain_attention(attention, x):
 
     def turned(y):
         pairs = torch.complex(y[..., ::2], y[..., 1::2])
-        speed = SLOWEST ** (-torch.arange(pairs.shape[-1], dtype=torch.double) / pairs.shape[-1])
+        speed = ROTARY_BASE ** (-torch.arange(pairs.shape[-1], dtype=torch.double) / pairs.shape[-1])
         return pairs * torch.exp(1j * torch.arange(100, 100 + y.shape[2])[:, None] * speed)
 
-    q, k, v = map(heads, attention.queries_keys_values(x).chunk(3, -1))
+    q, k, v = map(heads, attention.qkv(x).chunk(3, -1))
     q, k = turned(attention.query_norm(q)), turned(attention.key_norm(k))
     y = torch.empty_like(v)
     for frame in range(x.shape[1]):
@@ -64,7 +64,7 @@ def test_attention_written_out_is_torchs(monkeypatch):
 
 
 def test_heads_share_the_width():
-    with pytest.raises(ValueError, match="3 heads share a width of 20; wanted a multiple of 6"):
+    with pytest.raises(ValueError, match="a width of 20 with 3 heads; wanted a multiple of 6"):
         Encoder(1, 8, 4, 20, 1, 3, 8)
 
 

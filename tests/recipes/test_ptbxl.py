@@ -1,4 +1,4 @@
-"""The recipes and the scripts beside them, on a store that stands in for PTB-XL's."""
+"""The recipes and the scripts with_neighbours them, on a store that stands in for PTB-XL's."""
 
 import importlib.util
 import json

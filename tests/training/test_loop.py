@@ -39,7 +39,7 @@ def store(tmp_path_factory) -> Store:
 @pytest.fixture(scope="module")
 def recipe(tiny) -> Recipe:
     """Twelve steps, with everything that draws random numbers switched on."""
-    return Recipe(model=tiny(quantizer={"revive": 0.5}), augment={"gain": 0.2, "mixing": 0.05, "stretch": 0.1},
+    return Recipe(model=tiny(quantizer={"dead_code_threshold": 0.5}), augment={"gain": 0.2, "mixing": 0.05, "stretch": 0.1},
                   loss={"derivative": 0.1, "spectral": 0.1},
                   training={"steps": 12, "batch_size": 6, "window": 2, "warmup": 3, "log_every": 3,
                             "validate_every": 5, "save_every": 4, "precision": "fp32"})
@@ -255,9 +255,9 @@ def test_a_training_begins_with_a_trained_model(store, recipe, tiny, learned, tm
     for name, value in trained.state_dict().items():
         assert torch.equal(state.model.state_dict()[name], value)
         assert torch.equal(state.average.state_dict()[name], value)
-    other = changed(recipe.model_copy(update={"model": tiny(quantizer={"revive": 0.25})}), start_from=folder)
+    other = changed(recipe.model_copy(update={"model": tiny(quantizer={"dead_code_threshold": 0.25})}), start_from=folder)
     assert mistake(ValueError, other, store, tmp_path / "run") == (
-        f"training.start_from: {folder} has model.quantizer.revive 0.5, the recipe 0.25; wanted the same")
+        f"training.start_from: {folder} has model.quantizer.dead_code_threshold 0.5, the recipe 0.25; wanted the same")
     assert not (tmp_path / "run").exists()
 
 
@@ -267,7 +267,7 @@ def test_a_step_settles_books_by_how_far_the_run_is(store, recipe):
     x = torch.randn(4, 8, 200)
     for state.step in (1, recipe.training.steps):
         training_step(state, state.model, state.optimizer, Batch(x, x), recipe, accelerator)
-        revivals = [float(level.book.revival) for level in state.model.quantizer.levels]
+        revivals = [float(level.codebook.revival_threshold) for level in state.model.quantizer.quantizers]
         assert revivals == [0.5 if state.step == 1 else 0.0] * len(revivals)
 
 
@@ -284,7 +284,7 @@ def test_learning_rate_warms_up_and_falls_to_a_hundredth():
 
 def test_the_average_follows(tiny, learned):
     model, average = learned(tiny(), seed=1), learned(tiny(), seed=2)
-    average.quantizer.levels[0].book.started.fill_(False)
+    average.quantizer.quantizers[0].codebook.initialized.fill_(False)
     old = {name: value.clone() for name, value in average.state_dict().items()}
     follow(average, model, 0.75)
     for name, value in average.state_dict().items():

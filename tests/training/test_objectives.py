@@ -130,5 +130,5 @@ def test_losses_are_means_of_logarithms_over_groups():
     errors = computed(objectives.prdn, x, y)
     groups = [errors[[0, 3]].mean(), errors[1], errors[2]]
     assert float(losses["prdn"]) == pytest.approx(np.log(groups).mean())
-    few = objectives.even(torch.from_numpy(errors[:2]), groups=8)
+    few = objectives.uniform_samples(torch.from_numpy(errors[:2]), groups=8)
     assert float(few) == pytest.approx(np.log(errors[:2]).mean())
