@@ -5,9 +5,8 @@ from typing import Annotated
 
 from typer import Argument
 
-from ecgvae import checkpoint
 from ecgvae.cli.app import DEFAULT_MODEL, SIGNALS, Device, Json, Overwrite, Quiet, Tokenizer, app, examples
-from ecgvae.cli.paths import check_output
+from ecgvae.cli.paths import check_model, check_output
 from ecgvae.cli.terminal import remark, show_json, show_table
 
 
@@ -22,7 +21,7 @@ def demo(
 ) -> None:
     """Simulates 12 ECGs, turns them into tokens and back, and shows the error."""
     check_output(out, overwrite)
-    checkpoint.config(model)
+    check_model(model)
     from ecgvae.demo import run_demo
 
     rows = run_demo(out, model, device, overwrite)

@@ -5,10 +5,9 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from ecgvae import checkpoint
 from ecgvae.cli.app import MODELS, BatchSize, Device, Json, Overwrite, Quiet, app, examples
 from ecgvae.cli.completion import shipped_models
-from ecgvae.cli.paths import check_output, check_store
+from ecgvae.cli.paths import check_model, check_output, check_store
 from ecgvae.cli.terminal import Progress, show_json, show_table, to_json
 
 
@@ -32,7 +31,7 @@ def evaluate(
     Errors are taken for each lead of each record.
     A tokenizer is measured with each number of codebooks, from one to all.
     """
-    checkpoint.config(model)
+    check_model(model)
     check_store(store)
     if out:
         check_output(out, overwrite, ".json")

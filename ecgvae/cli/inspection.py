@@ -5,10 +5,9 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from ecgvae import checkpoint
 from ecgvae.cli.app import INSPECTION, Device, Json, Overwrite, Quiet, app, examples
 from ecgvae.cli.completion import shipped_models
-from ecgvae.cli.paths import check_record
+from ecgvae.cli.paths import check_model, check_record
 from ecgvae.cli.terminal import show_facts, show_json
 
 
@@ -50,7 +49,7 @@ def plot(
 
     check_destination(out, overwrite)
     if model:
-        checkpoint.config(model)
+        check_model(model)
     if is_parquet(source):
         draw_tokens(source, out, record, model, device, overwrite)
     elif record:

@@ -1,4 +1,4 @@
-"""Checks of paths, with the standard library alone: a wrong path is reported before torch is loaded."""
+"""Checks of paths before anything slow is imported: a wrong path is reported without loading torch."""
 
 import glob
 import os
@@ -28,6 +28,13 @@ def check_run(folder: Path, resume: bool) -> None:
         raise FileExistsError(f"{folder} holds a run; use --resume to go on with it or another --out")
     if resume and not (folder / "recipe.json").exists():
         raise FileNotFoundError(f"{folder} holds no run to resume")
+
+
+def check_model(model: str) -> None:
+    """Checks that there is a model of that name or in that folder, with a config.json of a known format."""
+    from ecgvae.checkpoint import config
+
+    config(model)
 
 
 def check_records(sources: Iterable[Path], wanted: str = "a record, a folder of records or a store") -> None:

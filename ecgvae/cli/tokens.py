@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Argument, Option
 
-from ecgvae import checkpoint
 from ecgvae.cli.app import (
     DEFAULT_MODEL,
     SIGNALS,
@@ -20,7 +19,7 @@ from ecgvae.cli.app import (
     examples,
 )
 from ecgvae.cli.completion import shipped_models
-from ecgvae.cli.paths import check_exists, check_output, check_records
+from ecgvae.cli.paths import check_exists, check_model, check_output, check_records
 from ecgvae.cli.terminal import Progress, count, list_remarks, list_skipped
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def tokenize(
     check_output(out, overwrite, ".parquet")
     if skipped:
         check_output(skipped, overwrite, ".csv")
-    checkpoint.config(model)
+    check_model(model)
     options: dict[str, Any] = {"codebooks": codebooks, "missing": missing_leads}
     if lead_map:
         from ecgvae.signal import parse_lead_map
@@ -108,7 +107,7 @@ def detokenize(
     check_exists(tokens, "a token file")
     check_output(out, overwrite)
     if model:
-        checkpoint.config(model)
+        check_model(model)
     from ecgvae.batch import detokenize_files
 
     with Progress("records") as progress:
