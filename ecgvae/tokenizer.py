@@ -24,8 +24,6 @@ CPU_BATCH = 8               # records at a time on a CPU, whose cache holds no m
 WARMUP_FLOATS = 31 << 18    # freeing a block of 31 MiB makes glibc keep what is freed later, see mallopt(3)
 STEP_MV = 0.002             # half the sum of two such steps is whole microvolts: files obey Einthoven's law exactly
 
-Array2D: TypeAlias = np.ndarray[tuple[int, int], Any]
-Array3D: TypeAlias = np.ndarray[tuple[int, int, int], Any]
 Array: TypeAlias = np.ndarray | Tensor
 
 
@@ -88,16 +86,11 @@ class Tokenizer:
         return codebooks or available
 
     @overload
-    def encode(self, signal: Record | RecordFile | Array2D, *, rate: float | None = None,
-               leads: Sequence[str] | None = None, codebooks: int | None = None,
-               missing: Missing = "error") -> Tokens: ...
+    def encode(self, signal: Record | RecordFile, *, rate: float | None = None, leads: Sequence[str] | None = None,
+               codebooks: int | None = None, missing: Missing = "error") -> Tokens: ...
 
-    @overload
-    def encode(self, signal: Array3D, *, rate: float | None = None, leads: Sequence[str] | None = None,
-               codebooks: int | None = None, missing: Missing = "error") -> list[Tokens]: ...
-
-    @overload
-    def encode(self, signal: Tensor, *, rate: float | None = None, leads: Sequence[str] | None = None,
+    @overload       # one or a list, by the number of dimensions, which types do not hold
+    def encode(self, signal: Array, *, rate: float | None = None, leads: Sequence[str] | None = None,
                codebooks: int | None = None, missing: Missing = "error") -> Any: ...
 
     def encode(self, signal: Record | RecordFile | Array, *, rate: float | None = None,

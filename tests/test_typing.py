@@ -1,0 +1,73 @@
+"""What a type checker knows of the public interface: every name, and what a call returns."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ecgvae
+
+USER_CODE = """
+import ecgvae
+import numpy as np
+
+tokenizer = ecgvae.Tokenizer.load("ptbxl-vqvae-conv")
+reveal_type(tokenizer)
+reveal_type(tokenizer.encode(ecgvae.read_record("00001")))
+reveal_type(tokenizer.encode(np.zeros((2, 12, 1000)), rate=100, leads=ecgvae.LEADS_12))
+reveal_type(tokenizer.decode(tokenizer.encode(ecgvae.read_record("00001"))))
+reveal_type(tokenizer.decode([np.zeros(5, int)]))
+reveal_type(ecgvae.load("ptbxl-vae-conv", device="cpu"))
+reveal_type(ecgvae.Store("store").signal(0))
+ecgvae.nosuch
+tokenizer.encode("00001")
+"""
+REVEALED = ["ecgvae.tokenizer.Tokenizer", "ecgvae.data.tokens.Tokens", "Any",
+            "ecgvae.signal.record.Record", "ndarray", "ecgvae.models.autoencoder.Autoencoder", "ndarray"]
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory) -> list[str]:
+    """The lines of mypy about a user's script, outside the package's own folder."""
+    api = pytest.importorskip("mypy.api")
+    script = tmp_path_factory.mktemp("user") / "script.py"
+    script.write_text(USER_CODE)
+    root = Path(ecgvae.__file__).parents[1]
+    cache = root / ".mypy_cache"
+    options = ["--config-file", "", "--cache-dir", str(cache) if (root / "pyproject.toml").exists() else "/dev/null",
+               "--ignore-missing-imports", "--follow-imports", "silent"]
+    code = f"import sys; from mypy import api; print(api.run({[*options, str(script)]!r})[0])"
+    environment = {"MYPYPATH": str(root), "PATH": ""}
+    assert api
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                          env=environment).stdout.splitlines()
+
+
+def test_calls_have_types(report):
+    revealed = [line.split('Revealed type is "')[1].rstrip('"') for line in report if "Revealed type" in line]
+    assert len(revealed) == len(REVEALED)
+    for found, wanted in zip(revealed, REVEALED, strict=True):
+        assert wanted in found, report
+
+
+def test_mistakes_are_errors(report):
+    errors = [line for line in report if ": error:" in line]
+    assert len(errors) == 2, report
+    assert 'Module has no attribute "nosuch"' in errors[0]
+    assert 'No overload variant of "encode" of "Tokenizer"' in errors[1]
+
+
+def test_the_package_is_marked_as_typed():
+    assert (Path(ecgvae.__file__).parent / "py.typed").exists()
+
+
+def test_the_names_for_type_checkers_are_those_at_run_time():
+    """Both lists of ecgvae/__init__.py, and what completion sees."""
+    assert sorted(ecgvae.__all__) == sorted(ecgvae._MODULE_OF)
+    assert {*ecgvae.__all__, "__version__"} == set(dir(ecgvae))
+    source = (Path(ecgvae.__file__)).read_text().split("if not TYPE_CHECKING")[0]
+    for module, names in ecgvae._MODULES.items():
+        block = source.split(f"from {module} import ")[1]
+        block = block[1:block.index(")")] if block.startswith("(") else block.splitlines()[0]
+        assert {name.strip() for name in block.replace("\n", ",").split(",")} - {""} == set(names)
