@@ -190,9 +190,9 @@ def draw_record(path: Path, out: Path, model: str | None = None, device: str = "
 
     record, reconstruction = open_record(path), None
     if model:
-        from ecgvae.evaluation.batches import restore
+        from ecgvae.evaluation.batches import reconstruct_record
 
-        reconstruction = restore(checkpoint.load(model, device), record.read(0, round(MAX_SECONDS * record.rate)))
+        reconstruction = reconstruct_record(checkpoint.load(model, device), record.read(0, round(MAX_SECONDS * record.rate)))
     plot_record(record, out, reconstruction, overwrite=overwrite)
 
 

@@ -1,10 +1,11 @@
 """The command prepare: data sets, tables and lead maps."""
 
 import inspect
+import json
 import shutil
-import sys
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from commands import call, mistake
 
@@ -93,13 +94,35 @@ def test_an_unknown_data_set_names_the_nearest(records, tmp_path):
         "prepare", records, tmp_path / "out", "--dataset", "ptbxl")
 
 
-def test_a_table_adds_labels(records, built, tmp_path, monkeypatch):
-    module = ModuleType("ecgvae.data.table")
-    module.read_table = lambda path: f"labels of {path.name}"
-    monkeypatch.setitem(sys.modules, "ecgvae.data.table", module)
-    (tmp_path / "labels.csv").write_text("record,split\na,train\n")
-    call("prepare", records, tmp_path / "out", "--table", tmp_path / "labels.csv")
-    assert built["labels"] == "labels of labels.csv"
+def test_a_table_adds_labels(records, tmp_path):
+    table, out = tmp_path / "labels.csv", tmp_path / "store"
+    table.write_text("record,patient,split,rhythm\na,7,train,SR\nward/c,8,test,AF;MI\nnope,9,val,SR\n")
+    result = call("prepare", records, out, "--table", table, "--workers", "1")
+    assert result.stderr == "1 row of the table without a record\n1 record without a row of the table\n"
+    store = Store(out)
+    rhythms = store.records.set_index("name")["rhythm"].to_dict()
+    assert rhythms["b"] is None and list(rhythms["a"]) == ["SR"] and list(rhythms["ward/c"]) == ["AF", "MI"]
+    facts = json.loads(call("info", out, "--json").stdout)
+    assert (facts["unmatched_rows"], facts["unlabelled_records"]) == (1, 1)
+    assert facts["labels"] == ["patient", "split", "rhythm"]
+    assert facts["splits"] == {"train": 1, "validation": 0, "test": 1}
+    assert call("--quiet", "prepare", records, tmp_path / "again", "--table", table, "--workers", "1").stderr == ""
+
+
+def test_a_damaged_table_is_one_line(records, tmp_path):
+    (tmp_path / "labels.csv").write_text("record,split\n")
+    assert "labels.csv has no rows" in mistake(
+        "prepare", records, tmp_path / "out", "--table", tmp_path / "labels.csv")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_lead_map_names_the_leads_of_channels(write, tmp_path):
+    write(tmp_path, "two", "two 2 100 400\ntwo.dat 16 200/mV 16 0 0 0 0 E1\ntwo.dat 16 200/mV 16 0 0 0 0 E2\n",
+          [[20, 40]] * 400)
+    words = ("prepare", tmp_path / "two", tmp_path / "store", "--leads", "II,V1", "--workers", "1", "--lead-map")
+    call(*words, "E1=V1,E2=II")
+    np.testing.assert_allclose(Store(tmp_path / "store").signal(0)[:, 200], [0.2, 0.1])
+    assert "wanted NAME=LEAD pairs" in mistake(*words, "E1", "--overwrite")
 
 
 def test_a_table_and_a_data_set_exclude_each_other(records, tmp_path):

@@ -25,3 +25,16 @@ def test_records_without_the_leads_of_the_model_are_skipped_with_advice(write, m
     assert "skipped (1):" in result.stderr and "(with --missing-leads zero, leads that a record lacks" in result.stderr
     assert "none of 1 records can be used" in mistake(*words)
     call(*words, "--missing-leads", "zero")
+
+
+def test_a_lead_map_names_the_leads_of_channels(write, model, tmp_path):
+    for name, leads in (("mapped", ("E1", "E2")), ("named", ("V1", "II"))):
+        channels = "".join(f"{name}.dat 16 200/mV 16 0 0 0 0 {lead}\n" for lead in leads)
+        write(tmp_path, name, f"{name} 2 100 400\n{channels}", [[index % 50, index % 70] for index in range(400)])
+    options = ("--model", model, "--missing-leads", "zero", "--out")
+    call("tokenize", tmp_path / "named", *options, tmp_path / "named.parquet")
+    call("tokenize", tmp_path / "mapped", *options, tmp_path / "mapped.parquet", "--lead-map", "E1=V1,E2=II")
+    named, mapped = (open_tokens(tmp_path / f"{name}.parquet")[0].codes for name in ("named", "mapped"))
+    assert all((one == other).all() for one, other in zip(named, mapped, strict=True))
+    assert "no record has a channel E9" in mistake(
+        "tokenize", tmp_path / "mapped", *options, tmp_path / "x", "--lead-map", "E9=V1")

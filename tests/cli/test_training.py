@@ -24,7 +24,7 @@ def test_train_and_resume(store, recipe, tmp_path):
     assert "holds no run to resume" in mistake(*words, "--resume")
     assert call(*words, "--set", "training.steps=2").stdout == f"model in {run / 'model'}\n"
     assert "use --resume" in mistake(*words)
-    assert "differs from the recipe given" in mistake(*words, "--resume")
+    assert "has training.steps 2, the recipe given 4" in mistake(*words, "--resume")
     before = (run / "model" / "model.safetensors").stat().st_mtime_ns
     call(*words, "--set", "training.steps=2", "--resume")
     assert (run / "model" / "model.safetensors").stat().st_mtime_ns == before
