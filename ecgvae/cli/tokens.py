@@ -23,6 +23,7 @@ from ecgvae.cli.paths import check_exists, check_model, check_output, check_reco
 from ecgvae.cli.terminal import Progress, count, list_remarks, list_skipped
 
 if TYPE_CHECKING:
+    from ecgvae.batch import Summary
     from ecgvae.data.tokens import TokenHeader
 
 
@@ -117,9 +118,9 @@ def detokenize(
     print(f"{amount(summary)}, in {out}{skipped_count(summary)}")
 
 
-def amount(summary: Any) -> str:
+def amount(summary: "Summary") -> str:
     return f"{count(summary.records, 'record')}, {summary.seconds:,.0f} s of ECG"
 
 
-def skipped_count(summary: Any) -> str:
+def skipped_count(summary: "Summary") -> str:
     return f"; {count(len(summary.skipped), 'record')} skipped" if summary.skipped else ""

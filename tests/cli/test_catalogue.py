@@ -40,8 +40,6 @@ def test_sizes_add_every_family_in_every_size():
     assert "MFLOP" in table and "transformer-base" in table
 
 
-@pytest.mark.skipif(not all("facts" in checkpoint.config(name) for name in checkpoint.pretrained()),
-                    reason="shipped models without facts")
 @pytest.mark.parametrize("words", [("models",), ("info", "ptbxl-vqvae2-conv"), ("info", "ptbxl-vae-transformer")])
 def test_shipped_models_are_described_without_torch(words):
     code = ("import sys; from typer.testing import CliRunner; from ecgvae.cli import app\n"
