@@ -7,5 +7,5 @@ if __name__ == "__main__":
         from ecgvae.cli import main
 
         main()
-    except KeyboardInterrupt:       # before a verb began
+    except KeyboardInterrupt:       # before a command has started
         sys.exit(130)

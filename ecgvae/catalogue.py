@@ -1,23 +1,46 @@
-"""What models there are: those that come with the package, and every family in every size."""
+"""The models that come with ecgvae, and the size and cost of every family."""
 
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ecgvae import checkpoint
 
-SECONDS = 10        # of ECG that arithmetic is counted on
+if TYPE_CHECKING:
+    from ecgvae.models import ModelSettings
+
+COST_SECONDS = 10       # of ECG that operations are counted on
 
 
-def families() -> list[dict]:
-    """Parameters of every family with every backbone, and what a second of 12-lead ECG at 100 Hz takes it."""
-    from ecgvae.models import FAMILIES
+def shipped_models() -> list[dict[str, Any]]:
+    """A row of facts for each model that comes with the package; torch is not needed.
+
+    `codebooks` is their number, and `bits_per_second` is None for a model that is not a tokenizer.
+    """
+    from ecgvae.inspection import describe_model, model_facts
+
+    rows = []
+    for name in checkpoint.pretrained():
+        folder = checkpoint.locate(name)
+        facts = describe_model(folder)
+        rows.append({key: facts.get(key) for key in ("name", "family", "parameters", "megabytes", "bits_per_second")}
+                    | {"codebooks": len(model_facts(folder)["codebooks"]),
+                       "backbone": checkpoint.config(folder)["model"]["backbone"]["kind"], "path": str(folder)})
+    return rows
+
+
+def model_sizes() -> list[dict[str, Any]]:
+    """The size and cost of every family with every backbone, for 12-lead ECG at 100 Hz; see `cost`."""
+    from ecgvae.models import FAMILIES, parse_settings
     from ecgvae.models.backbone import SIZES
 
-    return [{"family": family, "backbone": size, **cost(kind(backbone=backbone))}
-            for family, (kind, _) in FAMILIES.items() for size, backbone in SIZES.items()]
+    return [{"family": family, "backbone": size, **cost(parse_settings({"family": family, "backbone": backbone}))}
+            for family in FAMILIES for size, backbone in SIZES.items()]
 
 
-def cost(settings) -> dict:
-    """Parameters of a model, and the MFLOP that a second of its signal takes (multiplying and adding are two)."""
+def cost(settings: "ModelSettings") -> dict[str, float]:
+    """The number of parameters of a model, and the MFLOP that a second of its signal takes.
+
+    A multiplication and an addition are two operations.
+    """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -25,21 +48,8 @@ def cost(settings) -> dict:
 
     with torch.device("meta"), torch.inference_mode():
         model = build(settings).eval().to("meta")       # buffers that are not saved are made on the CPU
-        x = torch.zeros(1, len(model.signal.coded), round(SECONDS * model.signal.rate))
+        x = torch.zeros(1, len(model.signal.coded), round(COST_SECONDS * model.signal.rate))
         with FlopCounterMode(display=False) as counter:
             model.reconstruct(x)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return {"parameters": parameters,
-            "mflop_per_second": counter.get_total_flops() / SECONDS / 1e6}
-
-
-def shipped() -> list[dict]:
-    """The models that come with the package."""
-    from ecgvae.inspection import describe_model
-
-    rows = []
-    for name in checkpoint.pretrained():
-        facts, model = describe_model(name), checkpoint.config(name)["model"]
-        rows.append({key: facts.get(key) for key in ("name", "family", "parameters", "megabytes", "bits_per_second")}
-                    | {"backbone": model["backbone"]["kind"], "path": str(Path(checkpoint.locate(name)))})
-    return rows
+    return {"parameters": parameters, "mflop_per_second": counter.get_total_flops() / COST_SECONDS / 1e6}

@@ -1,44 +1,52 @@
-"""The tour: simulated records to tokens and back, with a table and a picture of what was lost."""
+"""A demonstration: simulated records to tokens and back, with a table and a picture of the errors."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ecgvae import metrics
 from ecgvae.batch import check_free, detokenize_files, tokenize_files
-from ecgvae.data.tokens import open_tokens
+from ecgvae.codebooks import CodebookSpec
+from ecgvae.data.tokens import Tokens, open_tokens
 from ecgvae.plotting import plot_comparison
 from ecgvae.signal import read_record
 from ecgvae.synthetic import write_demo_records
 from ecgvae.tokenizer import Tokenizer
 
 
-def run_demo(out: str | Path, model: str | Path, device: str = "auto", overwrite: bool = False) -> list[dict]:
-    """Fill the folder `out`, and return a row for each record and one for all of them."""
+def run_demo(out: str | Path, model: str | Path, device: str = "auto", overwrite: bool = False) -> list[dict[str, Any]]:
+    """Writes records/, tokens.parquet, decoded/ and comparison.png to the folder `out`.
+
+    Returns:
+        A row of errors for each record, and at the end one with their means.
+    """
     out = Path(out)
     check_free(out, overwrite)
     tokenizer = Tokenizer.load(model, device)
     write_demo_records(out / "records", overwrite=overwrite)
     tokenize_files([out / "records"], out / "tokens.parquet", tokenizer, overwrite=overwrite)
     detokenize_files(out / "tokens.parquet", out / "decoded", model, device=device, overwrite=overwrite)
-    file, pairs, rows = open_tokens(out / "tokens.parquet"), [], []
+    file = open_tokens(out / "tokens.parquet")
+    codebooks = file.header.codebooks
+    pairs, rows = [], []
     for tokens in file:
         original, decoded = (read_record(out / folder / tokens.name) for folder in ("records", "decoded"))
         pairs.append((original, decoded))
         rows.append({"record": tokens.name,
                      "prdn": float(np.nanmean(metrics.prdn(original.signal, decoded.signal))),
                      "rmse_uv": float(1000 * metrics.rmse(original.signal, decoded.signal).mean()),
-                     "bits_per_second": metrics.bits_per_second(file.header.codebooks, file.header.rate),
-                     "codes_used": used(file.header.codebooks, [tokens])})
+                     "bits_per_second": metrics.bits_per_second(codebooks, file.header.rate),
+                     "codes_used": mean_code_usage(codebooks, [tokens])})
     plot_comparison(pairs, out / "comparison.png", overwrite)
-    whole = {"record": "all", "codes_used": used(file.header.codebooks, file)}
-    return [*rows, whole | {key: float(np.mean([row[key] for row in rows]))
-                            for key in ("prdn", "rmse_uv", "bits_per_second")}]
+    means = {key: float(np.mean([row[key] for row in rows])) for key in ("prdn", "rmse_uv", "bits_per_second")}
+    return [*rows, {"record": "all", "codes_used": mean_code_usage(codebooks, file)} | means]
 
 
-def used(streams, tokens) -> float:
-    """Share of all codes that occur, over the streams."""
+def mean_code_usage(codebooks: Sequence[CodebookSpec], tokens: Iterable[Tokens]) -> float:
+    """The share of its codes that a codebook has in use, on average over the codebooks."""
     tokens = list(tokens)
-    shares = [metrics.code_usage(np.concatenate([item.codes[index] for item in tokens]), stream.size)
-              for index, stream in enumerate(streams)]
+    shares = [metrics.code_usage(np.concatenate([item.codes[index] for item in tokens]), codebook.size)
+              for index, codebook in enumerate(codebooks)]
     return float(np.mean(shares))

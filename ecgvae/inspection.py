@@ -1,39 +1,57 @@
-"""What a model, a token file, a store or a record is, in a few facts and in a picture."""
+"""Facts about a model, a run, a token file, a store or a record, and figures of records and tokens."""
 
+import csv
+import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ecgvae import checkpoint, metrics
-from ecgvae.codebooks import CodebookSpec
-from ecgvae.data.store import Store
-from ecgvae.data.tokens import open_tokens
-from ecgvae.plotting import plot_record, plot_tokens
-from ecgvae.plotting.paper import SHOWN
-from ecgvae.signal import open_record
+from ecgvae import checkpoint
+
+if TYPE_CHECKING:
+    from ecgvae.codebooks import CodebookSpec
+
+STORE_COLUMNS = ("name", "start", "offset", "length", "rate", "samples", "notes", "comments")   # others are labels
 
 
-def describe(thing: str | Path) -> dict:
-    """The facts of whatever a path or a shipped name stands for; `kind` says which it is."""
-    path = Path(thing)
-    if path.is_dir() and (path / "config.json").is_file():
-        return describe_model(path)
-    if path.is_dir() and (path / "manifest.json").is_file():
-        return describe_store(path)
+def describe(item: str | Path) -> dict[str, Any]:
+    """The facts of a model, run, token file, store or record.
+
+    Args:
+        item: A path, or the name of a shipped model. A path that exists comes first.
+
+    Returns:
+        Facts by name; `kind` is "model", "run", "tokens", "store" or "record".
+
+    Raises:
+        FileNotFoundError: There is no such path, record or shipped model.
+        ValueError: It is something else, or damaged.
+    """
+    path = Path(item)
+    if path.is_dir():
+        return describe_folder(path)
     if is_parquet(path):
         return describe_tokens(path)
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder, but neither a model (config.json) nor a store (manifest.json)")
-    if str(thing) in checkpoint.pretrained():
-        return describe_model(thing)
-    try:
-        return describe_record(path)
-    except FileNotFoundError as error:
-        if path.exists() or Path(f"{thing}.hea").exists():
-            raise
-        shipped = ", ".join(checkpoint.pretrained()) or "none"
-        raise FileNotFoundError(f"no {thing}; wanted a model, token file, store or record "
-                                f"(models that come with ecgvae: {shipped})") from error
+    shipped = checkpoint.pretrained()
+    if str(item) in shipped:
+        return describe_model(item)
+    headers = path, path.with_suffix(".hea"), Path(f"{item}.hea")
+    if not any(header.exists() for header in headers):
+        raise FileNotFoundError(f"no {item}; wanted a model, run, token file, store or record "
+                                f"(models that come with ecgvae: {', '.join(shipped) or 'none'})")
+    return describe_record(path)
+
+
+def describe_folder(path: Path) -> dict[str, Any]:
+    for file, describe_as in (("config.json", describe_model), ("manifest.json", describe_store),
+                              ("recipe.json", describe_run)):
+        if (path / file).is_file():
+            return describe_as(path)
+    if (path / "model" / "config.json").is_file():
+        return describe_model(path / "model")
+    raise ValueError(f"{path} is a folder, but neither a model (config.json), a store (manifest.json) nor a run "
+                     "(recipe.json)")
 
 
 def is_parquet(path: Path) -> bool:
@@ -43,66 +61,119 @@ def is_parquet(path: Path) -> bool:
         return file.read(4) == b"PAR1"
 
 
-def streams_in_words(streams: Iterable[CodebookSpec], rate: float) -> dict:
-    streams = list(streams)
-    return {
-        "codebooks": [f"{count} of {stream.size} codes, one every {1000 * stream.hop / rate:g} ms"
-                    for stream, count in Counter(streams).items()],
-        "bits_per_second": metrics.bits_per_second(streams, rate),
-    }
+def describe_model(model: str | Path) -> dict[str, Any]:
+    """The facts of a model, read without torch if its config.json has them."""
+    from ecgvae.signal import SignalSpec
 
-
-def describe_model(model: str | Path) -> dict:
     folder = checkpoint.locate(model)
-    module, config = checkpoint.load(folder), checkpoint.config(folder)
-    signal, training = module.signal, config.get("training", {})
+    config, facts = checkpoint.config(folder), model_facts(folder)
+    signal, training = SignalSpec.model_validate(config["model"].get("signal", {})), config.get("training", {})
     return {
-        "kind": "model", "name": folder.resolve().name, "identity": checkpoint.identity(module),
-        "family": module.settings.family,
-        "parameters": sum(parameter.numel() for parameter in module.parameters()),
+        "kind": "model", "name": folder.resolve().name, "identity": facts["identity"],
+        "family": config["model"]["family"], "parameters": facts["parameters"],
         "megabytes": (folder / "model.safetensors").stat().st_size / 1e6,
-        "rate": signal.rate, "leads": list(signal.leads), "coded_leads": list(signal.coded), **latent_in_words(module),
+        "rate": signal.rate, "leads": list(signal.leads), "coded_leads": list(signal.coded),
+        **describe_latent(facts, signal.rate),
         "trained_on": {key: training[key] for key in ("store", "fingerprint", "records") if key in training},
         "validation": config.get("metrics", {}), "versions": config.get("versions", {}),
     }
 
 
-def latent_in_words(module) -> dict:
-    """Streams of codes, or numbers."""
-    from ecgvae.evaluation.reconstruction import latent
+def model_facts(folder: Path) -> dict[str, Any]:
+    """Identity, number of parameters, hop, latent and codebooks of a model.
 
-    if module.codebook_specs:
-        return streams_in_words(module.codebook_specs, module.signal.rate)
-    words = f"{module.settings.latent} numbers every {1000 * module.hop / module.signal.rate:g} ms"
-    return {"latent": words, **latent(module)}
+    They are in config.json; checkpoints of earlier versions have to be loaded for them.
+    """
+    from ecgvae.codebooks import CodebookSpec
+
+    config = checkpoint.config(folder)
+    if "facts" not in config or "identity" not in config:
+        module = checkpoint.load(folder)
+        return {"identity": checkpoint.identity(folder),
+                "parameters": sum(parameter.numel() for parameter in module.parameters()),
+                "hop": module.hop, "latent": module.settings.latent, "codebooks": module.codebook_specs}
+    try:
+        facts = {name: int(config["facts"][name]) for name in ("parameters", "hop", "latent")}
+        codebooks = tuple(CodebookSpec(**spec) for spec in config["facts"]["codebooks"])
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{folder / 'config.json'} is damaged: its facts are incomplete") from None
+    return {"identity": str(config["identity"]), **facts, "codebooks": codebooks}
 
 
-def describe_tokens(path: Path) -> dict:
+def describe_latent(facts: dict[str, Any], rate: float) -> dict[str, Any]:
+    """The codebooks and bit rate of a tokenizer, or the latent of another model."""
+    if facts["codebooks"]:
+        return describe_codebooks(facts["codebooks"], rate)
+    latent, hop = facts["latent"], facts["hop"]
+    return {"latent": f"{latent} numbers every {1000 * hop / rate:g} ms", "latent_per_second": latent * rate / hop}
+
+
+def describe_codebooks(codebooks: "Sequence[CodebookSpec]", rate: float) -> dict[str, Any]:
+    from ecgvae.metrics import bits_per_second
+
+    return {
+        "codebooks": [f"{count} of {spec.size} codes, one every {1000 * spec.hop / rate:g} ms"
+                      for spec, count in Counter(codebooks).items()],
+        "bits_per_second": bits_per_second(codebooks, rate),
+    }
+
+
+def describe_run(path: Path) -> dict[str, Any]:
+    """How far a run is, its last validation, and the facts of its model if it is finished."""
+    try:
+        steps = json.loads((path / "recipe.json").read_text())["training"]["steps"]
+        log, validation = (last_row(path / f"{name}.csv") for name in ("log", "validation"))
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path} is damaged; wanted the recipe.json, log.csv and validation.csv of a run") from None
+    finished = (path / "model" / "config.json").is_file()
+    step = max((int(row["step"]) for row in (log, validation) if row), default=0)
+    model = describe_model(path / "model") if finished else {"model": "none yet"}
+    return {"kind": "run", "name": path.resolve().name, "path": str(path), "step": steps if finished else step,
+            "steps": steps, **{key: value for key, value in model.items() if key not in ("kind", "name")},
+            "validation": validation}
+
+
+def last_row(path: Path) -> dict[str, float]:
+    """The numbers of the last whole row of a CSV file, without empty cells; empty if there is no row."""
+    if not path.exists():
+        return {}
+    lines = path.read_text().split("\n")[:-1]       # what follows the last line end is not whole
+    rows = list(csv.DictReader([lines[0], lines[-1]])) if len(lines) > 1 else []
+    return {name: float(value) for row in rows for name, value in row.items() if value}
+
+
+def describe_tokens(path: Path) -> dict[str, Any]:
+    from ecgvae.data.tokens import open_tokens
+
     file = open_tokens(path)
     header = file.header
     samples = [sum(table["samples"].to_pylist()) for table in file.tables()]
     return {
         "kind": "tokens", "path": str(path), "model": header.model, "identity": header.tokenizer,
         "records": len(file), "seconds": sum(samples) / header.rate, "rate": header.rate, "leads": list(header.leads),
-        **streams_in_words(header.codebooks, header.rate),
+        **describe_codebooks(header.codebooks, header.rate),
     }
 
 
-def describe_store(path: Path) -> dict:
+def describe_store(path: Path) -> dict[str, Any]:
+    from ecgvae.data.store import Store
+
     store = Store(path)
     table = store.records
-    labels = [column for column in table if column not in ("name", "start", "offset", "length", "rate", "samples",
-                                                            "notes", "comments")]
     return {
         "kind": "store", "path": str(path), "source": store.manifest["source"], "records": len(store),
         "skipped": store.manifest["skipped"], "seconds": float(table["length"].sum() / store.rate), "rate": store.rate,
-        "window": store.manifest["window"], "leads": list(store.leads), "labels": labels,
+        "window": store.manifest["window"], "leads": list(store.leads),
+        "labels": [column for column in table if column not in STORE_COLUMNS],
+        **{key: store.manifest[key] for key in ("unmatched_rows", "unlabelled_records") if key in store.manifest},
         "splits": {name: len(store.split(name)) for name in ("train", "validation", "test")},
         "fingerprint": store.fingerprint,
     }
 
 
-def describe_record(path: Path) -> dict:
+def describe_record(path: Path) -> dict[str, Any]:
+    from ecgvae.signal import open_record
+
     record = open_record(path)
     return {
         "kind": "record", "path": str(record.path), "leads": list(record.leads), "rate": record.rate,
@@ -112,24 +183,31 @@ def describe_record(path: Path) -> dict:
 
 
 def draw_record(path: Path, out: Path, model: str | None = None, device: str = "auto", overwrite: bool = False) -> None:
-    """Draw a record on ECG paper, and over it what comes back from a model."""
-    record, overlay = open_record(path), None
-    if model:
-        from ecgvae.evaluation.batches import restore
+    """Draws a record on ECG paper, and over it the reconstruction of a model."""
+    from ecgvae.plotting import plot_record
+    from ecgvae.plotting.paper import MAX_SECONDS
+    from ecgvae.signal import open_record
 
-        overlay = restore(checkpoint.load(model, device), record.read(0, round(SHOWN * record.rate)))
-    plot_record(record, out, overlay, overwrite=overwrite)
+    record, reconstruction = open_record(path), None
+    if model:
+        from ecgvae.evaluation.batches import reconstruct_record
+
+        reconstruction = reconstruct_record(checkpoint.load(model, device), record.read(0, round(MAX_SECONDS * record.rate)))
+    plot_record(record, out, reconstruction, overwrite=overwrite)
 
 
 def draw_tokens(path: Path, out: Path, name: str | None = None, model: str | None = None, device: str = "auto",
                 overwrite: bool = False) -> None:
-    """Draw the tokens of a record of a file, by default its first, under the ECG that they decode to."""
-    from ecgvae.batch import load_tokenizer
+    """Draws the tokens of a record, by default the first of the file, under the ECG that they decode to."""
+    from ecgvae.data.tokens import open_tokens
+    from ecgvae.plotting import plot_tokens
 
     file = open_tokens(path)
     tokens = next((tokens for tokens in file if name in (None, tokens.name)), None)
     if tokens is None:
-        raise ValueError(f"{path} has no record {name or 'at all'}")
+        raise ValueError(f"{path} has no record {name}" if name else f"{path} has no records")
+    from ecgvae.batch import load_tokenizer
+
     decoded = load_tokenizer(file, model, device).decode(tokens, original=False)
-    hops = [stream.hop for stream in file.header.codebooks]
+    hops = [codebook.hop for codebook in file.header.codebooks]
     plot_tokens(decoded, tokens.codes, hops, file.header.rate, out, overwrite=overwrite)

@@ -78,8 +78,8 @@ def test_a_short_name_belongs_to_one_data_set(two_data_sets):
 def test_an_unknown_recipe_names_the_nearest(name, nearest):
     with pytest.raises(FileNotFoundError) as error:
         find_recipe(name)
-    known = ", ".join(recipes())
-    assert str(error.value) == f"no recipe {name}; wanted a YAML file or one of {known}; did you mean {nearest}?"
+    names = ", ".join(recipes())
+    assert str(error.value) == f"no recipe {name}; wanted a YAML file or one of {names}; did you mean {nearest}?"
 
 
 def test_nothing_is_near_to_every_name():
@@ -98,7 +98,7 @@ def test_every_recipe_has_a_summary(tmp_path):
 def test_every_data_set_honours_the_contract(name):
     parameters = inspect.signature(load_prepare(name)).parameters
     assert list(parameters)[:3] == ["source", "out", "rate"] and parameters["rate"].default == 100
-    assert [each.kind for each in parameters.values()][-1] == inspect.Parameter.VAR_KEYWORD
+    assert [parameter.kind for parameter in parameters.values()][-1] == inspect.Parameter.VAR_KEYWORD
 
 
 def test_a_data_set_is_loaded_by_its_file():
@@ -118,12 +118,12 @@ def test_every_file_is_package_data():
     """A folder is a listed package: its modules go with it, and other files that its patterns name."""
     setuptools = tomllib.loads(PROJECT.read_text())["tool"]["setuptools"]
     assert setuptools["package-dir"] == {f"ecgvae.{name}": name for name in SHIPPED}
-    carried = set()
+    packaged = set()
     for _, *folders in (name.split(".") for name in setuptools["packages"]):
         if folders and folders[0] in SHIPPED:
             patterns = setuptools["package-data"][".".join(["ecgvae", *folders])]
-            carried |= {path for pattern in ("*.py", *patterns) for path in ROOT.joinpath(*folders).glob(pattern)}
-    assert {path.relative_to(ROOT).as_posix() for path in carried} == shipped_files()
+            packaged |= {path for pattern in ("*.py", *patterns) for path in ROOT.joinpath(*folders).glob(pattern)}
+    assert {path.relative_to(ROOT).as_posix() for path in packaged} == shipped_files()
 
 
 @from_source
@@ -141,7 +141,7 @@ def test_the_wheel_finds_what_it_carries(tmp_path):
     assert {path.relative_to(site / "ecgvae").as_posix() for name in SHIPPED
             for path in (site / "ecgvae" / name).rglob("*") if path.is_file()} == shipped_files()
     shutil.rmtree(source)
-    look = "from ecgvae.resources import *; print(find_recipe('vqvae2'), datasets()['ptbxl'], sep='\\n')"
-    found = subprocess.check_output([sys.executable, "-c", look], cwd=site, text=True).splitlines()
+    code = "from ecgvae.resources import *; print(find_recipe('vqvae2'), datasets()['ptbxl'], sep='\\n')"
+    found = subprocess.check_output([sys.executable, "-c", code], cwd=site, text=True).splitlines()
     inside = site.resolve() / "ecgvae"
     assert list(map(Path, found)) == [inside / "recipes/ptbxl/vqvae2.yaml", inside / "datasets/ptbxl"]

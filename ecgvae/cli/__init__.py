@@ -1,6 +1,8 @@
-"""The command line: one file a group of verbs; each verb parses, calls and prints."""
+"""The command line: one file for each group of commands; each command parses, calls and prints."""
 
-from ecgvae.cli import data, evaluation, inspection, tokens, training  # noqa: F401  (they register their verbs)
+# isort: off
+# `ecgvae --help` lists the commands in this order.
+from ecgvae.cli import demo, data, tokens, training, evaluation, catalogue, inspection  # noqa: F401
 from ecgvae.cli.app import app, main
 
 __all__ = ["app", "main"]

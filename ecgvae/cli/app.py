@@ -1,4 +1,4 @@
-"""The command `ecgvae`: the application, and the options that several verbs share."""
+"""The command `ecgvae`: the application, and the options that several commands share."""
 
 import signal
 from typing import Annotated, Literal
@@ -6,19 +6,29 @@ from typing import Annotated, Literal
 import typer
 from typer import Option
 
-from ecgvae.cli.terminal import Verbs
+from ecgvae.cli.completion import shipped_models
+from ecgvae.cli.terminal import CommandGroup, set_quiet
 
 DEFAULT_MODEL = "ptbxl-vqvae-conv"
+SIGNALS, MODELS, INSPECTION = "Signals and tokens", "Models", "Inspection"      # panels of `ecgvae --help`
 
 app = typer.Typer(
-    cls=Verbs, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-    rich_markup_mode="rich", context_settings={"help_option_names": ["-h", "--help"]},
+    cls=CommandGroup, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Device = Annotated[str, Option(help="auto, cpu, cuda, cuda:1, ...; auto takes a GPU where there is one.")]
-Json = Annotated[bool, Option("--json", help="Print JSON instead of a table.")]
-Missing = Annotated[Literal["error", "zero"], Option(help="Leave out records that lack a lead, or take it as 0 mV.")]
+Device = Annotated[str, Option(help="cpu, cuda, cuda:1, ..., or auto: a GPU if there is one, else the CPU.")]
+BatchSize = Annotated[int, Option(min=1, help="Records in a batch. Smaller batches need less memory.")]
+Json = Annotated[bool, Option("--json", help="Print JSON instead of text.")]
+LeadMap = Annotated[str | None, Option(help="Leads of channels whose names do not say them, as NAME=LEAD pairs: "
+                                            "ECG1=II,ECG2=V5. Default: none.")]
+MissingLeads = Annotated[Literal["error", "zero"], Option(help="What to do if a record lacks a lead: error skips the "
+                                                               "record, zero sets the lead to 0 mV.")]
 Overwrite = Annotated[bool, Option("--overwrite", help="Replace an output that exists.")]
+Quiet = Annotated[bool, Option("--quiet", "-q", help="Show no progress and no remarks.",
+                               callback=set_quiet)]
+Tokenizer = Annotated[str, Option(help="Tokenizer: a shipped model, a model folder or a run folder.",
+                                  autocompletion=shipped_models)]
 
 
 def examples(*lines: str) -> str:
@@ -28,16 +38,22 @@ def examples(*lines: str) -> str:
 @app.callback(invoke_without_command=True, epilog=examples("ecgvae demo",
                                                            "ecgvae tokenize recordings --out tokens.parquet",
                                                            "ecgvae detokenize tokens.parquet --out decoded"))
-def ecgvae(version: Annotated[bool, Option("--version", help="Print the version.")] = False) -> None:
-    """ECG to tokens and back: prepare, train, tokenize, measure and draw."""
+def ecgvae(
+    context: typer.Context,
+    quiet: Quiet = False,
+    version: Annotated[bool, Option("--version", help="Print the version.")] = False,
+) -> None:
+    """ECG to tokens and back: prepares data, trains, tokenizes, evaluates and plots."""
     if version:
         from ecgvae import __version__
 
         print(__version__)
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 def main() -> None:
-    """The command `ecgvae`."""
+    """Runs the command `ecgvae`."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     app(prog_name="ecgvae")

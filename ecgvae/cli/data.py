@@ -1,39 +1,114 @@
-"""Verbs about data: prepare."""
+"""The command prepare."""
 
 import csv
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from ecgvae.cli.app import Missing, Overwrite, app, examples
-from ecgvae.cli.terminal import Progress, count, list_left_out
+from ecgvae.cli.app import SIGNALS, LeadMap, MissingLeads, Overwrite, Quiet, app, examples
+from ecgvae.cli.completion import dataset_names
+from ecgvae.cli.paths import check_exists, check_output, check_records
+from ecgvae.cli.terminal import Progress, count, list_skipped, remark
+
+if TYPE_CHECKING:
+    from ecgvae.data.store import Store
 
 
-@app.command(epilog=examples("ecgvae prepare ptb-xl/records100 store",
-                             "ecgvae prepare recordings store --rate 250 --leads I,II,V1 --window 10"))
+@app.command(rich_help_panel=SIGNALS,
+             epilog=examples("ecgvae prepare recordings store",
+                             "ecgvae prepare recordings store --table labels.csv",
+                             "ecgvae prepare recordings store --rate 250 --leads I,II,V1 --window 10",
+                             "ecgvae prepare ptb-xl store --dataset ptbxl"))
 def prepare(
-    source: Annotated[Path, Argument(metavar="SOURCE", help="Folder of WFDB records, searched with all below it.")],
-    out: Annotated[Path, Argument(metavar="OUT", help="Folder of the store to make.")],
-    rate: Annotated[float, Option(help="Sampling rate of the store, Hz.")] = 100,
-    leads: Annotated[str, Option(help="standard-12, or names like I,II,V1.")] = "standard-12",
-    window: Annotated[float | None, Option(help="Cut records into windows of so many seconds.")] = None,
-    missing_leads: Missing = "error",
-    workers: Annotated[int | None, Option(min=1, help="Processes; one a processor if not given.")] = None,
+    source: Annotated[Path, Argument(metavar="SOURCE", help="Folder of WFDB records, at any depth.")],
+    out: Annotated[Path, Argument(metavar="OUT", help="Folder of the store to create.")],
+    dataset: Annotated[str | None, Option(help="Data set that SOURCE is, such as ptbxl. Its labels, patients and "
+                                               "folds go into the store. Default: none.",
+                                          autocompletion=dataset_names)] = None,
+    table: Annotated[Path | None, Option(help="CSV file with a row for each record. Its columns (labels, "
+                                              "patient, split) go into the store. Default: none.")] = None,
+    rate: Annotated[float, Option(help="Sampling rate of the store in Hz.")] = 100,
+    leads: Annotated[str, Option(help="Leads of the store: standard-12, or names such as I,II,V1.")] = "standard-12",
+    lead_map: LeadMap = None,
+    window: Annotated[float | None, Option(help="Length of the windows that records are cut into, in seconds. "
+                                                "Default: records stay whole.")] = None,
+    missing_leads: MissingLeads = "error",
+    workers: Annotated[int | None, Option(min=1, help="Number of processes. Default: one for each CPU.")] = None,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Make a store of WFDB records.
+    """Makes a store from WFDB records.
 
-    A store is what training and evaluation read: signals of one rate and with the same leads.
+    Training and evaluation read stores. All signals of a store have the same leads and sampling rate.
     """
-    from ecgvae.data.prepare import build_store
+    if dataset and table:
+        raise ValueError("--dataset and --table came together; wanted one of them")
+    if dataset:
+        check_exists(source, "the folder of a data set")
+    else:
+        check_records([source], "a folder of WFDB records")
+    check_output(out, overwrite)
+    build = find_builder(dataset, table)
     from ecgvae.signal import parse_leads
 
+    options: dict[str, Any] = {"leads": parse_leads(leads), "window": window, "missing": missing_leads}
+    if lead_map:
+        from ecgvae.signal import parse_lead_map
+
+        options["lead_map"] = parse_lead_map(lead_map)
     with Progress("records") as progress:
-        store = build_store(source, out, rate=rate, leads=parse_leads(leads), window=window, workers=workers,
-                            missing=missing_leads, overwrite=overwrite, progress=progress)
-    with open(out / "skipped.csv", newline="") as file:
+        store = build(source, out, rate=rate, workers=workers, overwrite=overwrite, progress=progress, **options)
+    report(store, window)
+
+
+def find_builder(dataset: str | None, table: Path | None) -> "Callable[..., Store]":
+    """The function that builds the store: of a data set's script, or the general one with or without a table."""
+    if dataset:
+        from ecgvae.resources import load_prepare
+
+        return with_known_options(load_prepare(dataset), dataset)
+    from functools import partial
+
+    from ecgvae.data.prepare import build_store
+
+    if table is None:
+        return build_store
+    check_exists(table, "a CSV file")
+    from ecgvae.data.table import read_table
+
+    return partial(build_store, labels=read_table(table))
+
+
+def with_known_options(prepare: "Callable[..., Store]", dataset: str) -> "Callable[..., Store]":
+    """The function `prepare` of a data set's script; with an option that it does not have it raises ValueError."""
+    from ecgvae.data.prepare import build_store
+
+    parameters = inspect.signature(prepare).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return prepare
+    defaults = {name: parameter.default for name, parameter in inspect.signature(build_store).parameters.items()}
+
+    def build(source: Path, out: Path, **options: Any) -> "Store":
+        unknown = [name for name in options if name not in parameters and name != "progress"]
+        if refused := [name for name in unknown if options[name] != defaults.get(name)]:
+            raise ValueError(f"the script of data set {dataset} has no option {', '.join(refused)}")
+        return prepare(source, out, **{name: value for name, value in options.items() if name in parameters})
+
+    return build
+
+
+def report(store: "Store", window: float | None) -> None:
+    """Prints what is in a new store, and lists what is not."""
+    with open(store.path / "skipped.csv", newline="") as file:
         _, *skipped = csv.reader(file)
-    list_left_out(skipped)
-    what = count(len(store), "record" if window is None else "window")
-    print(f"{what} with {count(len(store.leads), 'lead')} at {store.rate:g} Hz in {out}")
+    list_skipped([(name, reason) for name, reason in skipped])
+    if unmatched := store.manifest.get("unmatched_rows"):
+        remark(f"{count(unmatched, 'row')} of the table without a record")
+    if unlabelled := store.manifest.get("unlabelled_records"):
+        remark(f"{count(unlabelled, 'record')} without a row of the table")
+    rows = count(len(store), "record" if window is None else "window")
+    ending = f"; {count(len(skipped), 'record')} skipped" if skipped else ""
+    print(f"{rows} with {count(len(store.leads), 'lead')} at {store.rate:g} Hz in {store.path}{ending}")

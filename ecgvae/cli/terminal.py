@@ -1,4 +1,4 @@
-"""How the command line speaks: results to stdout, progress, remarks and mistakes to stderr."""
+"""Output of the command line: results on stdout; progress, remarks and errors on stderr."""
 
 import json
 import math
@@ -7,57 +7,71 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperGroup
 
-PERIOD = 30         # seconds between lines of progress where there is no bar
-WIDTH = 140         # characters of a table that nobody looks at yet
+if TYPE_CHECKING:
+    import rich.console
+    import rich.progress
 
-GO_ON = "run the same command again to go on"
-ON_STOP = {"prepare": GO_ON, "tokenize": GO_ON, "detokenize": GO_ON,
-           "train": "--resume goes on with a run that had begun"}
+PROGRESS_SECONDS = 30       # between lines of progress where stderr is not a terminal
+TABLE_COLUMNS = 140         # width of a table, in characters, where stdout is not a terminal
+
+RUN_AGAIN = "run the same command again to go on"
+ADVICE_WHEN_STOPPED = {"prepare": RUN_AGAIN, "tokenize": RUN_AGAIN, "detokenize": RUN_AGAIN,
+                       "train": "run the same command with --resume to go on"}
+
+quiet = False       # whether --quiet was given
 
 
-class Verbs(TyperGroup):
-    """Verbs whose users' mistakes end in one line and exit code 2, and Ctrl-C in one and 130.
+def set_quiet(context: typer.Context, value: bool) -> bool:
+    """Notes --quiet, which the application has and every command too."""
+    global quiet
+    quiet = value or (context.parent is not None and quiet)
+    return value
 
-    With ECGVAE_DEBUG set, mistakes show where they came up.
+
+class CommandGroup(TyperGroup):
+    """Commands that report a user's mistake in one line, with exit code 2, and Ctrl-C with exit code 130.
+
+    With ECGVAE_DEBUG set, mistakes keep their traceback.
     """
 
-    def invoke(self, ctx: typer.Context):
+    def invoke(self, ctx: Any) -> Any:
         try:
             super().invoke(ctx)
             sys.stdout.flush()
         except typer.Exit:
             raise
         except KeyboardInterrupt:
-            say("; ".join(["stopped", *filter(None, [ON_STOP.get(ctx.invoked_subcommand)])]))
+            advice = ADVICE_WHEN_STOPPED.get(ctx.invoked_subcommand or "")
+            say("; ".join(["stopped", advice] if advice else ["stopped"]))
             raise typer.Exit(130) from None
-        except BrokenPipeError:     # whoever read the results has enough of them
+        except BrokenPipeError:     # the reader of stdout has closed it
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
         except (ValueError, OSError, MemoryError, RuntimeError) as error:
-            if (mistake := in_one_line(error)) is None or os.environ.get("ECGVAE_DEBUG"):
+            message = error_line(error)
+            if message is None or os.environ.get("ECGVAE_DEBUG"):
                 raise
-            say(f"ecgvae: {mistake}")
+            say(f"ecgvae: {message}")
             raise typer.Exit(2) from None
 
 
-def in_one_line(error: Exception) -> str | None:
-    """What a user should read of an error; None if it is ours."""
+def error_line(error: Exception) -> str | None:
+    """The line that a user reads about an error; None for an error of the program."""
     text = " ".join(str(error).split())
     pydantic = sys.modules.get("pydantic")
     if pydantic and isinstance(error, pydantic.ValidationError):
         from ecgvae.settings import describe_error
 
         return describe_error(error)
-    if isinstance(error, OSError):
-        from ecgvae.data.prepare import error_text
-
-        return error_text(error)
+    if isinstance(error, OSError) and error.strerror:
+        return ": ".join(str(part) for part in (error.filename, error.strerror) if part)
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in text):
-        return "out of memory; a smaller --batch-size may do"
+        return "out of memory; a smaller --batch-size may help"
     return None if isinstance(error, RuntimeError) else text
 
 
@@ -66,123 +80,144 @@ def count(number: int, noun: str) -> str:
 
 
 def say(text: str) -> None:
+    """Prints a line on stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
-def list_remarks(title: str, remarks: Sequence[tuple[str, str]], most: int = 20) -> None:
-    """Tell what there is to say about some records; of many, only the first."""
+def remark(text: str) -> None:
+    """Prints a line on stderr, unless --quiet was given."""
+    if not quiet:
+        say(text)
+
+
+def list_remarks(title: str, remarks: Sequence[tuple[str, str]], limit: int = 20) -> None:
+    """Prints remarks about records, the first `limit` of them."""
     if remarks:
-        say(f"{title} ({len(remarks):,}):")
-    for name, remark in remarks[:most]:
-        say(f"  {name}: {remark}")
-    if len(remarks) > most:
-        say(f"  and {len(remarks) - most:,} more")
+        remark(f"{title} ({len(remarks):,}):")
+    for name, text in remarks[:limit]:
+        remark(f"  {name}: {text}")
+    if len(remarks) > limit:
+        remark(f"  and {len(remarks) - limit:,} more")
 
 
-def list_left_out(remarks: Sequence[tuple[str, str]], path: Path | None = None) -> None:
-    """Tell which records were left out and why, in a CSV file too where there is a path."""
+def list_skipped(skipped: Sequence[tuple[str, str]], path: Path | None = None) -> None:
+    """Prints which records were skipped and why, and writes them to a CSV file if there is a path."""
     if path:
         from ecgvae.data.merge import write_skipped
 
-        write_skipped(remarks, path)
-    list_remarks("left out", remarks)
-    if any("the model wants" in reason for _, reason in remarks):
-        say("  (with --missing-leads zero, leads that a record lacks are taken as 0 mV)")
+        write_skipped(list(skipped), path)
+    list_remarks("skipped", skipped)
+    if any("the model wants" in reason for _, reason in skipped):
+        remark("  (with --missing-leads zero, leads that a record lacks are taken as 0 mV)")
 
 
-def show_json(values) -> None:
+def show_json(values: Any) -> None:
     print(to_json(values))
 
 
-def to_json(values) -> str:
-    return json.dumps(finite(values), indent=2, ensure_ascii=False)
+def to_json(values: Any) -> str:
+    return json.dumps(replace_nonfinite(values), indent=2, ensure_ascii=False)
 
 
-def finite(values):
-    """The same values with null for numbers that JSON doesn't have."""
+def replace_nonfinite(values: Any) -> Any:
+    """The same values with None for numbers that JSON does not have."""
     if isinstance(values, dict):
-        return {key: finite(value) for key, value in values.items()}
+        return {key: replace_nonfinite(value) for key, value in values.items()}
     if isinstance(values, list | tuple):
-        return [finite(value) for value in values]
+        return [replace_nonfinite(value) for value in values]
     return None if isinstance(values, float) and not math.isfinite(values) else values
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table; all but its first column are numbers, to the right."""
+    """Prints a table. Columns of numbers are aligned to the right."""
     from rich import box
     from rich.table import Table
 
+    rows = list(rows)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index else "left", overflow="fold")
+        numeric = index > 0 and all(is_number(row[index]) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
     console().print(table)
 
 
+def is_number(text: str) -> bool:
+    """Whether a cell of a table is a number, or the dash for one that is missing."""
+    try:
+        return text == "-" or isinstance(float(text.replace(",", "")), float)
+    except ValueError:
+        return False
+
+
 def show_facts(facts: dict) -> None:
-    """Print facts one a line, their names in a column."""
+    """Prints a line for each fact: its name and its value."""
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, fact in facts.items():
-        table.add_row(name.replace("_", " "), in_words(fact))
+        table.add_row(name.replace("_", " "), format_fact(fact))
     console().print(table)
 
 
-def in_words(fact) -> str:
+def format_fact(fact: Any) -> str:
     if isinstance(fact, dict):
-        return "\n".join(f"{name.replace('_', ' ')}: {in_words(value)}" for name, value in fact.items()) or "-"
+        return "\n".join(f"{name.replace('_', ' ')}: {format_fact(value)}" for name, value in fact.items()) or "-"
     if isinstance(fact, list | tuple):
-        return ("\n" if any(" " in str(item) for item in fact) else ", ").join(map(in_words, fact)) or "-"
+        return ("\n" if any(" " in str(item) for item in fact) else ", ").join(map(format_fact, fact)) or "-"
     if isinstance(fact, float):
         return f"{fact:,.1f}".removesuffix(".0") if abs(fact) >= 100 else f"{fact:.4g}"
     return f"{fact:,}" if isinstance(fact, int) else "-" if fact is None else str(fact)
 
 
-def console():
+def console() -> "rich.console.Console":
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False, markup=False)
+    return Console(width=None if sys.stdout.isatty() else TABLE_COLUMNS, highlight=False, markup=False)
 
 
 class Progress:
-    """How far a job is: a bar on a terminal from the first call on, else a line now and then."""
+    """Progress of a job on stderr: a bar on a terminal, else a line every half minute; nothing with --quiet."""
 
     def __init__(self, unit: str):
-        self.unit, self.bar = unit, None
-        self.first: tuple[int, float] | None = None     # done, and when, at the first call
-        self.spoken = time.monotonic()
+        self.unit = unit
+        self.bar: rich.progress.Progress | None = None
+        self.first_call: tuple[int, float] | None = None        # what was done, and the time
+        self.last_line = time.monotonic()
 
     def __enter__(self) -> "Progress":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.bar:
             self.bar.stop()
 
-    def __call__(self, done: int, total: int, remark: str = "") -> None:
-        text = self.text(done, total, remark)
+    def __call__(self, done: int, total: int, status: str = "") -> None:
+        if quiet:
+            return
+        text = self.text(done, total, status)
         if sys.stderr.isatty():
-            self.bar = self.bar or started_bar()
+            self.bar = self.bar or start_bar()
             self.bar.update(self.bar.task_ids[0], completed=done, total=total, description=text)
-        elif time.monotonic() - self.spoken > PERIOD:
-            self.spoken = time.monotonic()
+        elif time.monotonic() - self.last_line > PROGRESS_SECONDS:
+            self.last_line = time.monotonic()
             say(text)
 
-    def text(self, done: int, total: int, remark: str) -> str:
-        """How much, how fast, how long still."""
-        self.first = self.first or (done, time.monotonic())
+    def text(self, done: int, total: int, status: str) -> str:
+        """How much is done, how fast, and the time left."""
+        self.first_call = self.first_call or (done, time.monotonic())
         parts = [f"{done:,} of {total:,} {self.unit}"]
-        seconds, since = time.monotonic() - self.first[1], done - self.first[0]
-        if since > 0 and seconds > 0:
-            parts += [f"{since / seconds:.3g} a second", f"{duration((total - done) * seconds / since)} left"]
-        return ", ".join([*parts, remark] if remark else parts)
+        seconds, progress = time.monotonic() - self.first_call[1], done - self.first_call[0]
+        if progress > 0 and seconds > 0:
+            left = (total - done) * seconds / progress
+            parts += [f"{progress / seconds:.3g} a second", f"{format_duration(left)} left"]
+        return ", ".join([*parts, status] if status else parts)
 
 
-def started_bar():
+def start_bar() -> "rich.progress.Progress":
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
@@ -193,7 +228,7 @@ def started_bar():
     return bar
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Seconds as h:mm:ss."""
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+    minutes, whole_seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{whole_seconds:02}"

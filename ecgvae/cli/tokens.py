@@ -1,78 +1,126 @@
-"""Verbs about tokens: tokenize, detokenize."""
+"""The commands tokenize and detokenize."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Argument, Option
 
-from ecgvae.cli.app import DEFAULT_MODEL, Device, Missing, Overwrite, app, examples
-from ecgvae.cli.terminal import Progress, count, list_left_out, list_remarks
+from ecgvae.cli.app import (
+    DEFAULT_MODEL,
+    SIGNALS,
+    BatchSize,
+    Device,
+    LeadMap,
+    MissingLeads,
+    Overwrite,
+    Quiet,
+    Tokenizer,
+    app,
+    examples,
+)
+from ecgvae.cli.completion import shipped_models
+from ecgvae.cli.paths import check_exists, check_model, check_output, check_records
+from ecgvae.cli.terminal import Progress, count, list_remarks, list_skipped
+
+if TYPE_CHECKING:
+    from ecgvae.batch import Summary
+    from ecgvae.data.tokens import TokenHeader
 
 
-@app.command(epilog=examples("ecgvae tokenize recordings --out tokens.parquet",
+@app.command(rich_help_panel=SIGNALS,
+             epilog=examples("ecgvae tokenize recordings --out tokens.parquet",
                              "ecgvae tokenize a/100 b store --out tokens.parquet --codebooks 4",
                              "ecgvae tokenize recordings --out tokens.parquet --missing-leads zero"))
 def tokenize(
-    sources: Annotated[list[Path], Argument(metavar="SOURCE", help="Records, folders of them and stores.")],
-    out: Annotated[Path, Option(help="Token file to write (Parquet).")],
-    model: Annotated[str, Option(help="Tokenizer: a shipped name, or a folder.")] = DEFAULT_MODEL,
-    codebooks: Annotated[int | None, Option(help="Use only the first so many codebooks: fewer bits.")] = None,
-    missing_leads: Missing = "error",
+    sources: Annotated[list[Path], Argument(metavar="SOURCE", help="WFDB records, folders of them, or stores.")],
+    out: Annotated[Path, Option(help="Token file to write (.parquet).")],
+    model: Tokenizer = DEFAULT_MODEL,
+    codebooks: Annotated[int | None, Option(min=1, help="Number of codebooks to use, from the first on. Fewer "
+                                                        "codebooks make fewer bits. Default: all.")] = None,
+    lead_map: LeadMap = None,
+    missing_leads: MissingLeads = "error",
     device: Device = "auto",
-    batch_size: Annotated[int, Option(min=1, help="Records that go through the model together.")] = 64,
-    skipped: Annotated[Path | None, Option(help="Also write the list of records left out to this CSV file.")] = None,
+    batch_size: BatchSize = 64,
+    skipped: Annotated[Path | None, Option(help="CSV file to write with the skipped records and the reasons. "
+                                                "Default: none.")] = None,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Turn ECG records into tokens.
+    """Turns ECG records into tokens.
 
-    The Parquet file has a row for each record, and in it a list of codes for each codebook. On several GPUs:
-    accelerate launch -m ecgvae tokenize ...
+    The token file (Parquet) has a row for each record, with a list of codes for each codebook.
+    On several GPUs: accelerate launch -m ecgvae tokenize ...
     """
-    from ecgvae.batch import NoUsableRecords, check_free, distributed_state, tokenize_files
+    check_records(sources)
+    check_output(out, overwrite, ".parquet")
+    if skipped:
+        check_output(skipped, overwrite, ".csv")
+    check_model(model)
+    options: dict[str, Any] = {"codebooks": codebooks, "missing": missing_leads}
+    if lead_map:
+        from ecgvae.signal import parse_lead_map
+
+        options["lead_map"] = parse_lead_map(lead_map)
+    from ecgvae.batch import NoUsableRecords, distributed_state, tokenize_files
     from ecgvae.tokenizer import Tokenizer
 
-    if skipped:
-        check_free(skipped, overwrite)
     group = distributed_state()
     tokenizer = Tokenizer.load(model, str(group.device) if group and device == "auto" else device)
     try:
         with Progress("records") as progress:
-            summary = tokenize_files(sources, out, tokenizer, codebooks=codebooks, missing=missing_leads,
-                                     batch_size=batch_size, overwrite=overwrite, progress=progress)
+            summary = tokenize_files(sources, out, tokenizer, batch_size=batch_size, overwrite=overwrite,
+                                     progress=progress, **options)
     except NoUsableRecords as error:
-        list_left_out(error.skipped, skipped)
+        list_skipped(error.skipped, skipped)
         raise
-    if summary:     # else another process has it
-        list_left_out(summary.skipped, skipped)
-        list_remarks("notes", summary.noted, most=5)
-        rate = bits(tokenizer.header(codebooks))
-        print(f"{count(summary.records, 'record')}, {summary.seconds:,.0f} s of ECG at {rate:g} bit/s, in {out}")
+    if summary:     # only the first process has one
+        list_skipped(summary.skipped, skipped)
+        list_remarks("notes", summary.noted, limit=5)
+        rate = bit_rate(tokenizer.header(codebooks))
+        print(f"{amount(summary)} at {rate:g} bit/s, in {out}{skipped_count(summary)}")
 
 
-def bits(header) -> float:
+def bit_rate(header: "TokenHeader") -> float:
     from ecgvae.metrics import bits_per_second
 
     return bits_per_second(header.codebooks, header.rate)
 
 
-@app.command(epilog=examples("ecgvae detokenize tokens.parquet --out decoded",
-                             "ecgvae detokenize tokens.parquet --out decoded --model run/model --rate model"))
+@app.command(rich_help_panel=SIGNALS,
+             epilog=examples("ecgvae detokenize tokens.parquet --out decoded",
+                             "ecgvae detokenize tokens.parquet --out decoded --model runs/mine --rate model"))
 def detokenize(
-    tokens: Annotated[Path, Argument(metavar="TOKENS", help="Token file, as made by tokenize.")],
+    tokens: Annotated[Path, Argument(metavar="TOKENS", help="Token file.")],
     out: Annotated[Path, Option(help="Folder for the WFDB records.")],
-    model: Annotated[str | None, Option(help="Tokenizer that made them; by default the one named in the file.")] = None,
-    rate: Annotated[Literal["source", "model"], Option(help="The records' own rate, or the model's.")] = "source",
+    model: Annotated[str | None, Option(help="Tokenizer that made the file: a shipped model, a model folder or a run "
+                                             "folder. Default: the one that the file names.",
+                                        autocompletion=shipped_models)] = None,
+    rate: Annotated[Literal["source", "model"], Option(help="Sampling rate of the records: that of the source "
+                                                            "records, or the model's.")] = "source",
     device: Device = "auto",
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Turn tokens back into WFDB records.
+    """Turns tokens back into WFDB records.
 
-    They have the names that the records had, and lie in the same folders below OUT.
+    The records have the names of the source records and lie in the same folders below OUT.
     """
+    check_exists(tokens, "a token file")
+    check_output(out, overwrite)
+    if model:
+        check_model(model)
     from ecgvae.batch import detokenize_files
 
     with Progress("records") as progress:
         summary = detokenize_files(tokens, out, model, original=rate == "source", device=device,
                                    overwrite=overwrite, progress=progress)
-    list_left_out(summary.skipped)
-    print(f"{count(summary.records, 'record')}, {summary.seconds:,.0f} s of ECG, in {out}")
+    list_skipped(summary.skipped)
+    print(f"{amount(summary)}, in {out}{skipped_count(summary)}")
+
+
+def amount(summary: "Summary") -> str:
+    return f"{count(summary.records, 'record')}, {summary.seconds:,.0f} s of ECG"
+
+
+def skipped_count(summary: "Summary") -> str:
+    return f"; {count(len(summary.skipped), 'record')} skipped" if summary.skipped else ""

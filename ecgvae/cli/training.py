@@ -1,45 +1,56 @@
-"""Verbs about training: train."""
+"""The command train."""
 
 from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, Option
 
-from ecgvae.cli.app import app, examples
+from ecgvae.cli.app import MODELS, Quiet, app, examples
+from ecgvae.cli.completion import recipe_names
+from ecgvae.cli.paths import check_run, check_store
 from ecgvae.cli.terminal import Progress
 
 
-@app.command(epilog=examples("ecgvae train recipes/ptbxl/vqvae.yaml --data store --out run",
-                             "ecgvae train recipe.yaml --data store --out run --set model.codebook_size=512",
-                             "ecgvae train recipe.yaml --data store --out run --resume"))
+@app.command(rich_help_panel=MODELS,
+             epilog=examples("ecgvae train vqvae --data store --out runs/mine",
+                             "ecgvae train recipe.yaml --data store --out runs/mine --set model.latent=32",
+                             "ecgvae train recipe.yaml --data store --out runs/mine --resume"))
 def train(
-    recipe: Annotated[Path, Argument(metavar="RECIPE", help="YAML file of the model and its training.")],
-    data: Annotated[Path, Option(help="Store to train on, as made by prepare.")],
-    out: Annotated[Path, Option(help="Folder of the run; the model will be in its folder model.")],
-    set: Annotated[list[str] | None, Option(help="key.path=value in place of what the recipe has; repeatable.")] = None,
-    resume: Annotated[bool, Option("--resume", help="Go on with a run that was stopped.")] = False,
+    recipe: Annotated[str, Argument(metavar="RECIPE", autocompletion=recipe_names,
+                                    help="Recipe: a YAML file, or a name that `ecgvae recipes` lists.")],
+    data: Annotated[Path, Option(help="Store to train on.")],
+    out: Annotated[Path, Option(help="Folder of the run. The model is written to its subfolder model.")],
+    set: Annotated[list[str] | None, Option(help="key.path=value to replace a value of the recipe. May be repeated. "
+                                                 "Default: none.")] = None,
+    resume: Annotated[bool, Option("--resume", help="Continue a run that was stopped.")] = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Train a tokenizer on a store.
+    """Trains a model on a store.
 
     On several GPUs: accelerate launch -m ecgvae train ...
     """
+    from ecgvae.resources import find_recipe
+
+    path = find_recipe(recipe)
+    check_store(data)
+    check_run(out, resume)
     from ecgvae.batch import distributed_state
     from ecgvae.data.store import Store
     from ecgvae.training.loop import train as run
     from ecgvae.training.recipe import read_recipe
 
-    group, plan, store = distributed_state(), read_recipe(recipe, tuple(set or ())), Store(data)
+    group, settings, store = distributed_state(), read_recipe(path, tuple(set or ())), Store(data)
     with Progress("steps") as progress:
         def show(step: int, logged: dict[str, float]) -> None:
-            progress(step, plan.training.steps, learnt(logged))
+            progress(step, settings.training.steps, summarize(logged))
 
-        model = run(plan, store, out, resume, show)
+        model = run(settings, store, out, resume, show)
     if group is None or group.is_main_process:
         print(f"model in {model}")
 
 
-def learnt(logged: dict[str, float]) -> str:
-    """The loss, and the validation's PRDN with the fewest codebooks and with all."""
-    parts = [f"loss {logged['loss']:.3f}"] if "loss" in logged else []
-    errors = [value for name, value in logged.items() if name.startswith("prdn_")]
-    return ", ".join(parts + [f"PRDN {errors[0]:.1f} to {errors[-1]:.1f} %"] if errors else parts)
+def summarize(logged: dict[str, float]) -> str:
+    """The loss, and the PRDN of the last validation with one codebook and with all."""
+    texts = [f"loss {logged['loss']:.3f}"] if "loss" in logged else []
+    prdn = [value for name, value in logged.items() if name.startswith("prdn_")]
+    return ", ".join([*texts, f"PRDN {prdn[0]:.1f} to {prdn[-1]:.1f} %"] if prdn else texts)

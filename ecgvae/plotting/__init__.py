@@ -1,4 +1,4 @@
-"""Pictures: ECG on paper, its reconstruction over it, its tokens under it, and training curves."""
+"""Figures: ECG on paper, reconstructions over it, tokens under it, and training curves."""
 
 from ecgvae.plotting.curves import plot_curves, plot_noise
 from ecgvae.plotting.records import plot_comparison, plot_record

@@ -1,8 +1,9 @@
 """Training logs and noise schedules as curves."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ecgvae.plotting.files import check_destination, save_figure
 
@@ -11,7 +12,16 @@ if TYPE_CHECKING:
 
 
 def plot_curves(csv_path: str | Path, path: str | Path, overwrite: bool = False) -> Path:
-    """Draw every numeric column of a training log, a CSV with a column `step`, over the step."""
+    """Draws every numeric column of a training log over the step.
+
+    Args:
+        csv_path: A CSV file with a column `step`.
+        path: The figure: .png, .pdf or .svg.
+        overwrite: Replaces a figure that exists.
+
+    Raises:
+        ValueError: The file has no column `step`, or no other numbers.
+    """
     import pandas as pd
     from matplotlib.figure import Figure
 
@@ -20,17 +30,18 @@ def plot_curves(csv_path: str | Path, path: str | Path, overwrite: bool = False)
     log = table.select_dtypes("number").dropna(axis="columns", how="all")
     columns = [column for column in log if column != "step"]
     if "step" not in log or not columns:
-        raise ValueError(f"{csv_path} has columns {', '.join(table)}; step and other numbers are wanted")
-    across = min(3, len(columns))
-    down = -(-len(columns) // across)
-    figure = Figure(figsize=(3.6 * across, 2.4 * down), layout="constrained")
+        raise ValueError(f"{csv_path} has columns {', '.join(map(str, table))}; wanted step and other numbers")
+    n_columns = min(3, len(columns))
+    n_rows = -(-len(columns) // n_columns)
+    figure = Figure(figsize=(3.6 * n_columns, 2.4 * n_rows), layout="constrained")
     for index, column in enumerate(columns):
         points = log[["step", column]].dropna()
-        _curve(figure.add_subplot(down, across, index + 1), column, points["step"], points[column])
+        axes = figure.add_subplot(n_rows, n_columns, index + 1)
+        _draw_curve(axes, str(column), points["step"].to_numpy(), points[column].to_numpy())
     return save_figure(figure, path)
 
 
-def _curve(axes: "Axes", name: str, steps: Sequence[float], values: Sequence[float]) -> None:
+def _draw_curve(axes: "Axes", name: str, steps: np.ndarray, values: np.ndarray) -> None:
     axes.plot(steps, values, lw=0.9)
     axes.set_title(name, fontsize=9, parse_math=False)
     axes.tick_params(labelsize=7)
@@ -40,7 +51,13 @@ def _curve(axes: "Axes", name: str, steps: Sequence[float], values: Sequence[flo
 
 
 def plot_noise(path: str | Path, steps: int = 1000, overwrite: bool = False) -> Path:
-    """Draw the signal-to-noise ratio of x_t (w = 0) and of x_t + x_0 (w = 1) over t, for every schedule."""
+    """Draws the signal-to-noise ratio of x_t (w = 0) and of x_t + x_0 (w = 1) over t, for every schedule.
+
+    Args:
+        path: The figure: .png, .pdf or .svg.
+        steps: Number of diffusion steps T.
+        overwrite: Replaces a figure that exists.
+    """
     from matplotlib.figure import Figure
 
     from ecgvae.noise import SCHEDULES, alpha_bars, snr

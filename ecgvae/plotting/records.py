@@ -1,10 +1,10 @@
-"""A record on ECG paper, alone or under its reconstruction."""
+"""Records on ECG paper, alone or with their reconstructions."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 from ecgvae.plotting.files import check_destination, save_figure
-from ecgvae.plotting.paper import lay_out, sheet
+from ecgvae.plotting.paper import draw_panels, layout_panel
 from ecgvae.signal import Record, RecordFile
 
 
@@ -15,21 +15,28 @@ def plot_record(
     title: str | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Draw a record on ECG paper in black and its reconstruction in red, with the PRDN of what is drawn.
+    """Draws a record on ECG paper in black, and its reconstruction in red with the PRDN of the part shown.
 
-    Twelve leads of up to 11 s have the standard layout: three rows of four leads, and lead II below. Others
-    have a row a lead and 10 s, and only their first 30 s are drawn. The path ends in .png, .pdf or .svg.
+    A 12-lead record of up to 11 s has the standard layout: three rows of four leads, and lead II below. Any other
+    record has a row for each lead and 10 s, and only its first 30 s are drawn.
+
+    Args:
+        record: The ECG.
+        path: The figure: .png, .pdf or .svg.
+        overlay: The reconstruction.
+        title: Replaces the name of the record in the title.
+        overwrite: Replaces a figure that exists.
     """
     path = check_destination(path, overwrite)
-    return save_figure(sheet([lay_out(record, overlay, title)]), path)
+    return save_figure(draw_panels([layout_panel(record, overlay, title)]), path)
 
 
 def plot_comparison(
     pairs: Iterable[tuple[Record, Record]], path: str | Path, overwrite: bool = False
 ) -> Path:
-    """Draw a panel as of `plot_record` for every (original, reconstruction), in two columns if over three."""
+    """Draws a panel as in `plot_record` for every (original, reconstruction); more than three fill two columns."""
     path = check_destination(path, overwrite)
-    panels = [lay_out(original, reconstruction) for original, reconstruction in pairs]
+    panels = [layout_panel(original, reconstruction) for original, reconstruction in pairs]
     if not panels:
-        raise ValueError("no records to compare; at least one pair is wanted")
-    return save_figure(sheet(panels, columns=1 if len(panels) <= 3 else 2), path)
+        raise ValueError("no records to compare; wanted at least one pair")
+    return save_figure(draw_panels(panels, columns=1 if len(panels) <= 3 else 2), path)

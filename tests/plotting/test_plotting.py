@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from ecgvae import metrics, plotting
-from ecgvae.plotting.paper import HEADER, MARGIN, PULSE, lay_out, sheet
+from ecgvae.plotting.paper import HEADER_MM, MARGIN_MM, PULSE_MM, draw_panels, layout_panel
 from ecgvae.signal import LEADS_12, Record, open_record, write_record
 
 ORDER = ["I", "aVR", "V1", "V4", "II", "aVL", "V2", "V5", "III", "aVF", "V3", "V6", "II"]
@@ -38,7 +38,7 @@ def test_formats_by_suffix(tmp_path, record, suffix, magic):
 
 @pytest.mark.parametrize("name", ["figure.bmp", "figure", "figure.png.exe"])
 def test_other_suffixes_are_refused(tmp_path, record, name):
-    with pytest.raises(ValueError, match=r"\.png, \.pdf, \.svg are wanted"):
+    with pytest.raises(ValueError, match=r"wanted \.png, \.pdf, \.svg"):
         plotting.plot_record(record, tmp_path / name)
     assert not list(tmp_path.iterdir())
 
@@ -67,18 +67,18 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, record, monkeypatch):
 
 
 def test_standard_layout(record):
-    panel = lay_out(record, None)
+    panel = layout_panel(record, None)
     assert names(panel) == ORDER
     assert [(segment.start, segment.stop, segment.left) for segment in panel.rows[1]] == [
         (0, 2.5, 0), (2.5, 5, 62.5), (5, 7.5, 125), (7.5, 10, 187.5)
     ]  # fmt: skip
     shouted = replace(record, leads=tuple(lead.upper() for lead in record.leads))
-    assert [name.upper() for name in names(lay_out(shouted, None))] == [name.upper() for name in ORDER]
+    assert [name.upper() for name in names(layout_panel(shouted, None))] == [name.upper() for name in ORDER]
 
 
 def test_other_records_have_a_row_a_lead_and_ten_seconds(record):
     pair = Record(np.zeros((2, 2500)), 100, ("MLII", "V5"))
-    panel = lay_out(pair, None)
+    panel = layout_panel(pair, None)
     assert names(panel) == ["MLII", "V5"] * 3
     assert [(row[0].start, row[0].stop) for row in panel.rows[::2]] == [(0, 10), (10, 20), (20, 25)]
     assert "first" not in panel.title
@@ -88,7 +88,7 @@ def test_long_records_are_cut_and_the_title_says_so(tmp_path):
     long = Record(np.zeros((1, 10_000)), 50, ("II",), name="long")
     opened = open_record(write_record(long, tmp_path))
     for source in (long, opened):
-        panel = lay_out(source, None)
+        panel = layout_panel(source, None)
         assert panel.title == "long · first 30 s of 200.0 s"
         assert panel.rows[-1][-1].stop == 30
         assert len(panel.traces[0].leads["II"]) == 1500
@@ -96,13 +96,13 @@ def test_long_records_are_cut_and_the_title_says_so(tmp_path):
 
 def test_25_mm_a_second_and_10_mm_a_millivolt():
     step = np.concatenate([np.zeros(700), np.ones(300)]).astype(np.float32)
-    figure = sheet([panel := lay_out(Record(step[None], 100, ("V1",)), None)])
+    figure = draw_panels([panel := layout_panel(Record(step[None], 100, ("V1",)), None)])
     axes = figure.axes[0]
     width, height = figure.get_size_inches() * 25.4
     assert (axes.get_xlim(), axes.get_ylim()) == ((0, pytest.approx(width)), (pytest.approx(height), 0))
     x, y = max((line.get_data() for line in axes.lines), key=lambda data: len(data[0]))
-    baseline = MARGIN + HEADER + panel.baselines[0]
-    np.testing.assert_allclose(x[[0, 700]], MARGIN + PULSE + np.array([0, 175]))
+    baseline = MARGIN_MM + HEADER_MM + panel.baselines[0]
+    np.testing.assert_allclose(x[[0, 700]], MARGIN_MM + PULSE_MM + np.array([0, 175]))
     np.testing.assert_allclose(y[[0, 699, 700]], baseline - np.array([0, 0, 10]))
 
 
@@ -110,16 +110,16 @@ def test_25_mm_a_second_and_10_mm_a_millivolt():
 def test_tall_signals_get_a_smaller_gain_and_stay_on_the_paper(height, gain):
     signal = np.zeros((2, 1000), dtype=np.float32)
     signal[:, 500:510] = [[height], [-height]]
-    figure = sheet([panel := lay_out(Record(signal, 100, ("I", "V1")), None)])
+    figure = draw_panels([panel := layout_panel(Record(signal, 100, ("I", "V1")), None)])
     lowest = max(line.get_ydata().max() for line in figure.axes[0].lines)
     highest = min(line.get_ydata().min() for line in figure.axes[0].lines)
     assert panel.gain == gain
-    assert highest >= MARGIN + HEADER and lowest <= MARGIN + HEADER + panel.height
+    assert highest >= MARGIN_MM + HEADER_MM and lowest <= MARGIN_MM + HEADER_MM + panel.height
 
 
 def test_rows_do_not_meet(record):
     signal = np.array([[3.0], [-3.0], [2.0]]) * np.sin(np.arange(1000) / 9)
-    panel = lay_out(Record(signal, 100, ("I", "II", "V1")), None)
+    panel = layout_panel(Record(signal, 100, ("I", "II", "V1")), None)
     np.testing.assert_array_less([60, 50], np.diff(panel.baselines) + 1)
 
 
@@ -128,13 +128,13 @@ def test_the_reconstruction_is_red_and_its_prdn_in_the_title(tmp_path, record):
     assert red_pixels(plotting.plot_record(record, tmp_path / "alone.png")) == 0
     assert red_pixels(plotting.plot_record(record, tmp_path / "both.png", overlay=other)) > 1000
     prdn = metrics.prdn(record.signal, other.signal).mean()
-    assert lay_out(record, other).title == f"waves · PRDN {prdn:.1f} %" == "waves · PRDN 10.0 %"
-    assert lay_out(record, other, title="mine").title == "mine · PRDN 10.0 %"
+    assert layout_panel(record, other).title == f"waves · PRDN {prdn:.1f} %" == "waves · PRDN 10.0 %"
+    assert layout_panel(record, other, title="mine").title == "mine · PRDN 10.0 %"
 
 
 def test_a_reconstruction_of_another_rate_and_order(record):
     twice = np.repeat(record.signal[::-1], 2, axis=1)
-    panel = lay_out(record, Record(twice, 200, LEADS_12[::-1]))
+    panel = layout_panel(record, Record(twice, 200, LEADS_12[::-1]))
     assert panel.title == "waves"
     seconds, values = panel.traces[1].cut(panel.rows[1][1])
     assert seconds[-1] == pytest.approx(2.495)
@@ -160,8 +160,8 @@ def test_comparison_has_a_panel_a_pair(tmp_path, record, count, columns):
     single = imread(plotting.plot_record(record, tmp_path / "one.png", overlay=record)).shape
     many = imread(plotting.plot_comparison([(record, record)] * count, tmp_path / "many.png")).shape
     mm = 150 / 25.4
-    assert many[1] == pytest.approx(columns * (single[1] - MARGIN * mm) + MARGIN * mm, abs=2)
-    assert many[0] == pytest.approx(-(-count // columns) * (single[0] - MARGIN * mm) + MARGIN * mm, abs=2)
+    assert many[1] == pytest.approx(columns * (single[1] - MARGIN_MM * mm) + MARGIN_MM * mm, abs=2)
+    assert many[0] == pytest.approx(-(-count // columns) * (single[0] - MARGIN_MM * mm) + MARGIN_MM * mm, abs=2)
 
 
 def test_tokens_have_a_colour_a_code_under_the_trace(tmp_path, record, monkeypatch):
@@ -170,12 +170,13 @@ def test_tokens_have_a_colour_a_code_under_the_trace(tmp_path, record, monkeypat
     codes = [np.array([5, 6, 5, 900] * 31), np.arange(31, dtype=np.uint16)]
     plotting.plot_tokens(record, codes, [8, 32], 100, tmp_path / "tokens.png")
     first, second = figures[0].axes[0].collections[-2:]
+    assert [text.get_text() for text in figures[0].axes[0].texts[-2:]] == ["codebook 0", "codebook 1"]
     colours = first.get_facecolors()
     assert len(colours) == 124 and len(second.get_paths()) == 31
     np.testing.assert_array_equal(colours[0], colours[2])
     assert np.abs(colours[0] - colours[1]).max() > 0.1
     edges = first.get_paths()[1].get_extents()
-    np.testing.assert_allclose([edges.x0, edges.x1], MARGIN + PULSE + np.array([2, 4]))  # 80 ms at 25 mm/s
+    np.testing.assert_allclose([edges.x0, edges.x1], MARGIN_MM + PULSE_MM + np.array([2, 4]))  # 80 ms at 25 mm/s
 
 
 def test_tokens_as_a_file(tmp_path, record):

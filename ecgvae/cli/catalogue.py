@@ -1,0 +1,67 @@
+"""The commands recipes and models, which list what comes with ecgvae."""
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from ecgvae.cli.app import MODELS, Json, Quiet, app, examples
+from ecgvae.cli.completion import recipe_names
+from ecgvae.cli.terminal import show_json, show_table
+
+
+@app.command(rich_help_panel=MODELS, epilog=examples("ecgvae recipes", "ecgvae recipes vqvae2 > mine.yaml"))
+def recipes(
+    name: Annotated[str | None, Argument(metavar="NAME", autocompletion=recipe_names,
+                                         help="Recipe whose YAML file is printed. Default: all are listed.",
+                                         show_default=False)] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Lists the recipes for training, or prints one of them."""
+    from ecgvae import resources
+
+    if name is None:
+        rows = [describe_recipe(name, path) for name, path in resources.recipes().items()]
+        show_json(rows) if as_json else show_table(["recipe", "what it trains"],
+                                                   [[row["name"], row["summary"]] for row in rows])
+        return
+    path = resources.find_recipe(name)
+    text = path.read_text(encoding="utf-8")
+    if not as_json:
+        print(text, end="")
+        return
+    import yaml
+
+    show_json({**describe_recipe(name, path), "recipe": yaml.safe_load(text)})
+
+
+def describe_recipe(name: str, path: Path) -> dict[str, str]:
+    from ecgvae.resources import recipe_summary
+
+    return {"name": name, "summary": recipe_summary(path), "path": str(path)}
+
+
+@app.command(rich_help_panel=MODELS, epilog=examples("ecgvae models", "ecgvae models --sizes", "ecgvae models --json"))
+def models(
+    sizes: Annotated[bool, Option("--sizes", help="List every family in every size as well, with the number "
+                                                  "of parameters and the cost.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Lists the models that come with ecgvae."""
+    from ecgvae.catalogue import model_sizes, shipped_models
+
+    tables = {"shipped": shipped_models()} | ({"families": model_sizes()} if sizes else {})
+    if as_json:
+        show_json(tables)
+        return
+    show_table(["model", "family", "backbone", "parameters", "MB", "codebooks", "bit/s"],
+               [[row["name"], row["family"], row["backbone"], f"{row['parameters']:,}", f"{row['megabytes']:.1f}",
+                 f"{row['codebooks']}" if row["codebooks"] else "-",
+                 f"{row['bits_per_second']:.0f}" if row["codebooks"] else "-"] for row in tables["shipped"]])
+    if sizes:
+        print()
+        show_table(["family", "backbone", "parameters", "MFLOP per second of ECG"],
+                   [[row["family"], row["backbone"], f"{row['parameters']:,}", f"{row['mflop_per_second']:.1f}"]
+                    for row in tables["families"]])
