@@ -13,7 +13,7 @@ from typing import Any
 from ecgvae import checkpoint
 from ecgvae.data import jobs
 from ecgvae.data.collection import Collection, Entry
-from ecgvae.data.prepare import error_text
+from ecgvae.data.errors import NoUsableRecords, error_text
 from ecgvae.data.tokens import TokenFile, Tokens, merge_tokens, open_tokens, write_tokens
 from ecgvae.signal import Missing, write_record
 from ecgvae.tokenizer import Tokenizer
@@ -46,15 +46,6 @@ class Summary:
     seconds: float
     skipped: Remarks = ()
     noted: Remarks = ()
-
-
-class NoUsableRecords(ValueError):
-    """No record of a collection can be used; `skipped` says why."""
-
-    def __init__(self, skipped: Remarks):
-        first = f"; the first, {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
-        super().__init__(f"none of {len(skipped)} records can be used{first}")
-        self.skipped = skipped
 
 
 def distributed_state():
@@ -91,12 +82,15 @@ def tokenize_files(sources: Iterable[str | Path], out: str | Path, tokenizer: To
 
     Raises:
         FileExistsError: The file exists.
+        ValueError: The lead map applies to no record.
         NoUsableRecords: No record can be used.
     """
     out = Path(out)
     check_free(out, overwrite)
     job = TokenizeJob(Collection(sources), tokenizer, tokenizer.check_codebooks(codebooks), missing, batch_size,
                       lead_map)
+    if lead_map:
+        job.collection.check_lead_map(lead_map)
     batches = list(job.collection.batches(PART_RECORDS, PART_SAMPLES))
     state = distributed_state()
     if state is not None and not state.is_main_process:
@@ -184,7 +178,7 @@ class TokenizeJob:
         skipped += [(str(entries[index]), error_text(error)) for index, error in errors.items()]
         usable = [entry for index, entry in enumerate(entries) if index not in errors]
         for entry, tokens in zip(usable, encoded, strict=True):
-            yield self.collection.traced(entry, tokens, self.tokenizer.model.signal.rate)
+            yield self.collection.with_origin(entry, tokens, self.tokenizer.model.signal.rate)
 
 
 def merge_parts(parts: jobs.Parts, out: Path, overwrite: bool) -> Summary:

@@ -7,8 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecgvae import legacy
-
 if TYPE_CHECKING:
     import torch
 
@@ -42,6 +40,13 @@ def locate(model: str | Path) -> Path:
         return PRETRAINED / str(model)
     names = pretrained()
     raise FileNotFoundError(f"no model {model}; wanted a checkpoint folder or one of {', '.join(names)}")
+
+
+def model_name(model: str | Path) -> str:
+    """A model's name for people: that of its folder, or of the run whose model it is."""
+    folder = locate(model).resolve()
+    is_of_run = folder.name == "model" and (folder.parent / "recipe.json").exists()
+    return folder.parent.name if is_of_run else folder.name
 
 
 def save(model: "Autoencoder", folder: str | Path, training: dict | None = None,
@@ -146,6 +151,7 @@ def load(model: str | Path, device: str = "cpu") -> "Autoencoder":
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    from ecgvae.legacy import rename_weights
     from ecgvae.models import build
 
     folder = locate(model)
@@ -155,7 +161,7 @@ def load(model: str | Path, device: str = "cpu") -> "Autoencoder":
         with torch.device("meta"):
             module = build(settings)
         types = {name: value.dtype for name, value in module.state_dict().items()}
-        module.load_state_dict(legacy.rename_weights(load_file(path)), assign=True)
+        module.load_state_dict(rename_weights(load_file(path)), assign=True)
     except FileNotFoundError:
         raise ValueError(f"{folder} has no model.safetensors") from None
     except (SafetensorError, RuntimeError) as error:
@@ -199,22 +205,26 @@ def identity(model: "str | Path | Autoencoder") -> str:
         model: A model in memory, whose identity is computed from its settings and weights; or the name or folder of
             a saved one, whose identity is read.
     """
+    from ecgvae.legacy import hash_weights
+
     if isinstance(model, str | Path):
         return saved_identity(model)
     settings = json.dumps(model.settings.model_dump(mode="json"), sort_keys=True)
     weights = sorted(model.state_dict().items())
-    return legacy.hash_weights(settings, ((name, value.detach().cpu().numpy()) for name, value in weights))
+    return hash_weights(settings, ((name, value.detach().cpu().numpy()) for name, value in weights))
 
 
 def saved_identity(model: str | Path) -> str:
     from safetensors.numpy import load_file
+
+    from ecgvae.legacy import format_1_identity
 
     folder = locate(model)
     values = config(folder)
     if "identity" in values:
         return str(values["identity"])
     weights = load_file(folder / "model.safetensors")
-    return legacy.format_1_identity(settings_of(folder).model_dump(mode="json"), weights)
+    return format_1_identity(settings_of(folder).model_dump(mode="json"), weights)
 
 
 def earlier_identities(model: str | Path) -> list[str]:

@@ -69,7 +69,7 @@ def describe_model(model: str | Path) -> dict[str, Any]:
     config, facts = checkpoint.config(folder), model_facts(folder)
     signal, training = SignalSpec.model_validate(config["model"].get("signal", {})), config.get("training", {})
     return {
-        "kind": "model", "name": folder.resolve().name, "identity": facts["identity"],
+        "kind": "model", "name": checkpoint.model_name(folder), "identity": facts["identity"],
         "family": config["model"]["family"], "parameters": facts["parameters"],
         "megabytes": (folder / "model.safetensors").stat().st_size / 1e6,
         "rate": signal.rate, "leads": list(signal.leads), "coded_leads": list(signal.coded),
@@ -192,7 +192,8 @@ def draw_record(path: Path, out: Path, model: str | None = None, device: str = "
     if model:
         from ecgvae.evaluation.batches import reconstruct_record
 
-        reconstruction = reconstruct_record(checkpoint.load(model, device), record.read(0, round(MAX_SECONDS * record.rate)))
+        beginning = record.read(0, round(MAX_SECONDS * record.rate))
+        reconstruction = reconstruct_record(checkpoint.load(model, device), beginning)
     plot_record(record, out, reconstruction, overwrite=overwrite)
 
 

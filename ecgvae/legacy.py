@@ -59,7 +59,8 @@ COARSE = {"ratio": 4, "codebooks": 1, "codebook_size": 1024}
 SIGNAL = {"leads": LEADS_12, "rate": 100.0, "unit": "mV", "scale": 1.0, "filters": []}
 CONDITION = {"labels": [], "column": "superclass", "age": False, "sex": False, "leads": [], "drop": 0.1, "channels": 32}
 LABELLED = CONDITION | {"labels": ["NORM", "MI", "STTC", "CD", "HYP"], "age": True, "sex": True}
-BLOCKS: dict[str, dict[str, Any]] = {"conv": CONV, "transformer": TRANSFORMER, "vq": VQ, "simvq": SIMVQ, "fsq": {"kind": "fsq"}}
+BLOCKS: dict[str, dict[str, Any]] = {"conv": CONV, "transformer": TRANSFORMER, "vq": VQ, "simvq": SIMVQ,
+                                     "fsq": {"kind": "fsq"}}
 BASE: dict[str, Any] = {"signal": SIGNAL, "backbone": CONV, "latent": 64}
 AE = BASE | {"span": 1, "squeeze": 32}
 VAE = AE | {"deviation": None, "free_bits": 0.0}

@@ -57,7 +57,7 @@ class Tokenizer:
         module = checkpoint.load(folder, device)
         if not isinstance(module, QuantizedAutoencoder):
             raise ValueError(f"{model} is of family {module.settings.family}, which has no tokens; wanted a tokenizer")
-        return cls(module, folder.resolve().name, checkpoint.identity(folder))
+        return cls(module, checkpoint.model_name(folder), checkpoint.identity(folder))
 
     def __repr__(self) -> str:
         signal, specs = self.model.signal, self.model.codebook_specs

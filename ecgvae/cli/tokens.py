@@ -61,7 +61,8 @@ def tokenize(
         from ecgvae.signal import parse_lead_map
 
         options["lead_map"] = parse_lead_map(lead_map)
-    from ecgvae.batch import NoUsableRecords, distributed_state, tokenize_files
+    from ecgvae.batch import distributed_state, tokenize_files
+    from ecgvae.data.errors import NoUsableRecords
     from ecgvae.tokenizer import Tokenizer
 
     group = distributed_state()

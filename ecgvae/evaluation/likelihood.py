@@ -59,7 +59,7 @@ def likelihood(model: str | Path, store: Store, split: str = "test", seconds: fl
             progress(int(indices[-1]) + 1, len(rows))
     nats = dict(zip(("elbo", "iwae", "kl"), (totals / len(rows)).tolist(), strict=True))
     units, active_units = network.settings.latent, int((moments.variance() > ACTIVE_UNIT_VARIANCE).sum())
-    return {"model": checkpoint.locate(model).resolve().name, "identity": checkpoint.identity(model),
+    return {"model": checkpoint.model_name(model), "identity": checkpoint.identity(model),
             "store": str(store.path), "split": split, "fingerprint": store.fingerprint, "records": len(rows),
             "seconds": seconds, "samples": samples, **nats,
             **{f"{name}_per_second": value / seconds for name, value in nats.items()},

@@ -40,7 +40,7 @@ class Comparison:
         """Summaries of all errors, and the distance of the mean power spectra in dB."""
         errors = {name: metrics.summary(np.concatenate(values)) for name, values in self.errors.items()}
         target, reconstruction = self.spectra
-        return {**errors, "spectrum_db": metrics.decibels_between(target, reconstruction, self.rate)}
+        return {**errors, "spectrum_db": metrics.power_distance(target, reconstruction, self.rate)}
 
 
 def evaluate(model: str | Path, store: Store, split: str = "test", device: str = "auto", batch_size: int = 64,
@@ -60,10 +60,10 @@ def evaluate(model: str | Path, store: Store, split: str = "test", device: str =
 
         `rows` has a dict for each bit rate. `prdn` (%, mean removed), `rmse_uv`, `snr_db` and `correlation` are
         computed per lead and record over all leads of the model, and given as mean, median and 95th percentile;
-        `spectrum_db` is `metrics.spectrum_distance` in 15 to 45 Hz. A tokenizer has a row for each number of codebooks, with that
-        number (`codebooks`), `bits_per_second`, `entropy_bits_per_second` under an ideal code for the split's own
-        code frequencies, and the `usage` of the least used of these codebooks. A model with a continuous latent has
-        one row, with `latent_per_second`: numbers of the latent in a second.
+        `spectrum_db` is `metrics.spectrum_distance` in 15 to 45 Hz. A tokenizer has a row for each number of
+        codebooks, with that number (`codebooks`), `bits_per_second`, `entropy_bits_per_second` under an ideal code
+        for the split's own code frequencies, and the `usage` of the least used of these codebooks. A model with a
+        continuous latent has one row, with `latent_per_second`: numbers of the latent in a second.
 
         `codebooks` has a dict for each codebook, from codebook 0: `usage` (the share of its codes that occur),
         `entropy` in bits a code, and `perplexity`. It is empty for a continuous latent.
@@ -85,7 +85,7 @@ def evaluate(model: str | Path, store: Store, split: str = "test", device: str =
     rates = [bit_rates(specs[:count], usage[:count], network.signal.rate) for count in range(1, len(specs) + 1)]
     table = [{**rate, **comparison.report()}
              for rate, comparison in zip(rates or [latent_rate(network)], comparisons, strict=True)]
-    return {"model": checkpoint.locate(model).resolve().name, "identity": checkpoint.identity(model),
+    return {"model": checkpoint.model_name(model), "identity": checkpoint.identity(model),
             "store": str(store.path), "split": split, "fingerprint": store.fingerprint, "records": len(rows),
             "rows": table, "codebooks": usage}
 

@@ -85,7 +85,7 @@ def sample_quality(model: Autoencoder, store: Store, split: str = "test", encode
         metrics.frechet((real.features - mean) / deviation, (statistics.features - mean) / deviation)
         for statistics in (samples, reference))
     return {"records": len(rows), "frechet": distance, "frechet_ratio": distance / reference_distance,
-            "spectrum_db": metrics.decibels_between(real.power, samples.power, model.signal.rate),
+            "spectrum_db": metrics.power_distance(real.power, samples.power, model.signal.rate),
             "range_mv": {name: metrics.summary(statistics.ranges)
                          for name, statistics in (("real", real), ("samples", samples))}}
 
