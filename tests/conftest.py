@@ -7,7 +7,7 @@ import pytest
 from jaxtyping import install_import_hook
 
 CHECKED_PACKAGES = ["ecgvae.models", "ecgvae.nn", "ecgvae.noise", "ecgvae.training"]
-install_import_hook(CHECKED_PACKAGES, "checking.type_checker")    # checks shapes and types of every call in this process
+install_import_hook(CHECKED_PACKAGES, "checking.type_checker")    # checks the arguments of every call
 
 
 @pytest.fixture(scope="session")
