@@ -29,7 +29,7 @@ def tokenizer_of_two_hops(tiny_settings, random_model):
     return Tokenizer(random_model(tiny_settings("vqvae2", signal={"leads": ("I", "II", "V1"), "scale": 0.5})))
 
 
-def array(*shape, seed=0):
+def noise(*shape, seed=0):
     return np.random.default_rng(seed).normal(0, 0.3, shape).astype(np.float32)
 
 
@@ -40,7 +40,7 @@ def equal_codes(tokens, expected):
 @pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy, lambda x: torch.from_numpy(x).requires_grad_()])
 @pytest.mark.parametrize("rate", [100, 250])
 def test_an_array_has_the_codes_of_its_records(tokenizer, convert, rate):
-    x = array(4, 3, 500)
+    x = noise(4, 3, 500)
     tokens = tokenizer.encode(convert(x), rate=rate, leads=LEADS)
     assert isinstance(tokens, list) and len(tokens) == 4
     for row, item in zip(x, tokens, strict=True):
@@ -50,7 +50,7 @@ def test_an_array_has_the_codes_of_its_records(tokenizer, convert, rate):
 
 
 def test_arrays_of_any_number_type_are_in_millivolts(tokenizer):
-    x = np.round(array(3, 200) * 10)
+    x = np.round(noise(3, 200) * 10)
     expected = tokenizer.encode(x, rate=100, leads=LEADS)
     for dtype in (np.float64, np.int16, np.float16):
         assert equal_codes(tokenizer.encode(x.astype(dtype), rate=100, leads=LEADS), expected)
@@ -59,7 +59,7 @@ def test_arrays_of_any_number_type_are_in_millivolts(tokenizer):
 @settings(deadline=None, max_examples=25)
 @given(samples=st.integers(1, 70), batch=st.integers(1, 3), codebooks=st.integers(1, 3))
 def test_plain_codes_decode_like_tokens(tokenizer, samples, batch, codebooks):
-    tokens = tokenizer.encode(array(batch, 3, samples), rate=100, leads=LEADS, codebooks=codebooks)
+    tokens = tokenizer.encode(noise(batch, 3, samples), rate=100, leads=LEADS, codebooks=codebooks)
     expected = np.stack([tokenizer.decode(item).signal for item in tokens])
     codes = np.stack([np.stack(item.codes) for item in tokens])                               # (b, q, n)
     for variant in (codes, torch.from_numpy(codes), [codes[:, q] for q in range(codebooks)], codes.astype(np.uint16)):
@@ -75,7 +75,7 @@ def test_plain_codes_decode_like_tokens(tokenizer, samples, batch, codebooks):
 
 
 def test_plain_codes_of_codebooks_with_different_hops(tokenizer_of_two_hops):
-    tokens = tokenizer_of_two_hops.encode(array(2, 3, 240), rate=100, leads=LEADS)
+    tokens = tokenizer_of_two_hops.encode(noise(2, 3, 240), rate=100, leads=LEADS)
     codes = [np.stack(rows) for rows in zip(*(item.codes for item in tokens), strict=True)]
     assert len({row.shape for row in codes}) == 2
     expected = np.stack([tokenizer_of_two_hops.decode(item).signal for item in tokens])
@@ -89,19 +89,19 @@ def test_an_empty_batch_gives_an_empty_result(tokenizer):
 
 
 @pytest.mark.parametrize(("x", "options", "message"), [
-    (array(3, 100), {"rate": 100}, "an array without rate= or leads=; wanted both, in Hz and as names"),
-    (array(100), {}, "an array of float32 (100,); wanted numbers in mV, (leads, samples) or (records, leads, samples)"),
-    (array(1, 1, 3, 100), {}, "an array of float32 (1, 1, 3, 100); wanted numbers in mV"),
-    (array(3, 100) > 0, {}, "an array of bool (3, 100); wanted numbers in mV"),
-    (array(3, 100).astype(str), {}, "an array of <U"),
+    (noise(3, 100), {"rate": 100}, "an array without rate= or leads=; wanted both, in Hz and as names"),
+    (noise(100), {}, "an array of float32 (100,); wanted numbers in mV, (leads, samples) or (records, leads, samples)"),
+    (noise(1, 1, 3, 100), {}, "an array of float32 (1, 1, 3, 100); wanted numbers in mV"),
+    (noise(3, 100) > 0, {}, "an array of bool (3, 100); wanted numbers in mV"),
+    (noise(3, 100).astype(str), {}, "an array of <U"),
     (np.full((3, 100), np.inf), {}, "the array holds infinite numbers"),
-    (array(4, 100), {}, "record has a signal (4, 100); wanted (3 leads, samples)"),
-    (array(2, 4, 100), {}, "record 0 has a signal (4, 100); wanted (3 leads, samples)"),
-    (array(3, 100), {"leads": ("I", "II", "V2")}, "record has leads I, II, V2; the model wants I, II, V1"),
-    (array(3, 100), {"leads": ("I", "I", "V1")}, "wanted every name once"),
-    (array(3, 100), {"rate": 0}, "record has a rate of 0"),
-    (array(3, 100), {"rate": float("nan")}, "record has a rate of nan Hz"),
-    (array(3, 0), {}, "record has no samples"),
+    (noise(4, 100), {}, "record has a signal (4, 100); wanted (3 leads, samples)"),
+    (noise(2, 4, 100), {}, "record 0 has a signal (4, 100); wanted (3 leads, samples)"),
+    (noise(3, 100), {"leads": ("I", "II", "V2")}, "record has leads I, II, V2; the model wants I, II, V1"),
+    (noise(3, 100), {"leads": ("I", "I", "V1")}, "wanted every name once"),
+    (noise(3, 100), {"rate": 0}, "record has a rate of 0"),
+    (noise(3, 100), {"rate": float("nan")}, "record has a rate of nan Hz"),
+    (noise(3, 0), {}, "record has no samples"),
     ([[0.0]], {}, "a signal of type list; wanted a record, an array or a tensor"),
     ("record.hea", {}, "a signal of type str; wanted a record, an array or a tensor"),
 ])
@@ -163,8 +163,8 @@ def test_the_folder_of_a_run_names_its_model(tiny_settings, tmp_path):
 
 
 def test_reprs_are_one_line(tokenizer):
-    record = Record(array(12, 1000), 100, LEADS_12, "00001")
-    tokens = tokenizer.encode(array(3, 100), rate=100, leads=LEADS)
+    record = Record(noise(12, 1000), 100, LEADS_12, "00001")
+    tokens = tokenizer.encode(noise(3, 100), rate=100, leads=LEADS)
     assert repr(tokenizer) == "Tokenizer('model', 3 leads at 100 Hz, 3 codebooks, cpu)"
     for value in (tokenizer, record, tokens, tokenizer.header(), tokenizer.model.signal):
         assert "\n" not in repr(value) and "array" not in repr(value) and len(repr(value)) < 300

@@ -32,7 +32,7 @@ def rewrite(folder, *keys, value):
 
 
 def load_error(folder) -> str:
-    """The message with which a folder is load_error."""
+    """The message of the error that loading a folder raises."""
     with pytest.raises((ValueError, FileNotFoundError)) as error:
         checkpoint.load(folder)
     assert "\n" not in str(error.value)
@@ -83,6 +83,8 @@ def test_damaged_weights_are_refused(folder, damage):
 
 
 class MaliciousPickle:
+    """An object that creates a folder when it is unpickled."""
+
     def __reduce__(self):
         return os.mkdir, ("executed",)
 

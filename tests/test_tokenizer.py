@@ -128,9 +128,9 @@ def test_a_batch_has_the_codes_of_single_records(tokenizer_12):
     records = [make_record(length, seed=seed, name=str(seed)) for seed, length in enumerate(lengths)]
     batch = tokenizer_12.encode_many(records)
     assert [tokens.name for tokens in batch] == [str(seed) for seed in range(len(lengths))]
-    for one, tokens in zip(records, batch, strict=True):
-        assert equal_codes(tokens.codes, tokenizer_12.encode(one).codes)
-        assert tokens.samples == one.samples
+    for record, tokens in zip(records, batch, strict=True):
+        assert equal_codes(tokens.codes, tokenizer_12.encode(record).codes)
+        assert tokens.samples == record.samples
     small_batches = tokenizer_12.encode_many(iter(records), batch_size=3)
     assert all(equal_codes(a.codes, b.codes) for a, b in zip(batch, small_batches, strict=True))
 
@@ -182,7 +182,7 @@ def test_order_and_case_of_leads_and_extra_leads_change_nothing(tokenizer_12, tm
 
 def test_mlii_is_ii_and_a_missing_lead_is_an_error_or_zero(tokenizer_2):
     assert equal_codes(tokenizer_2.encode(make_record(leads=TWO_LEADS).signal, rate=100, leads=("MLII", "v1")).codes,
-                      tokenizer_2.encode(make_record(leads=TWO_LEADS)).codes)
+                       tokenizer_2.encode(make_record(leads=TWO_LEADS)).codes)
     lead_ii = make_record(leads=("II",))
     with pytest.raises(ValueError, match=r"^rec has leads II; the model wants II, V1$"):
         tokenizer_2.encode(lead_ii)
