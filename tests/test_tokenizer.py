@@ -176,7 +176,7 @@ def test_order_and_case_of_leads_and_extra_leads_change_nothing(tokenizer_12, tm
     assert equal_codes(tokenizer_12.encode(shuffled).codes, codes)
     signal = standard.signal[order].astype(np.float64)
     assert equal_codes(tokenizer_12.encode(signal, rate=100, leads=names).codes, codes)
-    files = [read_record(write_record(one, tmp_path)) for one in (standard, replace(shuffled, name="shuffled"))]
+    files = [read_record(write_record(item, tmp_path)) for item in (standard, replace(shuffled, name="shuffled"))]
     assert equal_codes(tokenizer_12.encode(files[0]).codes, tokenizer_12.encode(files[1]).codes)
 
 

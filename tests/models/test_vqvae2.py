@@ -218,10 +218,10 @@ def test_token_files_hold_codebooks_of_different_lengths(make_model, tmp_path):
     tokenize_files([tmp_path / "records"], tmp_path / "tokens.parquet", tokenizer)
     file = open_tokens(tmp_path / "tokens.parquet")
     assert file.header.codebooks == model.codebook_specs
-    detokenize_files(tmp_path / "tokens.parquet", tmp_path / "back", tmp_path / "three")
+    detokenize_files(tmp_path / "tokens.parquet", tmp_path / "decoded", tmp_path / "three")
     assert {tokens.name for tokens in file} == set(records)
     for tokens in file:
         assert [len(codes) for codes in tokens.codes] == [-(-tokens.samples // hop) for hop in (48, 48, 24, 6, 6)]
         direct = tokenizer.decode(tokenizer.encode(read_record(tmp_path / "records" / tokens.name)))
         written = read_record(write_record(direct, tmp_path / "direct"))
-        assert np.array_equal(read_record(tmp_path / "back" / tokens.name).signal, written.signal)
+        assert np.array_equal(read_record(tmp_path / "decoded" / tokens.name).signal, written.signal)

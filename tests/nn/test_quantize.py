@@ -61,10 +61,10 @@ def test_moving_averages_equal_the_reference():
 
 
 def test_straight_through_is_the_code_forward_and_the_identity_backward():
-    quantizer = set_codebooks(ResidualVectorQuantizer(DIM, SIZE), [randn(SIZE, DIM)])
+    stack = set_codebooks(ResidualVectorQuantizer(DIM, SIZE), [randn(SIZE, DIM)])
     z, weights = randn(2, DIM, 9, seed=1).requires_grad_(), randn(2, DIM, 9, seed=2)
-    result = quantizer.eval()(z)
-    torch.testing.assert_close(result.z, quantizer.decode(result.codes))
+    result = stack.eval()(z)
+    torch.testing.assert_close(result.z, stack.decode(result.codes))
     assert torch.equal(torch.autograd.grad((result.z * weights).sum(), z)[0], weights)
 
 
@@ -93,16 +93,16 @@ def test_rotation_trick_returns_the_exact_code_for_any_row():
 
 
 def test_a_codebook_learned_by_gradient_has_both_losses():
-    quantizer = set_codebooks(ResidualVectorQuantizer(DIM, SIZE, decay=None), [randn(SIZE, DIM)])
+    stack = set_codebooks(ResidualVectorQuantizer(DIM, SIZE, decay=None), [randn(SIZE, DIM)])
     z = randn(2, DIM, 9, seed=1).requires_grad_()
-    result = quantizer(z)
+    result = stack(z)
     rows = z.detach().mT.flatten(0, 1)
-    vectors = quantizer.quantizers[0].codebook.embeddings.detach()[result.codes.flatten()]
+    vectors = stack.quantizers[0].codebook.embeddings.detach()[result.codes.flatten()]
     error = (rows - vectors).square().mean()
     torch.testing.assert_close(result.losses, {"commitment": error, "codebook": error})
     row_gradient, = torch.autograd.grad(result.losses["commitment"], z, retain_graph=True)
     torch.testing.assert_close(row_gradient.mT.flatten(0, 1), 2 * (rows - vectors) / rows.numel())
-    code_gradient, = torch.autograd.grad(result.losses["codebook"], quantizer.quantizers[0].codebook.embeddings)
+    code_gradient, = torch.autograd.grad(result.losses["codebook"], stack.quantizers[0].codebook.embeddings)
     expected = torch.zeros(SIZE, DIM).index_add_(0, result.codes.flatten(), 2 * (vectors - rows) / rows.numel())
     torch.testing.assert_close(code_gradient, expected)
     assert set(ResidualVectorQuantizer(DIM, SIZE)(z).losses) == {"commitment"}
@@ -123,10 +123,10 @@ def test_factorized_and_normalized_codes_equal_the_reference():
 
 
 def test_normalized_codes_stay_on_the_sphere_in_training():
-    quantizer = ResidualVectorQuantizer(DIM, SIZE, normalize=True, decay=0.5)
+    stack = ResidualVectorQuantizer(DIM, SIZE, normalize=True, decay=0.5)
     for step in range(3):
-        result = quantizer(randn(2, DIM, 40, seed=step) * 9)
-    torch.testing.assert_close(quantizer.quantizers[0].codebook.vectors.norm(dim=1), torch.ones(SIZE))
+        result = stack(randn(2, DIM, 40, seed=step) * 9)
+    torch.testing.assert_close(stack.quantizers[0].codebook.vectors.norm(dim=1), torch.ones(SIZE))
     torch.testing.assert_close(result.z.norm(dim=1), torch.ones(2, 40))
 
 
@@ -161,37 +161,37 @@ def test_simvq_equals_the_reference(gradient):
 @pytest.mark.parametrize("kind", QUANTIZERS)
 def test_every_kind_encodes_as_in_training_after_the_first_batch(kind):
     torch.manual_seed(0)
-    quantizer, z = ResidualVectorQuantizer(DIM, SIZE, 3, kind=kind), randn(4, DIM, 100) * 0.1 + 3
-    assert all(part.size == SIZE for part in quantizer.quantizers)
-    error = (quantizer(z).z - z).square().mean()
+    stack, z = ResidualVectorQuantizer(DIM, SIZE, 3, kind=kind), randn(4, DIM, 100) * 0.1 + 3
+    assert all(quantizer.size == SIZE for quantizer in stack.quantizers)
+    error = (stack(z).z - z).square().mean()
     assert error < 0.5 * z.var()
-    trained = quantizer.eval()(z)
-    assert torch.equal(quantizer.encode(z), trained.codes)
-    torch.testing.assert_close(quantizer.decode(trained.codes), trained.z)
-    assert torch.equal(quantizer.encode(z, 2), trained.codes[:, :2])
+    trained = stack.eval()(z)
+    assert torch.equal(stack.encode(z), trained.codes)
+    torch.testing.assert_close(stack.decode(trained.codes), trained.z)
+    assert torch.equal(stack.encode(z, 2), trained.codes[:, :2])
 
 
 def test_perplexity_is_the_number_of_equally_used_codes():
-    quantizer = set_codebooks(ResidualVectorQuantizer(1, 4), [torch.tensor([[0.], [1.], [2.], [3.]])]).eval()
-    assert quantizer(torch.tensor([[[0., 1., 1., 0.]]])).stats["perplexity"] == pytest.approx(2)
-    assert quantizer(torch.tensor([[[0., 1., 2., 3.]]])).stats["perplexity"] == pytest.approx(4)
+    stack = set_codebooks(ResidualVectorQuantizer(1, 4), [torch.tensor([[0.], [1.], [2.], [3.]])]).eval()
+    assert stack(torch.tensor([[[0., 1., 1., 0.]]])).stats["perplexity"] == pytest.approx(2)
+    assert stack(torch.tensor([[[0., 1., 2., 3.]]])).stats["perplexity"] == pytest.approx(4)
 
 
 def test_the_first_training_batch_initializes_the_codebook_and_evaluation_does_not():
-    quantizer = ResidualVectorQuantizer(DIM, SIZE)
+    stack = ResidualVectorQuantizer(DIM, SIZE)
     x = 50 + randn(2, DIM, 40)
-    quantizer.eval()(x)
-    assert not quantizer.quantizers[0].codebook.initialized
-    error = quantizer.train()(x).losses["commitment"]
-    assert quantizer.quantizers[0].codebook.initialized
+    stack.eval()(x)
+    assert not stack.quantizers[0].codebook.initialized
+    error = stack.train()(x).losses["commitment"]
+    assert stack.quantizers[0].codebook.initialized
     assert error < x.var() / 2
 
 
 def test_evaluation_changes_nothing():
-    quantizer = set_codebooks(ResidualVectorQuantizer(DIM, SIZE), [randn(SIZE, DIM)]).eval()
-    before = {name: value.clone() for name, value in quantizer.state_dict().items()}
-    quantizer(randn(2, DIM, 30, seed=1))
-    assert all(torch.equal(value, before[name]) for name, value in quantizer.state_dict().items())
+    stack = set_codebooks(ResidualVectorQuantizer(DIM, SIZE), [randn(SIZE, DIM)]).eval()
+    before = {name: value.clone() for name, value in stack.state_dict().items()}
+    stack(randn(2, DIM, 30, seed=1))
+    assert all(torch.equal(value, before[name]) for name, value in stack.state_dict().items())
 
 
 def largest_allocation(action) -> int:
@@ -205,11 +205,11 @@ def largest_allocation(action) -> int:
 @pytest.mark.parametrize("decay", [0.99, None])
 def test_memory_is_a_small_part_of_all_distances(decay):
     rows, size = 20_000, 4096
-    quantizer = set_codebooks(ResidualVectorQuantizer(8, size, decay=decay, dead_code_threshold=0), [randn(size, 8)])
+    stack = set_codebooks(ResidualVectorQuantizer(8, size, decay=decay, dead_code_threshold=0), [randn(size, 8)])
     z = randn(1, 8, rows).requires_grad_()
 
     def step():
-        result = quantizer(z)
+        result = stack(z)
         (result.z.sum() + sum(result.losses.values())).backward()
 
     distance_matrix = 4 * rows * size
@@ -226,9 +226,9 @@ VARIANTS = [{}, {"decay": None}, {"gradient": "rotation"}, {"code_dim": 3, "norm
 def residual_stack(count=4, **options):
     """A residual stack with codebooks that become finer, as residuals do."""
     torch.manual_seed(0)
-    quantizer = ResidualVectorQuantizer(DIM, SIZE, count, **options)
+    stack = ResidualVectorQuantizer(DIM, SIZE, count, **options)
     width = options.get("code_dim", DIM)
-    return set_codebooks(quantizer, [randn(SIZE, width, seed=index) / 1.5**index for index in range(count)])
+    return set_codebooks(stack, [randn(SIZE, width, seed=index) / 1.5**index for index in range(count)])
 
 
 def test_residual_codes_and_sums_equal_the_reference():
@@ -246,55 +246,55 @@ def test_residual_codes_and_sums_equal_the_reference():
 
 @pytest.mark.parametrize("options", VARIANTS)
 def test_the_first_codebooks_decode_to_the_partial_sum(options):
-    quantizer = residual_stack(**options).eval()
+    stack = residual_stack(**options).eval()
     x = randn(4, DIM, 25, seed=9)
-    codes = quantizer.encode(x)
-    vectors = [part.decode(row).mT for part, row in zip(quantizer.quantizers, codes.unbind(1), strict=True)]
+    codes = stack.encode(x)
+    vectors = [quantizer.decode(row).mT for quantizer, row in zip(stack.quantizers, codes.unbind(1), strict=True)]
     active = torch.tensor([1, 2, 3, 4])
-    forward = quantizer(x, active)
+    forward = stack(x, active)
     for count in range(1, 5):
-        partial = quantizer.decode(codes[:, :count])
+        partial = stack.decode(codes[:, :count])
         torch.testing.assert_close(partial, sum(vectors[:count]))
-        assert torch.equal(quantizer.encode(x, count), codes[:, :count])
+        assert torch.equal(stack.encode(x, count), codes[:, :count])
         torch.testing.assert_close(forward.z[count - 1], partial[count - 1])
     assert torch.equal(forward.codes, codes)
 
 
 @pytest.mark.parametrize("options", VARIANTS)
 def test_the_commitment_of_every_quantizer_reaches_the_encoder(options):
-    quantizer = residual_stack(**options).eval()
+    stack = residual_stack(**options).eval()
     z, before = randn(2, DIM, 20, seed=9).requires_grad_(), torch.zeros(2, DIM, 20)
-    quantizers = quantizer.quantizers
+    quantizers = stack.quantizers
     for count in range(1, 5):
-        quantizer.quantizers = quantizers[:count]
-        gradient, = torch.autograd.grad(count * quantizer(z).losses["commitment"], z)
+        stack.quantizers = quantizers[:count]
+        gradient, = torch.autograd.grad(count * stack(z).losses["commitment"], z)
         assert (gradient - before).abs().mean() > 1e-5      # of the last quantizer alone
         before = gradient
 
 
 def test_the_commitment_gradient_pulls_each_residual_to_its_code():
-    quantizer = residual_stack().eval()
+    stack = residual_stack().eval()
     z = randn(2, DIM, 20, seed=9).requires_grad_()
-    result = quantizer(z)
-    errors = [z.detach() - quantizer.decode(result.codes[:, :count]) for count in range(1, 5)]
+    result = stack(z)
+    errors = [z.detach() - stack.decode(result.codes[:, :count]) for count in range(1, 5)]
     gradient, = torch.autograd.grad(result.losses["commitment"], z)
     torch.testing.assert_close(gradient, 2 * sum(errors) / z.numel() / 4)
 
 
 def test_commitment_is_the_mean_over_quantizers():
-    quantizer = residual_stack().eval()
+    stack = residual_stack().eval()
     z = randn(2, DIM, 20, seed=9)
-    codes = quantizer.encode(z)
-    errors = [(z - quantizer.decode(codes[:, :count])).square().mean() for count in range(1, 5)]
-    torch.testing.assert_close(quantizer(z).losses["commitment"], torch.stack(errors).mean())
+    codes = stack.encode(z)
+    errors = [(z - stack.decode(codes[:, :count])).square().mean() for count in range(1, 5)]
+    torch.testing.assert_close(stack(z).losses["commitment"], torch.stack(errors).mean())
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_the_gradient_of_the_decoder_passes_once(count):
-    quantizer = residual_stack(count).train()
+    stack = residual_stack(count).train()
     z, weights = randn(3, DIM, 20, seed=9).requires_grad_(), randn(3, DIM, 20, seed=8)
     for active in (None, torch.tensor([1, count, 1])):
-        gradient, = torch.autograd.grad((quantizer(z, active).z * weights).sum(), z)
+        gradient, = torch.autograd.grad((stack(z, active).z * weights).sum(), z)
         torch.testing.assert_close(gradient, weights)
 
 
