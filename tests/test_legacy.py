@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ecgvae import checkpoint, legacy
+from ecgvae import checkpoint, legacy, models
 from ecgvae.batch import load_tokenizer
 from ecgvae.data.tokens import open_tokens, write_tokens
 from ecgvae.models import build, parse_settings
@@ -142,3 +142,10 @@ def test_every_family_saves_its_identity(tiny_settings, tmp_path):
         model = build(tiny_settings(family))
         folder = checkpoint.save(model, tmp_path / family)
         assert checkpoint.identity(folder) == checkpoint.identity(model) == checkpoint.config(folder)["identity"]
+
+
+def test_former_names_of_classes_give_a_warning():
+    with pytest.warns(DeprecationWarning, match="^Given is now called Conditioning$"):
+        assert models.Given is models.Conditioning
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = models.nothing

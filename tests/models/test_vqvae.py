@@ -161,6 +161,9 @@ def test_all_leads_follow_from_the_coded_leads(tiny_settings):
     ({"latent": "wide"}, "model.latent: Input should be a valid integer, unable to parse string as an integer "
                          "(got 'wide')"),
     ({"widht": 3}, "model.widht: unknown key; wanted one of " + KEYS),
+    ({"codebok_size": 8}, "model.codebok_size: unknown key; did you mean codebook_size?"),
+    ({"quantizer": {"dead_code_threshold": 0.2, "revive": 0.1}},
+     "model.quantizer: revive is the former name of dead_code_threshold; wanted only one of them"),
     ({"backbone": {"kind": "conv", "strides": (0, 2)}},
      "model.backbone.strides.0: Input should be greater than or equal to 1 (got 0)"),
     ({"backbone": {"kind": "conv", "strides": ()}},
