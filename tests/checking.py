@@ -1,5 +1,5 @@
-"""What jaxtyping checks annotations with while tests run; an int is a float's equal, as everywhere in Python."""
+"""The type checker that jaxtyping uses while tests run. It accepts an int where a float is annotated (PEP 484)."""
 
 from beartype import BeartypeConf, beartype
 
-checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
+type_checker = beartype(conf=BeartypeConf(is_pep484_tower=True))

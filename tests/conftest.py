@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
-TENSORS = ["ecgvae.models", "ecgvae.nn", "ecgvae.noise", "ecgvae.training"]
-install_import_hook(TENSORS, "checking.checked")    # every call's shapes and types, in this process
-
+CHECKED_PACKAGES = ["ecgvae.models", "ecgvae.nn", "ecgvae.noise", "ecgvae.training"]
+install_import_hook(CHECKED_PACKAGES, "checking.type_checker")    # checks the arguments of every call
 
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """Real records, where ECGVAE_TEST_DATA names a folder of them."""
+    """A folder of real records; the environment variable ECGVAE_TEST_DATA names it."""
     folder = os.environ.get("ECGVAE_TEST_DATA")
     if not folder:
         pytest.skip("ECGVAE_TEST_DATA is not set")
@@ -21,44 +20,44 @@ def data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def write() -> Callable[..., Path]:
-    """Writes a record by hand: its header text, and its samples (t, c) as format 16."""
+def write_raw_record() -> Callable[..., Path]:
+    """Writes a record from the text of its header and its samples (t, c), stored in format 16 without wfdb."""
 
-    def write(folder: Path, name: str, header: str | bytes, stored=None, file: str | None = None) -> Path:
+    def write(folder: Path, name: str, header: str | bytes, samples=None, file: str | None = None) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.hea").write_bytes(header.encode() if isinstance(header, str) else header)
-        if stored is not None:
-            (folder / (file or f"{name}.dat")).write_bytes(np.asarray(stored, dtype="<i2").tobytes())
+        if samples is not None:
+            (folder / (file or f"{name}.dat")).write_bytes(np.asarray(samples, dtype="<i2").tobytes())
         return folder / name
 
     return write
 
 
 @pytest.fixture(scope="session")
-def tiny() -> Callable:
-    """Makes the settings of a small model of any family, with a hop of 6 and one of two backbones, with changes.
+def tiny_settings() -> Callable:
+    """Makes the settings of a small model of any family and backbone, with a hop of 6; keywords change settings.
 
-    Widths are multiples of 32: elsewhere torch rounds SiLU at the end of a tensor otherwise than in its middle.
+    Widths are multiples of 32: with other widths torch rounds SiLU differently at the end of a tensor.
     """
     from ecgvae.models import parse_settings
 
-    half = {"widths": (32, 32), "dilations": ((1,), (2, 1))}
-    backbones = {"conv": {"kind": "conv", "strides": (3, 2), "encoder": half, "decoder": half},
+    scales = {"widths": (32, 32), "dilations": ((1,), (2, 1))}
+    backbones = {"conv": {"kind": "conv", "strides": (3, 2), "encoder": scales, "decoder": scales},
                  "transformer": {"kind": "transformer", "hop": 6, "width": 32, "layers": 2, "heads": 2, "window": 4}}
     families = {"vqvae": {"codebooks": 3, "codebook_size": 32},
                 "vqvae2": {"codebooks": 2, "codebook_size": 32, "coarse": ({"ratio": 4, "codebook_size": 32},)},
                 "cvae": {"condition": {"leads": ("II",)}}}
 
     def settings(family="vqvae", backbone="conv", **changes):
-        small = {"family": family, "latent": 8, "backbone": backbones.get(str(backbone), backbone)}
-        return parse_settings({**small, **families.get(family, {}), **changes})
+        defaults = {"family": family, "latent": 8, "backbone": backbones.get(str(backbone), backbone)}
+        return parse_settings({**defaults, **families.get(family, {}), **changes})
 
     return settings
 
 
 @pytest.fixture(scope="session")
-def learned() -> Callable:
-    """Makes a model of random weights everywhere, as training leaves it, with books that lie among its latents."""
+def random_model() -> Callable:
+    """Makes a model with random weights everywhere, as after training, and codebooks initialized from its latents."""
     import torch
 
     from ecgvae.models import build
@@ -76,11 +75,29 @@ def learned() -> Callable:
 
 
 @pytest.fixture(scope="session")
-def model(tmp_path_factory, tiny, learned) -> Path:
-    """The folder of a small model."""
+def write(write_raw_record):
+    """The former name of `write_raw_record`."""
+    return write_raw_record
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_settings):
+    """The former name of `tiny_settings`."""
+    return tiny_settings
+
+
+@pytest.fixture(scope="session")
+def learned(random_model):
+    """The former name of `random_model`."""
+    return random_model
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory, tiny_settings, random_model) -> Path:
+    """The folder of a small saved VQ-VAE."""
     from ecgvae import checkpoint
 
-    return checkpoint.save(learned(tiny()), tmp_path_factory.mktemp("models") / "tiny")
+    return checkpoint.save(random_model(tiny_settings()), tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture(scope="session")
@@ -97,7 +114,7 @@ def records(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory, records) -> Path:
-    """The store of these records at 100 Hz."""
+    """The store of `records`, resampled to 100 Hz."""
     from ecgvae.data.prepare import build_store
 
     return build_store(records, tmp_path_factory.mktemp("stores") / "store", workers=1).path
@@ -105,7 +122,7 @@ def store(tmp_path_factory, records) -> Path:
 
 @pytest.fixture(scope="session")
 def tokens(tmp_path_factory, records, model) -> Path:
-    """The token file of these records and this model."""
+    """The token file of `records`, encoded by `model`."""
     from ecgvae.batch import tokenize_files
     from ecgvae.tokenizer import Tokenizer
 
@@ -114,7 +131,7 @@ def tokens(tmp_path_factory, records, model) -> Path:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """Five records of different lengths in two folders."""
+    """A folder of five records of different lengths in two subfolders."""
     from stores import write_wfdb
 
     random = np.random.default_rng(0)

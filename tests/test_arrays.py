@@ -1,4 +1,4 @@
-"""Arrays and plain codes at the public doors: right, or one line that says what came and what was wanted."""
+"""Arrays and plain codes in the public functions: results, and errors in one line."""
 
 import re
 
@@ -19,51 +19,51 @@ LEADS = ("V1", "II", "I")       # not in the model's order
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tiny, learned):
+def tokenizer(tiny_settings, random_model):
     """A tokenizer of leads I, II and V1 at 100 Hz with three codebooks of one hop."""
-    return Tokenizer(learned(tiny(signal={"leads": ("I", "II", "V1"), "scale": 0.5})))
+    return Tokenizer(random_model(tiny_settings(signal={"leads": ("I", "II", "V1"), "scale": 0.5})))
 
 
 @pytest.fixture(scope="module")
-def two_hops(tiny, learned):
-    return Tokenizer(learned(tiny("vqvae2", signal={"leads": ("I", "II", "V1"), "scale": 0.5})))
+def tokenizer_of_two_hops(tiny_settings, random_model):
+    return Tokenizer(random_model(tiny_settings("vqvae2", signal={"leads": ("I", "II", "V1"), "scale": 0.5})))
 
 
-def array(*shape, seed=0):
+def noise(*shape, seed=0):
     return np.random.default_rng(seed).normal(0, 0.3, shape).astype(np.float32)
 
 
-def same(one, other):
-    return all(np.array_equal(a, b) for a, b in zip(one.codes, other.codes, strict=True))
+def equal_codes(tokens, expected):
+    return all(map(np.array_equal, tokens.codes, expected.codes)) and len(tokens.codes) == len(expected.codes)
 
 
 @pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy, lambda x: torch.from_numpy(x).requires_grad_()])
 @pytest.mark.parametrize("rate", [100, 250])
-def test_an_array_is_encoded_as_its_records(tokenizer, convert, rate):
-    x = array(4, 3, 500)
+def test_an_array_has_the_codes_of_its_records(tokenizer, convert, rate):
+    x = noise(4, 3, 500)
     tokens = tokenizer.encode(convert(x), rate=rate, leads=LEADS)
     assert isinstance(tokens, list) and len(tokens) == 4
-    for row, one in zip(x, tokens, strict=True):
-        assert same(one, tokenizer.encode(Record(row, rate, LEADS)))
-        assert same(one, tokenizer.encode(convert(row), rate=rate, leads=LEADS))
-        assert (one.source_rate, one.source_samples) == (rate, 500)
+    for row, item in zip(x, tokens, strict=True):
+        assert equal_codes(item, tokenizer.encode(Record(row, rate, LEADS)))
+        assert equal_codes(item, tokenizer.encode(convert(row), rate=rate, leads=LEADS))
+        assert (item.source_rate, item.source_samples) == (rate, 500)
 
 
-def test_whole_numbers_and_float64_are_millivolts_too(tokenizer):
-    x = np.round(array(3, 200) * 10)
+def test_arrays_of_any_number_type_are_in_millivolts(tokenizer):
+    x = np.round(noise(3, 200) * 10)
     expected = tokenizer.encode(x, rate=100, leads=LEADS)
-    for kind in (np.float64, np.int16, np.float16):
-        assert same(tokenizer.encode(x.astype(kind), rate=100, leads=LEADS), expected)
+    for dtype in (np.float64, np.int16, np.float16):
+        assert equal_codes(tokenizer.encode(x.astype(dtype), rate=100, leads=LEADS), expected)
 
 
 @settings(deadline=None, max_examples=25)
 @given(samples=st.integers(1, 70), batch=st.integers(1, 3), codebooks=st.integers(1, 3))
-def test_plain_codes_decode_as_their_tokens(tokenizer, samples, batch, codebooks):
-    tokens = tokenizer.encode(array(batch, 3, samples), rate=100, leads=LEADS, codebooks=codebooks)
-    expected = np.stack([tokenizer.decode(one).signal for one in tokens])
-    codes = np.stack([np.stack(one.codes) for one in tokens])                               # (b, q, n)
-    for plain in (codes, torch.from_numpy(codes), [codes[:, q] for q in range(codebooks)], codes.astype(np.uint16)):
-        decoded = tokenizer.decode(plain, samples=samples)
+def test_plain_codes_decode_like_tokens(tokenizer, samples, batch, codebooks):
+    tokens = tokenizer.encode(noise(batch, 3, samples), rate=100, leads=LEADS, codebooks=codebooks)
+    expected = np.stack([tokenizer.decode(item).signal for item in tokens])
+    codes = np.stack([np.stack(item.codes) for item in tokens])                               # (b, q, n)
+    for variant in (codes, torch.from_numpy(codes), [codes[:, q] for q in range(codebooks)], codes.astype(np.uint16)):
+        decoded = tokenizer.decode(variant, samples=samples)
         assert decoded.dtype == np.float32
         np.testing.assert_array_equal(decoded, expected)
     np.testing.assert_array_equal(tokenizer.decode(codes[0], samples=samples), expected[0])
@@ -74,43 +74,43 @@ def test_plain_codes_decode_as_their_tokens(tokenizer, samples, batch, codebooks
         np.testing.assert_array_equal(whole, expected)
 
 
-def test_plain_codes_of_several_hops(two_hops):
-    tokens = two_hops.encode(array(2, 3, 240), rate=100, leads=LEADS)
-    codes = [np.stack(rows) for rows in zip(*(one.codes for one in tokens), strict=True)]
+def test_plain_codes_of_codebooks_with_different_hops(tokenizer_of_two_hops):
+    tokens = tokenizer_of_two_hops.encode(noise(2, 3, 240), rate=100, leads=LEADS)
+    codes = [np.stack(rows) for rows in zip(*(item.codes for item in tokens), strict=True)]
     assert len({row.shape for row in codes}) == 2
-    expected = np.stack([two_hops.decode(one).signal for one in tokens])
-    np.testing.assert_array_equal(two_hops.decode(codes), expected)
-    np.testing.assert_array_equal(two_hops.decode(tokens[1].codes), expected[1])
+    expected = np.stack([tokenizer_of_two_hops.decode(item).signal for item in tokens])
+    np.testing.assert_array_equal(tokenizer_of_two_hops.decode(codes), expected)
+    np.testing.assert_array_equal(tokenizer_of_two_hops.decode(tokens[1].codes), expected[1])
 
 
-def test_no_records_and_no_codes(tokenizer):
+def test_an_empty_batch_gives_an_empty_result(tokenizer):
     assert tokenizer.encode(np.empty((0, 3, 100)), rate=100, leads=LEADS) == []
     assert tokenizer.decode(np.empty((0, 3, 5), int)).shape == (0, 3, 30)
 
 
 @pytest.mark.parametrize(("x", "options", "message"), [
-    (array(3, 100), {"rate": 100}, "an array without rate= or leads=; wanted both, in Hz and as names"),
-    (array(100), {}, "an array of float32 (100,); wanted numbers in mV, (leads, samples) or (records, leads, samples)"),
-    (array(1, 1, 3, 100), {}, "an array of float32 (1, 1, 3, 100); wanted numbers in mV"),
-    (array(3, 100) > 0, {}, "an array of bool (3, 100); wanted numbers in mV"),
-    (array(3, 100).astype(str), {}, "an array of <U"),
+    (noise(3, 100), {"rate": 100}, "an array without rate= or leads=; wanted both, in Hz and as names"),
+    (noise(100), {}, "an array of float32 (100,); wanted numbers in mV, (leads, samples) or (records, leads, samples)"),
+    (noise(1, 1, 3, 100), {}, "an array of float32 (1, 1, 3, 100); wanted numbers in mV"),
+    (noise(3, 100) > 0, {}, "an array of bool (3, 100); wanted numbers in mV"),
+    (noise(3, 100).astype(str), {}, "an array of <U"),
     (np.full((3, 100), np.inf), {}, "the array holds infinite numbers"),
-    (array(4, 100), {}, "record has a signal (4, 100); wanted (3 leads, samples)"),
-    (array(2, 4, 100), {}, "record 0 has a signal (4, 100); wanted (3 leads, samples)"),
-    (array(3, 100), {"leads": ("I", "II", "V2")}, "record has leads I, II, V2; the model wants I, II, V1"),
-    (array(3, 100), {"leads": ("I", "I", "V1")}, "wanted every name once"),
-    (array(3, 100), {"rate": 0}, "record has a rate of 0"),
-    (array(3, 100), {"rate": float("nan")}, "record has a rate of nan Hz"),
-    (array(3, 0), {}, "record has no samples"),
+    (noise(4, 100), {}, "record has a signal (4, 100); wanted (3 leads, samples)"),
+    (noise(2, 4, 100), {}, "record 0 has a signal (4, 100); wanted (3 leads, samples)"),
+    (noise(3, 100), {"leads": ("I", "II", "V2")}, "record has leads I, II, V2; the model wants I, II, V1"),
+    (noise(3, 100), {"leads": ("I", "I", "V1")}, "wanted every name once"),
+    (noise(3, 100), {"rate": 0}, "record has a rate of 0"),
+    (noise(3, 100), {"rate": float("nan")}, "record has a rate of nan Hz"),
+    (noise(3, 0), {}, "record has no samples"),
     ([[0.0]], {}, "a signal of type list; wanted a record, an array or a tensor"),
     ("record.hea", {}, "a signal of type str; wanted a record, an array or a tensor"),
 ])
-def test_wrong_arrays_are_one_line(tokenizer, x, options, message):
-    given = {"rate": 100, "leads": LEADS, **options}
+def test_errors_of_wrong_arrays_are_one_line(tokenizer, x, options, message):
+    arguments = {"rate": 100, "leads": LEADS, **options}
     if options.keys() == {"rate"} and options["rate"] == 100:
-        given.pop("leads")
+        arguments.pop("leads")
     with pytest.raises(ValueError, match=re.escape(message)) as error:
-        tokenizer.encode(x, **given)
+        tokenizer.encode(x, **arguments)
     assert "\n" not in str(error.value)
 
 
@@ -126,7 +126,7 @@ def test_wrong_arrays_are_one_line(tokenizer, x, options, message):
     (np.zeros((1, 1, 1, 5), int), "codes of no codebook, or of other dimensions"),
     ([], "codes of no codebook"),
 ])
-def test_wrong_codes_are_one_line(tokenizer, codes, message):
+def test_errors_of_wrong_codes_are_one_line(tokenizer, codes, message):
     with pytest.raises(ValueError, match=re.escape(message)) as error:
         tokenizer.decode(codes)
     assert "\n" not in str(error.value)
@@ -138,8 +138,8 @@ def test_wrong_codes_are_one_line(tokenizer, codes, message):
     (torch.zeros(2, 8, 0), "signals of shape (2, 8, 0); wanted"),
     (torch.full((2, 8, 100), torch.nan), "the signals hold NaN or infinity; wanted finite numbers in mV"),
 ])
-def test_models_check_what_they_encode(tiny, family, x, message):
-    model = build(tiny(family)).eval()
+def test_models_check_their_input(tiny_settings, family, x, message):
+    model = build(tiny_settings(family)).eval()
     with pytest.raises(ValueError, match=re.escape(message)):
         model.encode(x)
     if model.codebook_specs:
@@ -147,24 +147,24 @@ def test_models_check_what_they_encode(tiny, family, x, message):
             model.tokenize(x)
 
 
-def test_one_record_is_no_batch():
-    """Called directly: in tests, jaxtyping would complain of the shape first."""
+def test_a_signal_without_batch_dimension_is_refused():
+    """Calls the check itself: while tests run, jaxtyping refuses the shape before a model does."""
     with pytest.raises(ValueError, match=re.escape("signals of shape (8, 100); wanted (batch, 8 leads, samples)")):
         check_signals(torch.zeros(8, 100), INDEPENDENT_8)
 
 
-def test_a_run_folder_stands_for_its_model(tiny, tmp_path):
-    checkpoint.save(build(tiny()), tmp_path / "run" / "model")
+def test_the_folder_of_a_run_names_its_model(tiny_settings, tmp_path):
+    checkpoint.save(build(tiny_settings()), tmp_path / "run" / "model")
     assert checkpoint.locate(tmp_path / "run") == tmp_path / "run" / "model"
     assert Tokenizer.load(tmp_path / "run").identity == checkpoint.identity(tmp_path / "run" / "model")
-    assert ecgvae.load(tmp_path / "run", device="cpu").settings == tiny()
+    assert ecgvae.load(tmp_path / "run", device="cpu").settings == tiny_settings()
     with pytest.raises(ValueError, match="device nonsense"):
         ecgvae.load(tmp_path / "run", device="nonsense")
 
 
-def test_representations_are_one_line(tokenizer):
-    record = Record(array(12, 1000), 100, LEADS_12, "00001")
-    tokens = tokenizer.encode(array(3, 100), rate=100, leads=LEADS)
+def test_reprs_are_one_line(tokenizer):
+    record = Record(noise(12, 1000), 100, LEADS_12, "00001")
+    tokens = tokenizer.encode(noise(3, 100), rate=100, leads=LEADS)
     assert repr(tokenizer) == "Tokenizer('model', 3 leads at 100 Hz, 3 codebooks, cpu)"
     for value in (tokenizer, record, tokens, tokenizer.header(), tokenizer.model.signal):
         assert "\n" not in repr(value) and "array" not in repr(value) and len(repr(value)) < 300

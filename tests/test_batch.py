@@ -1,3 +1,5 @@
+"""Records to token files and back, from the command line and in several processes."""
+
 import csv
 from dataclasses import replace
 from pathlib import Path
@@ -14,33 +16,33 @@ from ecgvae.signal import Record, read_record, write_record
 from ecgvae.tokenizer import Tokenizer
 
 
-def same_tokens(one: Path, other: Path) -> None:
-    assert open_tokens(one).header == open_tokens(other).header
-    pandas.testing.assert_frame_equal(pandas.read_parquet(one), pandas.read_parquet(other))
+def assert_equal_files(path: Path, expected: Path) -> None:
+    assert open_tokens(path).header == open_tokens(expected).header
+    pandas.testing.assert_frame_equal(pandas.read_parquet(path), pandas.read_parquet(expected))
 
 
-def lead_short(folder: Path, name: str) -> Path:
+def write_two_leads(folder: Path, name: str) -> Path:
     return write_record(Record(np.zeros((2, 100), np.float32), 100, ("II", "V5")), folder, name)
 
 
-def test_records_come_back_under_their_names(records, model, tokens, tmp_path):
-    assert "3 records" in call("detokenize", tokens, "--out", tmp_path / "back", "--model", model).stdout
+def test_detokenize_writes_records_under_their_names(records, model, tokens, tmp_path):
+    assert "3 records" in call("detokenize", tokens, "--out", tmp_path / "decoded", "--model", model).stdout
     tokenizer = Tokenizer.load(model)
     for name in ("a", "b", "ward/c"):
-        original, back = read_record(records / name), read_record(tmp_path / "back" / name)
-        assert (back.rate, back.samples, back.comments) == (200, original.samples, original.comments)
+        original, decoded = read_record(records / name), read_record(tmp_path / "decoded" / name)
+        assert (decoded.rate, decoded.samples, decoded.comments) == (200, original.samples, original.comments)
         direct = write_record(tokenizer.decode(tokenizer.encode(original)), tmp_path / "direct", name)
-        assert np.array_equal(back.signal, read_record(direct).signal)
-    assert not (tmp_path / "back.partial").exists()
+        assert np.array_equal(decoded.signal, read_record(direct).signal)
+    assert not (tmp_path / "decoded.partial").exists()
 
 
 def test_detokenize_at_the_rate_of_the_model(model, tokens, tmp_path):
-    call("detokenize", tokens, "--out", tmp_path / "back", "--model", model, "--rate", "model")
-    back = read_record(tmp_path / "back/ward/c")
-    assert (back.rate, back.samples) == (100, 401)
+    call("detokenize", tokens, "--out", tmp_path / "decoded", "--model", model, "--rate", "model")
+    decoded = read_record(tmp_path / "decoded/ward/c")
+    assert (decoded.rate, decoded.samples) == (100, 401)
 
 
-def test_first_codebooks_alone(records, model, tokens, tmp_path):
+def test_tokenize_with_the_first_codebooks_only(records, model, tokens, tmp_path):
     out = tmp_path / "out.parquet"
     sources = records / "a", records / "ward" / "c.hea"
     result = call("tokenize", *sources, "--out", out, "--model", model, "--codebooks", 1)
@@ -51,34 +53,34 @@ def test_first_codebooks_alone(records, model, tokens, tmp_path):
                                                         "--codebooks", 4)
 
 
-def test_detokenize_beside_what_is_there(model, tokens, tmp_path):
-    (tmp_path / "back").mkdir()
-    (tmp_path / "back" / "a.dat").write_text("old")
-    (tmp_path / "back" / "notes.txt").write_text("kept")
-    call("detokenize", tokens, "--out", tmp_path / "back", "--model", model, "--overwrite")
-    assert (tmp_path / "back" / "notes.txt").read_text() == "kept"
-    assert read_record(tmp_path / "back" / "a").samples == 802
+def test_detokenize_keeps_other_files_in_the_folder(model, tokens, tmp_path):
+    (tmp_path / "decoded").mkdir()
+    (tmp_path / "decoded" / "a.dat").write_text("old")
+    (tmp_path / "decoded" / "notes.txt").write_text("kept")
+    call("detokenize", tokens, "--out", tmp_path / "decoded", "--model", model, "--overwrite")
+    assert (tmp_path / "decoded" / "notes.txt").read_text() == "kept"
+    assert read_record(tmp_path / "decoded" / "a").samples == 802
 
 
-def test_store_rows_keep_what_they_came_from(records, model, tmp_path):
+def test_tokens_of_a_store_refer_to_the_original_records(records, model, tmp_path):
     call("prepare", records, tmp_path / "store", "--workers", 1, "--window", 2, "--rate", 50, "--leads", "standard-12")
     call("tokenize", tmp_path / "store", "--out", tmp_path / "out.parquet", "--model", model)
     rows = [(item.name, item.start, item.samples, item.source_rate, item.source_samples)
             for item in open_tokens(tmp_path / "out.parquet")]
     windows = [(name, start, 200, 200.0, 400) for name in ("a", "b", "ward/c") for start in (0, 200)]
     assert rows == windows
-    call("detokenize", tmp_path / "out.parquet", "--out", tmp_path / "back", "--model", model)
-    assert read_record(tmp_path / "back/ward/c_200").samples == 400
+    call("detokenize", tmp_path / "out.parquet", "--out", tmp_path / "decoded", "--model", model)
+    assert read_record(tmp_path / "decoded/ward/c_200").samples == 400
 
 
-def test_whole_records_of_a_store_are_those_of_its_files(store, model, tokens, tmp_path):
+def test_tokens_of_a_store_of_whole_records_equal_those_of_its_files(store, model, tokens, tmp_path):
     call("tokenize", store, "--out", tmp_path / "out.parquet", "--model", model)
     columns = ["record", "start", "samples", "source_rate", "source_samples"]
-    one, other = (pandas.read_parquet(path)[columns] for path in (tokens, tmp_path / "out.parquet"))
-    pandas.testing.assert_frame_equal(one, other)
+    expected, rows = (pandas.read_parquet(path)[columns] for path in (tokens, tmp_path / "out.parquet"))
+    pandas.testing.assert_frame_equal(rows, expected)
 
 
-def test_one_name_twice_is_refused(records, tmp_path):
+def test_two_records_of_one_name_are_refused(records, tmp_path):
     with pytest.raises(ValueError, match=f"^{records / 'a'} and {records / 'a'} are both named a; "):
         Collection([records, records / "a"])
 
@@ -86,7 +88,7 @@ def test_one_name_twice_is_refused(records, tmp_path):
 def test_unusable_records_are_left_out_and_listed(records, model, tmp_path):
     folder = tmp_path / "mixed"
     write_record(read_record(records / "a"), folder, "good")
-    lead_short(folder, "short")
+    write_two_leads(folder, "short")
     write_record(read_record(records / "b"), folder, "unreadable")
     (folder / "unreadable.dat").unlink()
     (folder / "unreadable.dat").mkdir()
@@ -99,64 +101,64 @@ def test_unusable_records_are_left_out_and_listed(records, model, tmp_path):
     assert rows[0] == ["path", "reason"] and {Path(row[0]).name for row in rows[1:]} == {"short", "unreadable"}
 
 
-def test_absent_leads_as_zero(model, tmp_path):
-    lead_short(tmp_path / "in", "short")
+def test_missing_leads_as_zero(model, tmp_path):
+    write_two_leads(tmp_path / "in", "short")
     out = tmp_path / "out.parquet"
-    words = ("tokenize", tmp_path / "in", "--out", out, "--model", model)
-    assert mistake(*words).startswith("ecgvae: none of 1 records can be used; the first, ")
+    arguments = ("tokenize", tmp_path / "in", "--out", out, "--model", model)
+    assert mistake(*arguments).startswith("ecgvae: none of 1 records can be used; the first, ")
     assert not out.exists() and not (tmp_path / "out.parquet.partial").exists()
-    assert "V1 is missing, set to 0 mV" in call(*words, "--missing-leads", "zero").stderr
+    assert "V1 is missing, set to 0 mV" in call(*arguments, "--missing-leads", "zero").stderr
     assert "V1 is missing, set to 0 mV" in open_tokens(out)[0].notes
 
 
-def test_stopped_tokenizing_goes_on(records, model, tokens, tmp_path, monkeypatch):
+def test_interrupted_tokenizing_continues(records, model, tokens, tmp_path, monkeypatch):
     monkeypatch.setattr(batch, "PART_RECORDS", 1)
     write, written = batch.TokenizeJob.write_part, []
 
-    def stopping(self, entries, folder):
+    def interrupted(self, entries, folder):
         if len(written) == 2:
             raise KeyboardInterrupt
         written.append(entries)
         write(self, entries, folder)
 
-    words = ("tokenize", records, "--out", tmp_path / "out.parquet", "--model", model)
+    arguments = ("tokenize", records, "--out", tmp_path / "out.parquet", "--model", model)
     with monkeypatch.context() as patch:
-        patch.setattr(batch.TokenizeJob, "write_part", stopping)
-        result = call(*words, code=130)
+        patch.setattr(batch.TokenizeJob, "write_part", interrupted)
+        result = call(*arguments, code=130)
     assert result.stderr == "stopped; run the same command again to go on\n" and result.stdout == ""
-    assert "begun with other settings (codebooks)" in mistake(*words, "--codebooks", 1)
+    assert "begun with other settings (codebooks)" in mistake(*arguments, "--codebooks", 1)
     monkeypatch.setattr(batch.TokenizeJob, "write_part", lambda *args: (written.append(args[1]), write(*args)))
-    call(*words)
+    call(*arguments)
     assert len(written) == 3
-    same_tokens(tokens, tmp_path / "out.parquet")
+    assert_equal_files(tmp_path / "out.parquet", tokens)
 
 
-def test_stopped_detokenizing_goes_on(model, tokens, tmp_path, monkeypatch):
+def test_interrupted_detokenizing_continues(model, tokens, tmp_path, monkeypatch):
     decode, decoded = Tokenizer.decode, []
 
-    def stopping(self, item, original):
+    def interrupted(self, item, original):
         if len(decoded) == 2:
             raise KeyboardInterrupt
         decoded.append(item.name)
         return decode(self, item, original)
 
-    words = ("detokenize", tokens, "--out", tmp_path / "back", "--model", model)
+    arguments = ("detokenize", tokens, "--out", tmp_path / "decoded", "--model", model)
     with monkeypatch.context() as patch:
-        patch.setattr(Tokenizer, "decode", stopping)
-        assert call(*words, code=130).stderr == "stopped; run the same command again to go on\n"
-    assert not (tmp_path / "back").exists()
+        patch.setattr(Tokenizer, "decode", interrupted)
+        assert call(*arguments, code=130).stderr == "stopped; run the same command again to go on\n"
+    assert not (tmp_path / "decoded").exists()
     monkeypatch.setattr(Tokenizer, "decode", lambda *args: (decoded.append(args[1].name), decode(*args))[1])
-    assert "3 records" in call(*words).stdout
-    assert decoded == ["a", "b", "ward/c"] and len(list((tmp_path / "back").rglob("*.hea"))) == 3
+    assert "3 records" in call(*arguments).stdout
+    assert decoded == ["a", "b", "ward/c"] and len(list((tmp_path / "decoded").rglob("*.hea"))) == 3
 
 
-def test_processes_share_the_work(records, model, tokens, tmp_path, monkeypatch):
-    """The second process does its part while the first waits for it."""
+def test_processes_share_the_records(records, model, tokens, tmp_path, monkeypatch):
+    """Simulates two processes: the second runs while the first waits for it."""
     monkeypatch.setattr(batch, "PART_RECORDS", 1)
-    write, told, results, at_work, shares = batch.TokenizeJob.write_part, [], [], [], []
+    write, broadcasts, results, running, shares = batch.TokenizeJob.write_part, [], [], [], []
     out, tokenizer = tmp_path / "out.parquet", Tokenizer.load(model)
 
-    class Group:
+    class ProcessState:
         num_processes = 2
 
         def __init__(self, index: int):
@@ -164,34 +166,34 @@ def test_processes_share_the_work(records, model, tokens, tmp_path, monkeypatch)
 
         def wait_for_everyone(self) -> None:
             if self.is_main_process:
-                results.append(run(Group(1)))
+                results.append(run(ProcessState(1)))
 
-    def run(group):
-        at_work.append(group)
+    def run(state):
+        running.append(state)
         return batch.tokenize_files([records], out, tokenizer)
 
     def broadcast(value):
-        told.append(value)
-        return told[0]
+        broadcasts.append(value)
+        return broadcasts[0]
 
-    monkeypatch.setattr(batch, "distributed_state", lambda: at_work[-1])
+    monkeypatch.setattr(batch, "distributed_state", lambda: running[-1])
     monkeypatch.setattr(batch, "broadcast_object", broadcast)
     monkeypatch.setattr(batch.TokenizeJob, "write_part",
-                        lambda *args: (shares.append(at_work[-1].process_index), write(*args)))
-    assert run(Group(0)).records == 3 and results == [None] and shares == [0, 0, 1]
-    same_tokens(tokens, out)
+                        lambda *args: (shares.append(running[-1].process_index), write(*args)))
+    assert run(ProcessState(0)).records == 3 and results == [None] and shares == [0, 0, 1]
+    assert_equal_files(out, tokens)
 
 
-def test_tokens_of_another_tokenizer_are_refused(model, tokens, tiny, learned, tmp_path):
-    other = checkpoint.save(learned(tiny(), seed=1), tmp_path / "other")
-    message = mistake("detokenize", tokens, "--out", tmp_path / "back", "--model", other)
+def test_tokens_of_another_tokenizer_are_refused(model, tokens, tiny_settings, random_model, tmp_path):
+    other = checkpoint.save(random_model(tiny_settings(), seed=1), tmp_path / "other")
+    message = mistake("detokenize", tokens, "--out", tmp_path / "decoded", "--model", other)
     assert Tokenizer.load(model).identity in message and Tokenizer.load(other).identity in message
     assert "is from tiny, which is no shipped tokenizer; give its folder with --model" in mistake(
-        "detokenize", tokens, "--out", tmp_path / "back")
+        "detokenize", tokens, "--out", tmp_path / "decoded")
 
 
-def test_tokens_with_a_false_header_are_refused(model, tokens, tmp_path):
+def test_tokens_with_a_wrong_header_are_refused(model, tokens, tmp_path):
     file = open_tokens(tokens)
-    false = replace(file.header, codebooks=tuple(CodebookSpec(stream.hop, 64) for stream in file.header.codebooks))
-    write_tokens(tmp_path / "false.parquet", false, file)
-    assert "is damaged" in mistake("detokenize", tmp_path / "false.parquet", "--out", tmp_path / "b", "--model", model)
+    wrong_header = replace(file.header, codebooks=tuple(CodebookSpec(spec.hop, 64) for spec in file.header.codebooks))
+    write_tokens(tmp_path / "wrong.parquet", wrong_header, file)
+    assert "is damaged" in mistake("detokenize", tmp_path / "wrong.parquet", "--out", tmp_path / "b", "--model", model)

@@ -1,4 +1,4 @@
-"""A model on disk comes back as it was; whatever else is on disk is refused in one line."""
+"""Saving and loading models; damaged and wrong files are refused with one line."""
 
 import json
 import os
@@ -13,8 +13,8 @@ from ecgvae import checkpoint
 
 
 @pytest.fixture(scope="module")
-def model(tiny, learned):
-    return learned(tiny(signal={"leads": ("I", "II", "III", "V1"), "scale": 0.5}))
+def model(tiny_settings, random_model):
+    return random_model(tiny_settings(signal={"leads": ("I", "II", "III", "V1"), "scale": 0.5}))
 
 
 @pytest.fixture
@@ -31,7 +31,8 @@ def rewrite(folder, *keys, value):
     (folder / "config.json").write_text(json.dumps(values))
 
 
-def refused(folder) -> str:
+def load_error(folder) -> str:
+    """The message of the error that loading a folder raises."""
     with pytest.raises((ValueError, FileNotFoundError)) as error:
         checkpoint.load(folder)
     assert "\n" not in str(error.value)
@@ -40,68 +41,70 @@ def refused(folder) -> str:
 
 
 def test_round_trip_gives_the_same_model(model, folder):
-    back = checkpoint.load(folder)
+    loaded = checkpoint.load(folder)
     x = torch.randn(2, 3, 100)
     with torch.inference_mode():
-        assert all(map(torch.equal, back.tokenize(x), model.tokenize(x)))
-        assert torch.equal(back.decode(back.encode(x), 100), model.decode(model.encode(x), 100))
-        assert torch.equal(back.all_leads(x), model.all_leads(x))
-    assert checkpoint.identity(back) == checkpoint.identity(model)
-    assert back.settings == model.settings
-    assert not back.training
-    assert all(parameter.requires_grad for parameter in back.parameters())
+        assert all(map(torch.equal, loaded.tokenize(x), model.tokenize(x)))
+        assert torch.equal(loaded.decode(loaded.encode(x), 100), model.decode(model.encode(x), 100))
+        assert torch.equal(loaded.all_leads(x), model.all_leads(x))
+    assert checkpoint.identity(loaded) == checkpoint.identity(model)
+    assert loaded.settings == model.settings
+    assert not loaded.training
+    assert all(parameter.requires_grad for parameter in loaded.parameters())
     values = checkpoint.config(folder)
     assert (values["training"], values["metrics"]) == ({"store": "here"}, {"prdn": 9.5})
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
 
 
-def test_identity_is_that_of_settings_and_weights(model, folder, tiny, learned):
-    same = checkpoint.identity(model)
-    other = checkpoint.load(folder)
+def test_identity_depends_on_settings_and_weights_only(model, folder, tiny_settings, random_model):
+    original = checkpoint.identity(model)
+    changed = checkpoint.load(folder)
     with torch.no_grad():
-        next(other.parameters()).view(-1)[0] += 1e-3
-    seen = {same, checkpoint.identity(other), checkpoint.identity(learned(tiny()))}
+        next(changed.parameters()).view(-1)[0] += 1e-3
+    identities = {original, checkpoint.identity(changed), checkpoint.identity(random_model(tiny_settings()))}
     rewrite(folder, "model", "signal", "scale", value=0.25)
-    seen.add(checkpoint.identity(checkpoint.load(folder)))
-    assert len(seen) == 4
+    identities.add(checkpoint.identity(checkpoint.load(folder)))
+    assert len(identities) == 4
     rewrite(folder, "model", "signal", "scale", value=0.5)
     rewrite(folder, "versions", "torch", value="9.9")
-    assert checkpoint.identity(checkpoint.load(folder)) == same
+    assert checkpoint.identity(checkpoint.load(folder)) == original
 
 
 @pytest.mark.parametrize("damage", ["empty", "truncated", "pickle", "text", "missing"])
 def test_damaged_weights_are_refused(folder, damage):
     path = folder / "model.safetensors"
-    whole = path.read_bytes()
+    content = path.read_bytes()
     path.unlink()
     if damage == "pickle":
         torch.save({"encoder.layers.0.pointwise.weight": torch.zeros(3)}, path)
     elif damage != "missing":
-        path.write_bytes({"empty": b"", "truncated": whole[:len(whole) // 2], "text": b"weights\n" * 99}[damage])
-    assert "model.safetensors" in refused(folder)
+        path.write_bytes({"empty": b"", "truncated": content[:len(content) // 2], "text": b"weights\n" * 99}[damage])
+    assert "model.safetensors" in load_error(folder)
 
 
-class Burglar:
+class MaliciousPickle:
+    """An object that creates a folder when it is unpickled."""
+
     def __reduce__(self):
-        return os.mkdir, ("burgled",)
+        return os.mkdir, ("executed",)
 
 
-def test_no_pickle_is_ever_run(folder, tmp_path, monkeypatch):
+def test_no_pickle_is_executed(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("model.safetensors", "config.json"):
         original = (folder / name).read_bytes()
-        (folder / name).write_bytes(pickle.dumps(Burglar()))
-        refused(folder)
+        (folder / name).write_bytes(pickle.dumps(MaliciousPickle()))
+        load_error(folder)
         (folder / name).write_bytes(original)
-    assert not (tmp_path / "burgled").exists()
+    assert not (tmp_path / "executed").exists()
 
 
-@pytest.mark.parametrize("change", ["lost", "extra", "shape", "type"])
-def test_weights_must_all_be_there_and_fit(folder, change):
+@pytest.mark.parametrize("change", ["missing", "extra", "shape", "type"])
+def test_weights_must_be_complete_and_fit_the_settings(folder, change):
     path = folder / "model.safetensors"
     weights = load_file(path)
     name = "encoder.project.weight"
-    if change == "lost":
+    if change == "missing":
         del weights[name]
     elif change == "extra":
         name = "encoder.more"
@@ -111,10 +114,10 @@ def test_weights_must_all_be_there_and_fit(folder, change):
     else:
         weights[name] = weights[name].double()
     save_file(weights, path)
-    assert name in refused(folder)
+    assert name in load_error(folder)
 
 
-@pytest.mark.parametrize(("keys", "value", "said"), [
+@pytest.mark.parametrize(("keys", "value", "expected"), [
     (("format",), 3, "has model format 3; this version reads formats 1 and 2"),
     (("format",), None, "format"),
     (("model",), [], "model is []"),
@@ -129,32 +132,32 @@ def test_weights_must_all_be_there_and_fit(folder, change):
     (("model", "backbone", "strides"), [2] * 1000, "model.backbone.strides"),
     (("model", "signal", "rate"), -1, "model.signal.rate"),
 ])
-def test_wrong_settings_are_refused_before_memory_is_taken(folder, monkeypatch, keys, value, said):
+def test_wrong_settings_are_refused_before_memory_is_allocated(folder, monkeypatch, keys, value, expected):
     rewrite(folder, *keys, value=value)
-    taken = []
-    monkeypatch.setattr(torch.nn.Module, "to_empty", lambda *a, **k: taken.append(a))
+    allocated = []
+    monkeypatch.setattr(torch.nn.Module, "to_empty", lambda *a, **k: allocated.append(a))
     resource = pytest.importorskip("resource")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    message = refused(folder)
-    assert said in message and len(message) < 500
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000     # KiB; the claims are GiB
-    assert not taken
+    message = load_error(folder)
+    assert expected in message and len(message) < 500
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000     # KiB; the settings ask for GiB
+    assert not allocated
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"format": 1}', "\x00\xff", "[" * 100_000])
-def test_a_config_that_is_none_is_refused(folder, text):
+def test_a_damaged_config_is_refused(folder, text):
     (folder / "config.json").write_bytes(text.encode("latin-1"))
-    assert "config.json is damaged; wanted JSON with format and model" in refused(folder)
+    assert "config.json is damaged; wanted JSON with format and model" in load_error(folder)
 
 
-def test_a_folder_without_config_and_no_folder_are_said(folder, tmp_path):
+def test_errors_of_a_folder_without_config_and_of_an_unknown_name(folder, tmp_path):
     (folder / "config.json").unlink()
-    assert refused(folder).endswith("is not an ecgvae model: it has no config.json")
+    assert load_error(folder).endswith("is not an ecgvae model: it has no config.json")
     with pytest.raises(FileNotFoundError, match=r"^no model nothing; wanted a checkpoint folder or one of "):
         checkpoint.load("nothing")
 
 
-def test_a_path_wins_over_a_shipped_name(folder, monkeypatch, tmp_path):
+def test_a_folder_comes_before_a_shipped_model_of_that_name(folder, monkeypatch, tmp_path):
     monkeypatch.setattr(checkpoint, "PRETRAINED", tmp_path / "shipped")
     assert checkpoint.pretrained() == []
     shutil.copytree(folder, tmp_path / "shipped" / "small")
@@ -166,24 +169,24 @@ def test_a_path_wins_over_a_shipped_name(folder, monkeypatch, tmp_path):
     assert str(checkpoint.locate("small")) == "small"
 
 
-@pytest.mark.parametrize("at", ["safetensors.torch.save", "ecgvae.checkpoint.os.replace", "json.dumps"])
-def test_an_interrupted_save_leaves_the_old_model(model, folder, tiny, learned, monkeypatch, at):
-    old, other = checkpoint.identity(model), learned(tiny(), seed=1)
+@pytest.mark.parametrize("function", ["safetensors.torch.save", "ecgvae.checkpoint.os.replace", "json.dumps"])
+def test_an_interrupted_save_leaves_the_old_model(model, folder, tiny_settings, random_model, monkeypatch, function):
+    identity, other = checkpoint.identity(model), random_model(tiny_settings(), seed=1)
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(at, interrupted)
+        patch.setattr(function, interrupted)
         with pytest.raises(KeyboardInterrupt):
             checkpoint.save(other, folder)
-    assert checkpoint.identity(checkpoint.load(folder)) == old
+    assert checkpoint.identity(checkpoint.load(folder)) == identity
     checkpoint.save(other, folder)
     assert checkpoint.identity(checkpoint.load(folder)) == checkpoint.identity(other)
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
 
 
-def test_when_the_new_model_cant_be_put_in_place_the_old_one_returns(model, folder, tiny, learned, monkeypatch):
+def test_the_old_model_stays_if_the_new_one_cannot_be_renamed(model, folder, tiny_settings, random_model, monkeypatch):
     rename = os.replace
 
     def failing(source, target):
@@ -193,11 +196,11 @@ def test_when_the_new_model_cant_be_put_in_place_the_old_one_returns(model, fold
 
     monkeypatch.setattr("ecgvae.checkpoint.os.replace", failing)
     with pytest.raises(OSError, match="no"):
-        checkpoint.save(learned(tiny()), folder)
+        checkpoint.save(random_model(tiny_settings()), folder)
     assert checkpoint.identity(checkpoint.load(folder)) == checkpoint.identity(model)
 
 
-def test_only_a_model_is_replaced(model, tmp_path):
+def test_save_replaces_only_models(model, tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("x")
     (tmp_path / "file").write_text("x")

@@ -1,19 +1,20 @@
-"""Checkpoints of earlier versions: their weights load under today's names, and their identities stay."""
+"""Checkpoints of earlier versions: their weights load under current names, and their identities do not change."""
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ecgvae import checkpoint, legacy
+from ecgvae import checkpoint, legacy, models
 from ecgvae.batch import load_tokenizer
 from ecgvae.data.tokens import open_tokens, write_tokens
 from ecgvae.models import build, parse_settings
 from ecgvae.tokenizer import Tokenizer
 
-# As `ecgvae info` of the version before format 2 gave them, and those of the versions before it.
+# The identity of each shipped model, followed by those that earlier versions gave to the same weights.
 IDENTITIES = {
     "ptbxl-vae-conv": ("9b08d83be5686e03",),
     "ptbxl-vae-transformer": ("e52e82d7cdb1acc3",),
@@ -22,7 +23,7 @@ IDENTITIES = {
     "ptbxl-vqvae2-conv": ("88ec9bfcf75b1fb9", "673a17e927557a6e"),
     "ptbxl-vqvae2-transformer": ("2d66edf5afdcc2f1", "e4f0ba7cf98d40bd"),
 }
-# Names of weights in files of format 1, and today's.
+# Names of weights in files of format 1, and current names.
 RENAMED = {
     "encoder.layers.0.mix.weight": "encoder.layers.0.conv.weight",
     "encoder.layers.1.mix.weight": "encoder.layers.1.pointwise.weight",
@@ -53,23 +54,23 @@ RENAMED = {
 }
 
 
-def test_weights_of_format_1_have_todays_names():
+def test_weights_of_format_1_get_current_names():
     renamed = legacy.rename_weights({name: index for index, name in enumerate(RENAMED)})
     assert renamed == {name: index for index, name in enumerate(RENAMED.values())}
     assert legacy.rename_weights(renamed) == renamed
 
 
 @pytest.mark.parametrize("name", IDENTITIES)
-def test_identities_of_shipped_models_never_change(name):
+def test_identities_of_shipped_models_do_not_change(name):
     assert (checkpoint.identity(name), *checkpoint.earlier_identities(name)) == IDENTITIES[name]
     assert f"`{IDENTITIES[name][0]}`" in (checkpoint.locate(name) / "README.md").read_text()
-    facts, module = checkpoint.config(name)["facts"], checkpoint.load(name)
-    assert facts == json.loads(json.dumps(checkpoint.facts(module)))
+    facts, model = checkpoint.config(name)["facts"], checkpoint.load(name)
+    assert facts == json.loads(json.dumps(checkpoint.facts(model)))
 
 
 @pytest.mark.parametrize("name", IDENTITIES)
-def test_identities_of_format_1_are_computed_from_its_files(name, tmp_path):
-    """Without a written identity, the rule of format 1 gives that of the version before."""
+def test_identities_of_format_1_are_computed_from_settings_and_weights(name, tmp_path):
+    """A config without an identity, as in format 1, gives the identity that the earlier version computed."""
     folder = shutil.copytree(checkpoint.locate(name), tmp_path / "model")
     values = json.loads((folder / "config.json").read_text())
     for key in ("identity", "earlier_identities", "facts"):
@@ -97,47 +98,54 @@ def test_identities_of_format_1_are_computed_from_its_files(name, tmp_path):
      'cvae {"condition":{"leads":["I"],"drop":0.2}}'),
     ({"family": "cvae"}, "cvae {}"),
 ])
-def test_format_1_hashed_what_differs_from_its_defaults(changes, text, monkeypatch):
-    """As pydantic's model_dump_json(exclude_defaults=True) wrote it then."""
+def test_the_identity_of_format_1_hashes_changed_settings_only(changes, text, monkeypatch):
+    """The text equals what pydantic's model_dump_json(exclude_defaults=True) wrote at the time."""
     hashed = []
     monkeypatch.setattr(legacy, "hash_weights", lambda text, weights: hashed.append(text))
     legacy.format_1_identity(parse_settings(changes).model_dump(mode="json"), {})
     assert hashed == [text]
 
 
-def test_a_checkpoint_of_format_1_loads_and_decodes_its_tokens(tiny, learned, tmp_path, records):
-    """A model saved with former names of weights and settings, and a token file with its identity of then."""
-    settings = tiny(codebooks=2)
-    model = learned(settings)
+def test_a_checkpoint_of_format_1_loads_and_decodes_its_tokens(tiny_settings, random_model, tmp_path, records):
+    """A model with former names of weights and settings, and a token file with its identity by format 1."""
+    settings = tiny_settings(codebooks=2)
+    model = random_model(settings)
     folder = checkpoint.save(model, tmp_path / "model")
-    former = {"pointwise": "mix", "conv": "mix", "dilated": "spread", "quantizers": "levels", "codebook": "book",
+    former_names = {"pointwise": "mix", "conv": "mix", "dilated": "spread", "quantizers": "levels", "codebook": "book",
               "embeddings": "codes", "cluster_size": "use", "initialized": "started"}
-    weights = {".".join(former.get(part, part) for part in name.split(".")): value
+    weights = {".".join(former_names.get(part, part) for part in name.split(".")): value
                for name, value in load_file(folder / "model.safetensors").items()}
     save_file(weights, folder / "model.safetensors")
     values = json.loads((folder / "config.json").read_text())
     values = {"format": 1, "model": values["model"]}
     values["model"]["quantizer"]["revive"] = values["model"]["quantizer"].pop("dead_code_threshold")
     (folder / "config.json").write_text(json.dumps(values))
-    back = checkpoint.load(folder)
-    assert back.settings == settings
-    assert all(torch.equal(value, back.state_dict()[name]) for name, value in model.state_dict().items())
+    loaded = checkpoint.load(folder)
+    assert loaded.settings == settings
+    assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in model.state_dict().items())
     tokenizer = Tokenizer.load(folder)
     path = write_tokens(tmp_path / "tokens.parquet", tokenizer.header(), [])
     assert load_tokenizer(open_tokens(path), folder).identity == checkpoint.identity(folder)
-    assert checkpoint.identity(folder) != checkpoint.identity(model)      # today's rule hashes all settings
+    assert checkpoint.identity(folder) != checkpoint.identity(model)      # format 2 hashes all settings
 
 
 def test_tokens_with_an_earlier_identity_decode(tmp_path):
     tokenizer = Tokenizer.load("ptbxl-vqvae-conv")
     for identity in IDENTITIES["ptbxl-vqvae-conv"]:
-        header = tokenizer.header()
-        path = write_tokens(tmp_path / f"{identity}.parquet", type(header)(**{**vars(header), "tokenizer": identity}), [])
+        header = replace(tokenizer.header(), tokenizer=identity)
+        path = write_tokens(tmp_path / f"{identity}.parquet", header, [])
         assert load_tokenizer(open_tokens(path)).identity == tokenizer.identity
 
 
-def test_every_family_saves_its_identity(tiny, tmp_path):
+def test_every_family_saves_its_identity(tiny_settings, tmp_path):
     for family in ("ae", "vae", "cvae", "vqvae", "vqvae2"):
-        model = build(tiny(family))
+        model = build(tiny_settings(family))
         folder = checkpoint.save(model, tmp_path / family)
         assert checkpoint.identity(folder) == checkpoint.identity(model) == checkpoint.config(folder)["identity"]
+
+
+def test_former_names_of_classes_give_a_warning():
+    with pytest.warns(DeprecationWarning, match="^Given is now called Conditioning$"):
+        assert models.Given is models.Conditioning
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = models.nothing

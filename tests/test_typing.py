@@ -1,4 +1,4 @@
-"""What a type checker knows of the public interface: every name, and what a call returns."""
+"""The public interface as a type checker sees it: every name, and the types that calls return."""
 
 import subprocess
 import sys
@@ -23,35 +23,35 @@ reveal_type(ecgvae.Store("store").signal(0))
 ecgvae.nosuch
 tokenizer.encode("00001")
 """
-REVEALED = ["ecgvae.tokenizer.Tokenizer", "ecgvae.data.tokens.Tokens", "Any",
+EXPECTED_TYPES = ["ecgvae.tokenizer.Tokenizer", "ecgvae.data.tokens.Tokens", "Any",
             "ecgvae.signal.record.Record", "ndarray", "ecgvae.models.autoencoder.Autoencoder", "ndarray"]
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory) -> list[str]:
-    """The lines of mypy about a user's script, outside the package's own folder."""
+    """Lines of mypy's output for a user's script in another folder than the package."""
     api = pytest.importorskip("mypy.api")
     script = tmp_path_factory.mktemp("user") / "script.py"
     script.write_text(USER_CODE)
-    root = Path(ecgvae.__file__).parents[1]
-    cache = root / ".mypy_cache"
-    options = ["--config-file", "", "--cache-dir", str(cache) if (root / "pyproject.toml").exists() else "/dev/null",
+    repository = Path(ecgvae.__file__).parents[1]
+    cache = repository / ".mypy_cache" if (repository / "pyproject.toml").exists() else "/dev/null"
+    options = ["--config-file", "", "--cache-dir", str(cache),
                "--ignore-missing-imports", "--follow-imports", "silent"]
     code = f"import sys; from mypy import api; print(api.run({[*options, str(script)]!r})[0])"
-    environment = {"MYPYPATH": str(root), "PATH": ""}
+    environment = {"MYPYPATH": str(repository), "PATH": ""}
     assert api
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
                           env=environment).stdout.splitlines()
 
 
 def test_calls_have_types(report):
-    revealed = [line.split('Revealed type is "')[1].rstrip('"') for line in report if "Revealed type" in line]
-    assert len(revealed) == len(REVEALED)
-    for found, wanted in zip(revealed, REVEALED, strict=True):
-        assert wanted in found, report
+    types = [line.split('Revealed type is "')[1].rstrip('"') for line in report if "Revealed type" in line]
+    assert len(types) == len(EXPECTED_TYPES)
+    for type_name, expected in zip(types, EXPECTED_TYPES, strict=True):
+        assert expected in type_name, report
 
 
-def test_mistakes_are_errors(report):
+def test_mistakes_in_user_code_are_errors(report):
     errors = [line for line in report if ": error:" in line]
     assert len(errors) == 2, report
     assert 'Module has no attribute "nosuch"' in errors[0]
@@ -62,8 +62,8 @@ def test_the_package_is_marked_as_typed():
     assert (Path(ecgvae.__file__).parent / "py.typed").exists()
 
 
-def test_the_names_for_type_checkers_are_those_at_run_time():
-    """Both lists of ecgvae/__init__.py, and what completion sees."""
+def test_names_for_type_checkers_equal_those_at_run_time():
+    """The two lists of names in ecgvae/__init__.py are equal, and so is `dir(ecgvae)`."""
     assert sorted(ecgvae.__all__) == sorted(ecgvae._MODULE_OF)
     assert {*ecgvae.__all__, "__version__"} == set(dir(ecgvae))
     source = (Path(ecgvae.__file__)).read_text().split("if not TYPE_CHECKING")[0]

@@ -1,4 +1,4 @@
-"""Search for the nearest code against brute force; how books start and follow."""
+"""The search for the nearest code against brute force; initialization, updates and revival of codebooks."""
 
 import pytest
 import torch
@@ -11,16 +11,16 @@ from ecgvae.nn.nearest import nearest
 DIM, SIZE = 6, 16
 
 
-def normal(*shape, seed=0):
+def randn(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def started(book, codes, use=1.0):
-    """A book at given codes instead of those of k-means."""
-    book.embeddings.data.copy_(codes)
-    book.cluster_size.fill_(use)
-    book.initialized.fill_(True)
-    return book
+def set_vectors(codebook, vectors, cluster_size=1.0):
+    """Sets the vectors of a codebook instead of initializing them by k-means."""
+    codebook.embeddings.data.copy_(vectors)
+    codebook.cluster_size.fill_(cluster_size)
+    codebook.initialized.fill_(True)
+    return codebook
 
 
 # --- nearest
@@ -29,144 +29,146 @@ def started(book, codes, use=1.0):
 @settings(deadline=None, max_examples=60)
 @given(rows=st.integers(0, 70), size=st.integers(1, 200), dim=st.integers(1, 9), seed=st.integers(0, 99),
        scale=st.sampled_from([1e-3, 1.0, 1e3]))
-def test_nearest_is_the_least_distance(rows, size, dim, seed, scale):
-    x, book = normal(rows, dim, seed=seed) * scale, normal(size, dim, seed=seed + 1) * scale
-    distances = torch.cdist(x.double(), book.double(), compute_mode="donot_use_mm_for_euclid_dist").square()
-    codes = nearest(x, book)
+def test_nearest_has_the_smallest_distance(rows, size, dim, seed, scale):
+    x, codebook = randn(rows, dim, seed=seed) * scale, randn(size, dim, seed=seed + 1) * scale
+    distances = torch.cdist(x.double(), codebook.double(), compute_mode="donot_use_mm_for_euclid_dist").square()
+    codes = nearest(x, codebook)
     assert codes.shape == (rows,) and codes.dtype == torch.long
     if rows:
         excess = distances.gather(1, codes[:, None]) - distances.amin(1, keepdim=True)
-        rounding = 1e-6 * (x.double().square().sum(1, keepdim=True) + book.double().square().sum(1).max())
+        rounding = 1e-6 * (x.double().square().sum(1, keepdim=True) + codebook.double().square().sum(1).max())
         assert (excess <= rounding).all()
 
 
-def test_nearest_finds_each_code_itself_block_by_block():
-    book = normal(5000, 8)
+def test_nearest_finds_every_code_across_blocks():
+    codebook = randn(5000, 8)
     order = torch.randperm(5000, generator=torch.Generator().manual_seed(1))
-    assert torch.equal(nearest(book[order], book), order)
-    assert torch.equal(nearest(book[order].bfloat16().float(), book), nearest(book[order].bfloat16(), book))
+    assert torch.equal(nearest(codebook[order], codebook), order)
+    rounded = codebook[order].bfloat16()
+    assert torch.equal(nearest(rounded.float(), codebook), nearest(rounded, codebook))
 
 
-# --- start and revival
+# --- initialization and revival
 
 
-def error(rows, centres):
+def mean_squared_error(rows, centres):
     return float((rows - centres[nearest(rows, centres)]).square().mean())
 
 
-def test_kmeans_lowers_the_error_round_by_round():
-    rows, errors = normal(500, 3), []
+def test_kmeans_error_falls_with_the_rounds():
+    rows, errors = randn(500, 3), []
     for rounds in (0, 1, 3, 10):
         torch.manual_seed(0)
-        errors.append(error(rows, kmeans(rows, 12, rounds)))
+        errors.append(mean_squared_error(rows, kmeans(rows, 12, rounds)))
     assert errors == sorted(errors, reverse=True) and errors[-1] < 0.85 * errors[0]
 
 
-def test_kmeans_fills_a_book_larger_than_the_batch():
-    rows = 50 + normal(5, 3)
+def test_kmeans_fills_a_codebook_larger_than_the_batch():
+    rows = 50 + randn(5, 3)
     for repeats in (1, 10):
         centres = kmeans(rows.repeat(repeats, 1), 12)
         assert centres.shape == (12, 3) and centres.min() > 40
-        assert error(rows, centres) < 1e-5
+        assert mean_squared_error(rows, centres) < 1e-5
 
 
 @pytest.mark.parametrize("decay", [0.9, None])
-def test_an_unused_code_moves_to_the_data_and_stays(decay):
+def test_a_dead_code_moves_to_a_row_and_stays_alive(decay):
     torch.manual_seed(0)
-    start = torch.cat([normal(SIZE - 1, DIM), torch.full((1, DIM), 1000.)])
-    book = started(Codebook(DIM, SIZE, decay, dead_code_threshold=0.05), start, use=10)
-    rows = normal(160, DIM, seed=1)
+    vectors = torch.cat([randn(SIZE - 1, DIM), torch.full((1, DIM), 1000.)])
+    codebook = set_vectors(Codebook(DIM, SIZE, decay, dead_code_threshold=0.05), vectors, cluster_size=10)
+    rows = randn(160, DIM, seed=1)
     for _ in range(400):
-        book(rows)
-        if book.embeddings[-1].abs().max() < 100:
+        codebook(rows)
+        if codebook.embeddings[-1].abs().max() < 100:
             break
-    revived = book.embeddings[-1].clone()
-    assert (rows == revived).all(1).any()       # it is one of the rows
-    assert book.cluster_size[-1] == len(rows) / SIZE
+    revived = codebook.embeddings[-1].clone()
+    assert (rows == revived).all(1).any()       # a row of the batch
+    assert codebook.cluster_size[-1] == len(rows) / SIZE
     for _ in range(10):
-        book(rows[nearest(rows, book.embeddings) != SIZE - 1])
-    assert torch.equal(book.embeddings[-1], revived)     # though nothing hit it
+        codebook(rows[nearest(rows, codebook.embeddings) != SIZE - 1])
+    assert torch.equal(codebook.embeddings[-1], revived)     # although no row has this code
     for _ in range(30):
-        codes, _ = book(rows)
+        codes, _ = codebook(rows)
         assert (codes == SIZE - 1).any()
-    assert (book.embeddings[-1] - revived).norm() < 2
-    assert book.cluster_size[-1] > 0.05 * len(rows) / SIZE
+    assert (codebook.embeddings[-1] - revived).norm() < 2
+    assert codebook.cluster_size[-1] > 0.05 * len(rows) / SIZE
 
 
-@pytest.mark.parametrize(("done", "moves"), [(0.0, True), (0.5, True), (0.7, True), (0.8, False), (1.0, False)])
-def test_revival_fades_out(done, moves):
-    """A code with a quarter of its even share of rows moves while the threshold, first a half of it, is higher."""
-    start = torch.arange(SIZE).unsqueeze(1).expand(SIZE, DIM) * 10.0
-    book = started(Codebook(DIM, SIZE, decay=0.5, dead_code_threshold=0.5), start, use=4)
-    rows = start.repeat_interleave(4, 0)[:-3] + 0.1 * normal(4 * SIZE - 3, DIM)
-    book.cluster_size[-1] = 1
-    anneal_revival(torch.nn.Sequential(book), done)
-    book(rows)
-    assert ((book.embeddings[-1] - start[-1]).norm() > 1) == moves
-    assert (book.embeddings[:-1] - start[:-1]).norm(dim=1).max() < 1
+@pytest.mark.parametrize(("fraction_done", "revived"),
+                         [(0.0, True), (0.5, True), (0.7, True), (0.8, False), (1.0, False)])
+def test_revival_is_annealed(fraction_done, revived):
+    """A code with a quarter of the equal use moves while the threshold, which begins at a half, is above that."""
+    vectors = torch.arange(SIZE).unsqueeze(1).expand(SIZE, DIM) * 10.0
+    codebook = set_vectors(Codebook(DIM, SIZE, decay=0.5, dead_code_threshold=0.5), vectors, cluster_size=4)
+    rows = vectors.repeat_interleave(4, 0)[:-3] + 0.1 * randn(4 * SIZE - 3, DIM)
+    codebook.cluster_size[-1] = 1
+    anneal_revival(torch.nn.Sequential(codebook), fraction_done)
+    codebook(rows)
+    assert ((codebook.embeddings[-1] - vectors[-1]).norm() > 1) == revived
+    assert (codebook.embeddings[:-1] - vectors[:-1]).norm(dim=1).max() < 1
 
 
-def test_without_revival_a_lost_code_stays_lost():
-    start = torch.cat([normal(SIZE - 1, DIM), torch.full((1, DIM), 1000.)])
-    book = started(Codebook(DIM, SIZE, decay=0.5, dead_code_threshold=0), start)
+def test_without_revival_a_dead_code_stays_dead():
+    vectors = torch.cat([randn(SIZE - 1, DIM), torch.full((1, DIM), 1000.)])
+    codebook = set_vectors(Codebook(DIM, SIZE, decay=0.5, dead_code_threshold=0), vectors)
     for step in range(50):
-        book(normal(160, DIM, seed=step))
-    assert (book.embeddings[-1] == 1000).all()
+        codebook(randn(160, DIM, seed=step))
+    assert (codebook.embeddings[-1] == 1000).all()
 
 
-def test_a_book_keeps_what_it_is_given():
-    book = Codebook(3, 8)
-    assert set(book.state_dict()) == {"embeddings", "cluster_size", "initialized"}
+def test_names_of_the_weights_of_a_codebook():
+    codebook = Codebook(3, 8)
+    assert set(codebook.state_dict()) == {"embeddings", "cluster_size", "initialized"}
     assert [name for name, _ in Codebook(3, 8, decay=None).named_parameters()] == ["embeddings"]
 
 
-# --- frozen codes and a learned map
+# --- SimVQ: frozen codes and a learned linear map
 
 
-def skewed(count, seed=0):
-    """Rows that a normal distribution fits badly: most near one place, off the origin, few far away."""
-    return 0.01 * (5 + normal(count, DIM, seed=seed) ** 3 * torch.arange(1, DIM + 1))
+def skewed_rows(count, seed=0):
+    """Rows far from normally distributed: most lie close together, away from the origin, and a few far from them."""
+    return 0.01 * (5 + randn(count, DIM, seed=seed) ** 3 * torch.arange(1, DIM + 1))
 
 
-def test_a_linear_book_starts_all_over_the_data_whatever_its_scale():
+def test_a_linear_codebook_starts_spread_over_the_data_at_any_scale():
     torch.manual_seed(0)
-    rows, size = skewed(4000), 256
+    rows, size = skewed_rows(4000), 256
     for scale in (1e-3, 1e3):
-        book = LinearCodebook(DIM, size)
-        codes, vectors = book(rows * scale)
-        assert book.initialized and torch.equal(vectors, book.embeddings[codes])     # the map is the identity
-        assert len(nearest(skewed(4000, seed=1) * scale, book.vectors).unique()) > 0.9 * size
-        frozen = book.embeddings.clone()
-        book(normal(50, DIM) + 99)
-        assert torch.equal(book.embeddings, frozen)
-    assert len(book.embeddings.unique(dim=0)) == size
+        codebook = LinearCodebook(DIM, size)
+        codes, vectors = codebook(rows * scale)
+        assert codebook.initialized and torch.equal(vectors, codebook.embeddings[codes])     # the map is the identity
+        assert len(nearest(skewed_rows(4000, seed=1) * scale, codebook.vectors).unique()) > 0.9 * size
+        frozen = codebook.embeddings.clone()
+        codebook(randn(50, DIM) + 99)
+        assert torch.equal(codebook.embeddings, frozen)
+    assert len(codebook.embeddings.unique(dim=0)) == size
 
 
-def test_a_linear_book_starts_with_codes_that_differ_even_from_few_rows():
+def test_a_linear_codebook_starts_with_distinct_codes_even_from_few_rows():
     torch.manual_seed(0)
-    book = LinearCodebook(DIM, 64)
-    book(normal(20, DIM))
-    assert len(book.embeddings.unique(dim=0)) == 64
+    codebook = LinearCodebook(DIM, 64)
+    codebook(randn(20, DIM))
+    assert len(codebook.embeddings.unique(dim=0)) == 64
 
 
-def test_a_gradient_moves_a_linear_book_with_the_data():
-    """The data turn and grow; the frozen codes can follow by the map alone."""
+def test_a_linear_codebook_follows_the_data_by_gradient():
+    """The data are rotated and scaled; the frozen codes can follow through the linear map only."""
     torch.manual_seed(0)
-    book, rows = LinearCodebook(DIM, 64), normal(2000, DIM)
-    book(rows)
-    turned = rows @ torch.linalg.qr(normal(DIM, DIM, seed=1)).Q * 4
-    before = error(turned, book.vectors.detach())
-    optimizer = torch.optim.Adam(book.parameters(), 0.05)
+    codebook, rows = LinearCodebook(DIM, 64), randn(2000, DIM)
+    codebook(rows)
+    rotated = rows @ torch.linalg.qr(randn(DIM, DIM, seed=1)).Q * 4
+    before = mean_squared_error(rotated, codebook.vectors.detach())
+    optimizer = torch.optim.Adam(codebook.parameters(), 0.05)
     for _ in range(200):
-        _, vectors = book(turned)
+        _, vectors = codebook(rotated)
         optimizer.zero_grad()
-        (vectors - turned).square().mean().backward()
+        (vectors - rotated).square().mean().backward()
         optimizer.step()
-    assert error(turned, book.vectors.detach()) < 0.6 * before
-    assert len(nearest(turned, book.vectors).unique()) == 64
+    assert mean_squared_error(rotated, codebook.vectors.detach()) < 0.6 * before
+    assert len(nearest(rotated, codebook.vectors).unique()) == 64
 
 
-def test_a_linear_book_keeps_what_it_is_given():
-    book = LinearCodebook(3, 8)
-    assert {name for name, _ in book.named_buffers()} == {"embeddings", "initialized"}
-    assert [name for name, _ in book.named_parameters()] == ["projection"]
+def test_names_of_the_weights_of_a_linear_codebook():
+    codebook = LinearCodebook(3, 8)
+    assert {name for name, _ in codebook.named_buffers()} == {"embeddings", "initialized"}
+    assert [name for name, _ in codebook.named_parameters()] == ["projection"]
