@@ -48,7 +48,7 @@ __all__ = [
     "write_tokens",
 ]
 
-if not TYPE_CHECKING:       # a type checker would take it for a module with any attribute
+if not TYPE_CHECKING:       # hidden from type checkers, which would otherwise accept any attribute
     _MODULES = {
         "ecgvae.signal": ("LEADS_12", "Record", "RecordFile", "SignalSpec", "find_records", "open_record",
                           "read_record", "resample", "write_record"),

@@ -18,7 +18,7 @@ from ecgvae.data.tokens import TokenFile, Tokens, merge_tokens, open_tokens, wri
 from ecgvae.signal import Missing, write_record
 from ecgvae.tokenizer import Tokenizer
 
-PART_RECORDS = 512          # what an interruption may cost
+PART_RECORDS = 512          # of a part; an interruption loses at most one part
 PART_SAMPLES = 1 << 25
 
 Progress = Callable[[int, int], object]
@@ -48,7 +48,7 @@ class Summary:
     noted: Remarks = ()
 
 
-def distributed_state():
+def distributed_state() -> Any:
     """The processes of `accelerate launch` or torchrun as Accelerate's PartialState; None if there is only one."""
     if os.environ.get("WORLD_SIZE", "1") == "1":
         return None
@@ -70,7 +70,7 @@ def tokenize_files(sources: Iterable[str | Path], out: str | Path, tokenizer: To
         sources: WFDB records, folders of them, and stores.
         out: The token file to write.
         tokenizer: The tokenizer.
-        codebooks: Use only the first so many codebooks.
+        codebooks: Number of first codebooks to use; by default all.
         missing: What to do with a record that lacks a lead: "error" leaves it out, "zero" takes the lead as 0 mV.
         lead_map: Lead names of the records and the leads they stand for.
         batch_size: Records that go through the model together.
@@ -279,7 +279,7 @@ def record_names(file: TokenFile) -> list[str]:
 
 
 def move_tree(folder: Path, out: Path) -> None:
-    """Moves the files of a folder to `out`, among those that may be there."""
+    """Moves the files of a folder to `out` and keeps other files there."""
     if not out.exists():
         os.replace(folder, out)
         return

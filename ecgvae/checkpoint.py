@@ -69,7 +69,7 @@ def save(model: "Autoencoder", folder: str | Path, training: dict | None = None,
 
     folder = Path(folder)
     if folder.exists() and not (folder / "config.json").is_file():
-        raise FileExistsError(f"{folder} exists and is no model; wanted a new name")
+        raise FileExistsError(f"{folder} exists and is not a model; wanted a new name")
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -85,7 +85,7 @@ def save(model: "Autoencoder", folder: str | Path, training: dict | None = None,
     (partial / "config.json").write_text(json.dumps(values, indent=2) + "\n")
     weights = {name: value.contiguous() for name, value in model.state_dict().items()}
     (partial / "model.safetensors").write_bytes(to_bytes(weights))      # save_file makes it unreadable to other users
-    put(partial, folder)
+    rename_into_place(partial, folder)
     return folder
 
 
@@ -95,19 +95,19 @@ def facts(model: "Autoencoder") -> dict[str, Any]:
             "latent": model.settings.latent, "codebooks": [asdict(spec) for spec in model.codebook_specs]}
 
 
-def put(partial: Path, folder: Path) -> None:
+def rename_into_place(partial: Path, folder: Path) -> None:
     """Renames a finished folder into place; an older one there is kept until then."""
-    aside = folder.with_name(folder.name + ".replaced")
-    shutil.rmtree(aside, ignore_errors=True)
+    backup = folder.with_name(folder.name + ".replaced")
+    shutil.rmtree(backup, ignore_errors=True)
     if folder.exists():
-        os.replace(folder, aside)
+        os.replace(folder, backup)
     try:
         os.replace(partial, folder)
     except OSError:
-        if aside.exists():
-            os.replace(aside, folder)
+        if backup.exists():
+            os.replace(backup, folder)
         raise
-    shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(backup, ignore_errors=True)
 
 
 def config(model: str | Path) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def config(model: str | Path) -> dict[str, Any]:
 def load(model: str | Path, device: str = "cpu") -> "Autoencoder":
     """Loads a model of any family, in evaluation mode.
 
-    Memory is taken for the weights in the file only, whatever its config.json claims.
+    Memory is taken for the weights in the file only, even if its config.json asks for more.
 
     Args:
         model: The name of a shipped model, a checkpoint folder, or the folder of a training run.
@@ -180,7 +180,8 @@ def settings_of(folder: Path) -> Any:
         return parse_settings(config(folder)["model"])
     except ValueError as error:
         if str(error).startswith("model"):
-            raise ValueError(f"{folder / 'config.json'} is no model this version knows: {error}") from None
+            path = folder / "config.json"
+            raise ValueError(f"{path} has settings that this version does not know: {error}") from None
         raise
 
 

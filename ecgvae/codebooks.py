@@ -1,4 +1,4 @@
-"""What a codebook's codes are like, as token files, bit rates and priors need to know it."""
+"""Hop and size of a codebook, which token files, bit rates and priors need."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,10 @@ class CodebookSpec:
     size: int
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.hop, int) and isinstance(self.size, int)
-        if not whole or self.hop < 1 or not 1 <= self.size <= 1 << 32:
+        are_integers = isinstance(self.hop, int) and isinstance(self.size, int)
+        if not are_integers or self.hop < 1 or not 1 <= self.size <= 1 << 32:
             raise ValueError(f"a codebook of hop {self.hop!r} and {self.size!r} codes; wanted positive numbers")
 
     def length(self, samples: int) -> int:
-        """Number of codes of a signal of so many samples."""
+        """Number of codes of a signal with this number of samples."""
         return -(-samples // self.hop)

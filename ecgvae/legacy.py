@@ -1,4 +1,4 @@
-"""Files of earlier versions: today's names of their weights, and the identity of a checkpoint of format 1."""
+"""Files of earlier versions: current names of their weights, and the identity of a checkpoint of format 1."""
 
 import hashlib
 import re
@@ -24,13 +24,13 @@ FORMER_PREFIXES = {
 
 
 def rename_weights(weights: Mapping[str, Weights]) -> dict[str, Weights]:
-    """The weights of a model under today's names; those that have them already stay as they are."""
+    """The weights of a model under current names; those that have them already stay as they are."""
     names = set(weights)
     return {current_name(name, names): value for name, value in weights.items()}
 
 
 def current_name(name: str, names: set[str]) -> str:
-    """Today's name of a weight of a model with these names."""
+    """The current name of a weight of a model with these names."""
     module, _, parameter = name.rpartition(".")
     parent, _, layer = module.rpartition(".")
     if layer == "mix":      # of a residual unit, or of a change of the sampling rate
@@ -47,9 +47,10 @@ def current_name(name: str, names: set[str]) -> str:
     return ".".join(FORMER_COMPONENTS.get(component, component) for component in name.split("."))
 
 
-# Defaults of format 1, whose identities left out settings that had them.
 FORMER_KEYS = {"revive": "dead_code_threshold", "drop": "dropout", "squeeze": "frame_channels",
                "deviation": "likelihood_std"}
+
+# Defaults of format 1, whose identities hash only the settings that differ from them.
 SCALES: dict[str, Any] = {"widths": [128, 192], "dilations": [[1], [1, 3]]}
 CONV: dict[str, Any] = {"kind": "conv", "strides": [4, 2], "encoder": SCALES, "decoder": SCALES}
 TRANSFORMER: dict[str, Any] = {"kind": "transformer", "hop": 8, "width": 144, "layers": 2, "heads": 3, "window": 32}
@@ -73,7 +74,7 @@ def format_1_identity(settings: Mapping[str, Any], weights: Mapping[str, np.ndar
     """The identity that the version that wrote a checkpoint of format 1 gave it.
 
     Args:
-        settings: All settings of the model with today's names, as JSON values.
+        settings: All settings of the model with current names, as JSON values.
         weights: Its weights under the names they have in the file.
     """
     family = settings["family"]
@@ -86,7 +87,7 @@ def without_defaults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> 
     changed = {}
     for key, default in defaults.items():
         value = values[FORMER_KEYS.get(key, key) if FORMER_KEYS.get(key) in values else key]
-        if restore_keys(value) == restore_keys(default):
+        if with_current_keys(value) == with_current_keys(default):
             continue
         if isinstance(value, Mapping):
             block = BLOCKS[value["kind"]] if "kind" in value else CONDITION if key == "condition" else default
@@ -97,8 +98,8 @@ def without_defaults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> 
     return changed
 
 
-def restore_keys(value: Any) -> Any:
-    """A block of settings with today's keys, of which some may be former ones."""
+def with_current_keys(value: Any) -> Any:
+    """A block of settings with current keys, of which some may be former ones."""
     return {FORMER_KEYS.get(key, key): item for key, item in value.items()} if isinstance(value, Mapping) else value
 
 

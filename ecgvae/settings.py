@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-UNIONS = ("backbone", "quantizer")      # settings of several kinds, of which pydantic names the one it tried
+UNION_KEYS = ("backbone", "quantizer")      # settings of several kinds, of which pydantic names the one it tried
 
 
 class Settings(BaseModel):
@@ -29,15 +29,16 @@ class Settings(BaseModel):
         for key, value in values.items():
             name = cls.former_names.get(key, key) if isinstance(key, str) else key
             if name not in cls.model_fields:
-                raise PydanticCustomError("unknown_key", "unknown key{hint}",
-                                          {"key": str(key), "hint": nearest(key, list(cls.model_fields))})
+                raise PydanticCustomError("unknown_key", "unknown key '{key}'{hint}",
+                                          {"key": str(key), "hint": suggest_name(key, list(cls.model_fields))})
             if name in renamed:
-                raise ValueError(f"{key} is the former name of {name}; wanted only one of them")
+                former = next(given for given in values if cls.former_names.get(given) == name)
+                raise ValueError(f"{former} is the former name of {name}; wanted only one of them")
             renamed[name] = value
         return renamed
 
 
-def nearest(name: object, known: list[str]) -> str:
+def suggest_name(name: object, known: list[str]) -> str:
     """The end of an error message about an unknown name: a suggestion, or what is known."""
     matches = get_close_matches(name.lower()[:100], known, n=1) if isinstance(name, str) else []
     return f"; did you mean {matches[0]}?" if matches else f"; wanted one of {', '.join(known)}"
@@ -47,10 +48,12 @@ def describe_error(error: ValidationError, *block: str) -> str:
     """The first error of a validation in one line that begins with the key it is about."""
     first = error.errors()[0]
     message = first["msg"].removeprefix("Value error, ")
-    keys = [key for before, key in pairwise(("", *first["loc"])) if before not in UNIONS]
-    keys += [reprlib.repr(first["ctx"]["key"]).strip("'")] if first["type"] == "unknown_key" else []
-    place = ".".join(map(str, (*block, *keys)))
-    if first["type"] == "value_error" and message.startswith(place):     # it names the key by itself
-        place = ""
-    got = "" if isinstance(first["input"], dict) else f" (got {reprlib.repr(first['input'])})"
-    return " ".join(f"{place}: {message}{got}".removeprefix(": ").split())
+    keys = [key for before, key in pairwise(("", *first["loc"])) if before not in UNION_KEYS]
+    if first["type"] == "unknown_key":
+        keys.append(reprlib.repr(first["ctx"]["key"]).strip("'"))
+        message = f"unknown key{first['ctx']['hint']}"
+    key_path = ".".join(map(str, (*block, *keys)))
+    if first["type"] == "value_error" and message.startswith(key_path):     # it names the key by itself
+        key_path = ""
+    received = "" if isinstance(first["input"], dict) else f" (got {reprlib.repr(first['input'])})"
+    return " ".join(f"{key_path}: {message}{received}".removeprefix(": ").split())

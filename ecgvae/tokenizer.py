@@ -19,8 +19,8 @@ from ecgvae.data.tokens import TokenHeader, Tokens
 from ecgvae.models import QuantizedAutoencoder
 from ecgvae.signal import Missing, Record, RecordFile, conform_stream, ratio, resample
 
-CHUNK_SAMPLES = 1 << 14     # of a long record that a model gets at once (164 s at 100 Hz), besides the overlap
-CPU_BATCH = 8               # records at a time on a CPU, whose cache holds no more
+CHUNK_SAMPLES = 1 << 14     # of a long record that a model gets at once (164 s at 100 Hz), without the overlap
+CPU_BATCH = 8               # records at a time on a CPU; more do not fit its cache
 WARMUP_FLOATS = 31 << 18    # freeing a block of 31 MiB makes glibc keep what is freed later, see mallopt(3)
 STEP_MV = 0.002             # half the sum of two such steps is whole microvolts: files obey Einthoven's law exactly
 
@@ -66,7 +66,7 @@ class Tokenizer:
 
     @cached_property
     def identity(self) -> str:
-        """The hash of settings and weights by which token files know this tokenizer."""
+        """The hash of settings and weights that identifies this tokenizer in token files."""
         return self.saved_identity or checkpoint.identity(self.model)
 
     @property
@@ -89,32 +89,32 @@ class Tokenizer:
     def encode(self, signal: Record | RecordFile, *, rate: float | None = None, leads: Sequence[str] | None = None,
                codebooks: int | None = None, missing: Missing = "error") -> Tokens: ...
 
-    @overload       # one or a list, by the number of dimensions, which types do not hold
+    @overload       # Tokens or a list of them, by the number of dimensions, which types cannot express
     def encode(self, signal: Array, *, rate: float | None = None, leads: Sequence[str] | None = None,
                codebooks: int | None = None, missing: Missing = "error") -> Any: ...
 
     def encode(self, signal: Record | RecordFile | Array, *, rate: float | None = None,
                leads: Sequence[str] | None = None, codebooks: int | None = None,
                missing: Missing = "error") -> Tokens | list[Tokens]:
-        """Encodes a record, or one or many records in an array. The memory it takes does not grow with their length.
+        """Encodes a record, or one or many records in an array. Memory use does not grow with their length.
 
         Args:
             signal: A record; or an array or tensor in mV of shape (c, t), or (n, c, t) for n records. NaN is a
                 missing sample: short gaps are bridged, longer ones derived from other leads or set to 0 mV.
             rate: Sampling rate of an array in Hz.
             leads: Names of the c leads of an array, in any order.
-            codebooks: Use only the first so many codebooks.
+            codebooks: Number of first codebooks to use; by default all.
             missing: What to do if a lead is missing: "error", or "zero" for 0 mV.
 
         Returns:
             Tokens of the record; a list of them for (n, c, t). `notes` of the tokens name every repair.
 
         Raises:
-            ValueError: A lead is missing, an array has no rate or leads, or another shape or infinite numbers.
+            ValueError: A lead is missing; or an array lacks rate or leads, has a wrong shape, or holds infinity.
         """
         if isinstance(signal, Record | RecordFile):
             return self.encode_many([signal], codebooks, missing)[0]
-        records = records_of(signal, rate, leads)
+        records = array_to_records(signal, rate, leads)
         tokens = self.encode_many(records, codebooks, missing)
         return tokens if signal.ndim == 3 else tokens[0]
 
@@ -126,7 +126,7 @@ class Tokenizer:
 
         Args:
             records: The records.
-            codebooks: Use only the first so many codebooks.
+            codebooks: Number of first codebooks to use; by default all.
             missing: What to do if a lead is missing: "error", or "zero" for 0 mV.
             batch_size: Records that go through the model together.
             on_error: Called with the index of a record that cannot be used and the reason; the record is then left
@@ -163,7 +163,7 @@ class Tokenizer:
         signals = np.stack([chunk.signal for _, chunk in batch])
         all_codes = self.tokenize(signals, len(batch[0][0].codebooks))
         for (encoder, chunk), *codes in zip(batch, *all_codes, strict=True):
-            encoder.put(chunk, codes)
+            encoder.store_codes(chunk, codes)
 
     @torch.inference_mode()
     def tokenize(self, signals: np.ndarray, codebooks: int) -> tuple[np.ndarray, ...]:
@@ -247,7 +247,7 @@ class Tokenizer:
         return signal
 
 
-def records_of(signal: Array, rate: float | None, leads: Sequence[str] | None) -> list[Record]:
+def array_to_records(signal: Array, rate: float | None, leads: Sequence[str] | None) -> list[Record]:
     """The records in an array (c, t) or (n, c, t) in mV."""
     if not isinstance(signal, np.ndarray | Tensor):
         raise ValueError(f"a signal of type {type(signal).__name__}; wanted a record, an array or a tensor")
@@ -335,12 +335,12 @@ class RecordEncoder:
         length = ratio(record.rate, model.signal.rate).length(record.samples)
         self.codes = tuple(np.empty(spec.length(length), np.int64) for spec in codebooks)
 
-    def put(self, chunk: Chunk, codes: Sequence[np.ndarray]) -> None:
+    def store_codes(self, chunk: Chunk, codes: Sequence[np.ndarray]) -> None:
         """Stores a chunk's codes, (n,) of every codebook with the overlap, at their position."""
         for spec, row, all_codes in zip(self.codebooks, codes, self.codes, strict=True):
-            own = row[chunk.start // spec.hop:spec.length(chunk.stop)]
+            chunk_codes = row[chunk.start // spec.hop:spec.length(chunk.stop)]
             first = chunk.position // spec.hop
-            all_codes[first:first + len(own)] = own
+            all_codes[first:first + len(chunk_codes)] = chunk_codes
 
     def blocks(self, missing: Missing, lead_map: Mapping[str, str] | None) -> Iterator[np.ndarray]:
         options: dict[str, Any] = {} if lead_map is None else {"lead_map": lead_map}

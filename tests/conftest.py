@@ -75,24 +75,6 @@ def random_model() -> Callable:
 
 
 @pytest.fixture(scope="session")
-def write(write_raw_record):
-    """The former name of `write_raw_record`."""
-    return write_raw_record
-
-
-@pytest.fixture(scope="session")
-def tiny(tiny_settings):
-    """The former name of `tiny_settings`."""
-    return tiny_settings
-
-
-@pytest.fixture(scope="session")
-def learned(random_model):
-    """The former name of `random_model`."""
-    return random_model
-
-
-@pytest.fixture(scope="session")
 def model(tmp_path_factory, tiny_settings, random_model) -> Path:
     """The folder of a small saved VQ-VAE."""
     from ecgvae import checkpoint

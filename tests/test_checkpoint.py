@@ -205,6 +205,6 @@ def test_save_replaces_only_models(model, tmp_path):
     (tmp_path / "thesis" / "chapter.tex").write_text("x")
     (tmp_path / "file").write_text("x")
     for name in ("thesis", "file"):
-        with pytest.raises(FileExistsError, match="exists and is no model; wanted a new name"):
+        with pytest.raises(FileExistsError, match="exists and is not a model; wanted a new name"):
             checkpoint.save(model, tmp_path / name)
     assert (tmp_path / "thesis" / "chapter.tex").exists()

@@ -23,7 +23,7 @@ def condition_vectors(store: Store, condition: ConditionSettings) -> Float[Tenso
     ages = [None if age is None else float(age) for age in column(store, "age")] if condition.age else unknown
     sexes = [parse_sex(value) for value in column(store, "sex")] if condition.sex else unknown
     vectors = [condition.vector(*values) for values in zip(labels, ages, sexes, strict=True)]
-    return torch.tensor(vectors, dtype=torch.float32).reshape(len(store), sum(condition.widths))
+    return torch.tensor(vectors, dtype=torch.float32).reshape(len(store), sum(condition.part_widths))
 
 
 def row_labels(store: Store, condition: ConditionSettings) -> list[tuple[str, ...]]:

@@ -79,7 +79,7 @@ def load_vae(name: str | Path, store: Store, device: str) -> VAE:
 
 def known_conditions(network: VAE, store: Store) -> torch.Tensor | None:
     """The condition vector of every row of the store; None where the model has none."""
-    if isinstance(network, CVAE) and network.condition.widths:
+    if isinstance(network, CVAE) and network.condition.part_widths:
         return condition_vectors(store, network.condition)
     return None
 

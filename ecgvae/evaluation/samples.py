@@ -100,7 +100,7 @@ def sampler(model: Autoencoder, store: Store, seed: int) -> Callable[[Batch], Te
     vectors = condition_vectors(store, model.condition).to(model.expansion.device)
 
     def sample(batch: Batch) -> Tensor:
-        vector = vectors[batch.rows] if model.condition.widths else None
+        vector = vectors[batch.rows] if model.condition.part_widths else None
         condition = Conditioning(vector, model.given_leads(batch.x))
         return model.sample(len(batch.x), batch.x.shape[-1], generator, condition)
     return sample

@@ -11,7 +11,7 @@ from ecgvae.models.cvae import CVAE, Conditioning, ConditionSettings, CVAESettin
 from ecgvae.models.vae import AE, VAE, AESettings, VAESettings
 from ecgvae.models.vqvae import VQVAE, VQVAESettings
 from ecgvae.models.vqvae2 import VQVAE2, VQVAE2Settings
-from ecgvae.settings import describe_error, nearest
+from ecgvae.settings import describe_error, suggest_name
 
 FAMILIES: dict[str, tuple[type[ModelSettings], type[Autoencoder]]] = {
     "ae": (AESettings, AE),
@@ -36,7 +36,7 @@ def parse_settings(values: Any) -> ModelSettings:
         raise ValueError(f"model is {reprlib.repr(values)}; it must be a block of settings")
     family = values.get("family")
     if not isinstance(family, str) or family not in FAMILIES:
-        raise ValueError(f"model.family is {reprlib.repr(family)}{nearest(family, list(FAMILIES))}")
+        raise ValueError(f"model.family is {reprlib.repr(family)}{suggest_name(family, list(FAMILIES))}")
     try:
         return FAMILIES[family][0].model_validate(values)
     except ValidationError as error:

@@ -29,8 +29,8 @@ class ModelSettings(Settings):
 class Reconstruction:
     """The result of a training pass: the reconstructed signal, and loss terms and statistics by name.
 
-    A model that trains for several numbers of codebooks at once has `groups` of them; item i of the batch used
-    number i mod `groups`.
+    A model that trains with several numbers of codebooks at once has `groups` of them: items of the batch with equal
+    i mod `groups` used the same number.
     """
 
     signal: Float[Tensor, "b c t"]
@@ -44,7 +44,8 @@ class Autoencoder(nn.Module, ABC):
 
     Attributes:
         settings: The settings the model was built from.
-        signal: Leads, rate in Hz and scale of the signals it takes.
+        signal: Leads, rate in Hz and scale of the signals it takes. `signal.coded` are the linearly independent
+            leads that it encodes: I, II and V1-V6 of twelve.
         hop: Samples of a frame of the latent.
         total_hop: Samples at whose multiples a long record may be cut, the hop of the coarsest codebook.
         context: Samples on either side, beyond its own, that encoding and decoding depend on.
@@ -114,7 +115,7 @@ class Autoencoder(nn.Module, ABC):
         """Every lead of `signal.leads` from the coded ones (Einthoven, Goldberger)."""
         return torch.einsum("lc,bct->blt", self.expansion, x)
 
-    def model_units(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c s"]:
+    def to_model_input(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c s"]:
         """Checked signals in units of the model's scale, padded to whole frames."""
         check_signals(x, self.signal.coded, finite=not self.training)
         return self.pad_to_frames(x) / self.signal.scale

@@ -52,7 +52,7 @@ class ConvSettings(Settings):
     def build_decoder(self, inputs: int, outputs: int) -> conv.Decoder:
         return conv.Decoder(outputs, inputs, self.decoder.widths, self.strides, self.decoder.dilations)
 
-    def coarser(self, ratio: int) -> "ConvSettings":
+    def for_coarser_level(self, ratio: int) -> "ConvSettings":
         """A backbone with one scale, the coarsest of this one, that merges `ratio` of its frames into one."""
         coarsest = {name: {"widths": getattr(self, name).widths[-1:], "dilations": getattr(self, name).dilations[-1:]}
                     for name in ("encoder", "decoder")}
@@ -81,7 +81,7 @@ class TransformerSettings(Settings):
     def build_decoder(self, inputs: int, outputs: int) -> transformer.Decoder:
         return transformer.Decoder(inputs, outputs, self.hop, self.width, self.layers, self.heads, self.window)
 
-    def coarser(self, ratio: int) -> "TransformerSettings":
+    def for_coarser_level(self, ratio: int) -> "TransformerSettings":
         """A backbone with one layer that merges `ratio` of this one's frames into one."""
         return self.model_copy(update={"hop": ratio, "layers": 1, "window": max(1, self.window // ratio)})
 

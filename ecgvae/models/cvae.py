@@ -25,8 +25,8 @@ class ConditionSettings(Settings):
     """The condition of a model: labels in a column of the store, age, sex, and some of its leads.
 
     In training, labels, age and sex are dropped together from a share `dropout` of the records, and each of them
-    alone from the same share, so that one may sample with any of them unknown. `channels` is the number of channels
-    of a frame of the condition.
+    alone from the same share, so that the model can sample when any of them is unknown. `channels` is the number of
+    channels of a frame of the condition.
     """
 
     former_names: ClassVar[dict[str, str]] = {"drop": "dropout"}
@@ -46,7 +46,7 @@ class ConditionSettings(Settings):
 
     @model_validator(mode="after")
     def _check_names(self):
-        if not (self.widths or self.leads):
+        if not (self.part_widths or self.leads):
             raise ValueError("condition is empty; wanted labels, age, sex or leads")
         for names in (self.labels, self.leads):
             if len(set(names)) < len(names):
@@ -54,8 +54,8 @@ class ConditionSettings(Settings):
         return self
 
     @property
-    def widths(self) -> tuple[int, ...]:
-        """Numbers that encode the labels, age and sex; the last number of each is 1 where it is known."""
+    def part_widths(self) -> tuple[int, ...]:
+        """Length of each part of the vector (labels, age, sex); the last number of a part is 1 if it is known."""
         return (len(self.labels) + 1,) * bool(self.labels) + (2,) * self.age + (2,) * self.sex
 
     def vector(self, labels: Collection[str] = (), age: float | None = None, sex: str | None = None) -> list[float]:
@@ -120,8 +120,8 @@ class CVAE(VAE):
         rows = [settings.signal.leads.index(lead) for lead in condition.leads]
         self.register_buffer("given_lead_matrix", self.expansion[rows], persistent=False)
         self.frame_projection = identity_init(Conv(self.channels + condition.channels, self.channels, 1), self.channels)
-        if condition.widths:
-            self.condition_embedding = nn.Linear(sum(condition.widths), condition.channels)
+        if condition.part_widths:
+            self.condition_embedding = nn.Linear(sum(condition.part_widths), condition.channels)
         if condition.leads:
             self.lead_encoder = settings.backbone.build_encoder(len(condition.leads), condition.channels)
             self.context = self.context[0], self.context[1] + self.lead_encoder.context
@@ -147,8 +147,8 @@ class CVAE(VAE):
         """Frames followed by the condition's channels."""
         condition = condition or Conditioning()
         channels: Any = 0
-        if self.condition.widths:
-            unknown = frames.new_zeros(len(frames), sum(self.condition.widths))
+        if self.condition.part_widths:
+            unknown = frames.new_zeros(len(frames), sum(self.condition.part_widths))
             vector = unknown if condition.vector is None else condition.vector
             channels = self.condition_embedding(vector).unsqueeze(-1)
         if self.condition.leads:
@@ -163,13 +163,13 @@ class CVAE(VAE):
     def forward(self, x: Float[Tensor, "b c t"], target: Float[Tensor, "b c t"] | None = None,
                 condition: Conditioning | None = None) -> Reconstruction:
         condition = self.given_condition(x, condition)
-        if self.training and self.condition.widths and condition.vector is not None:
+        if self.training and self.condition.part_widths and condition.vector is not None:
             condition = Conditioning(self.condition_dropout(condition.vector), condition.signal)
         return super().forward(x, target, condition)
 
     def condition_dropout(self, vector: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
-        """Vectors of which, at random, the whole or single parts are unknown."""
-        widths = torch.tensor(self.condition.widths, device=vector.device)
+        """Sets random parts of the vectors, or whole vectors, to unknown (zero)."""
+        widths = torch.tensor(self.condition.part_widths, device=vector.device)
         keep = torch.rand(len(vector), 1 + len(widths), device=vector.device) >= self.condition.dropout
         known = keep[:, :1] & keep[:, 1:]
         return vector * known.repeat_interleave(widths, 1, output_size=vector.shape[1])

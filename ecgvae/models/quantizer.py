@@ -20,12 +20,12 @@ class QuantizerSettings(Settings):
     def build(self, dim: int, size: int, codebooks: int) -> ResidualVectorQuantizer:
         return ResidualVectorQuantizer(dim, size, codebooks, **self.model_dump())
 
-    def check(self, dim: int, size: int) -> None:
-        """Raises ValueError if a codebook of this size cannot exist in so many dimensions."""
+    def check_size(self, dim: int, size: int) -> None:
+        """Raises ValueError if a codebook of this size cannot exist in this number of dimensions."""
 
 
 class VQSettings(QuantizerSettings):
-    """Codebooks whose codes follow the data one by one; see `ecgvae.nn.codebook.Codebook`."""
+    """Codebooks whose codes are updated one by one; see `ecgvae.nn.codebook.Codebook`."""
 
     former_names: ClassVar[dict[str, str]] = {"revive": "dead_code_threshold"}
 
@@ -38,7 +38,7 @@ class VQSettings(QuantizerSettings):
 
 
 class SimVQSettings(QuantizerSettings):
-    """Codebooks whose codes follow the data by one linear map; see `ecgvae.nn.codebook.LinearCodebook`."""
+    """Codebooks whose codes all move through one linear map; see `ecgvae.nn.codebook.LinearCodebook`."""
 
     kind: Literal["simvq"] = "simvq"
     code_dim: Width | None = None
@@ -51,7 +51,7 @@ class FSQSettings(QuantizerSettings):
 
     kind: Literal["fsq"] = "fsq"
 
-    def check(self, dim: int, size: int) -> None:
+    def check_size(self, dim: int, size: int) -> None:
         choose_levels(size, dim)
 
 

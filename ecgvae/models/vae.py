@@ -60,7 +60,7 @@ class AE(Autoencoder):
 
     def encode_frames(self, x: Float[Tensor, "b c t"], condition: Any = None) -> Float[Tensor, "b f m"]:
         """The encoder's frames."""
-        return self.encoder(self.model_units(x))
+        return self.encoder(self.to_model_input(x))
 
     def decode_frames(self, z: Float[Tensor, "b d n"], condition: Any = None) -> Float[Tensor, "b f m"]:
         """The decoder's input frames."""
@@ -142,7 +142,7 @@ class VAE(AE):
         losses = {"nll": -self.log_likelihood(x if target is None else target, signal).mean() / elements,
                   "kl": kl.clamp(min=self.settings.free_bits).sum() * frames / elements}
         seconds = x.shape[-1] / self.signal.rate
-        stats = {"nats_per_second": kl.sum() * frames / seconds, "active_units": gaussian.active_share(q.mean)}
+        stats = {"nats_per_second": kl.sum() * frames / seconds, "active_units": gaussian.active_units(q.mean)}
         return Reconstruction(signal, losses, stats)
 
     def log_likelihood(self, x: Float[Tensor, "b c t"], mean: Float[Tensor, "b c t"]) -> Float[Tensor, "b"]:

@@ -25,7 +25,7 @@ class VQVAESettings(ModelSettings):
 
     @model_validator(mode="after")
     def _check_quantizer(self):
-        self.quantizer.check(self.latent, self.codebook_size)
+        self.quantizer.check_size(self.latent, self.codebook_size)
         return self
 
 
@@ -57,7 +57,7 @@ class VQVAE(QuantizedAutoencoder):
         return self.decoder.last_layer
 
     def encode(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b d n"]:
-        return self.encoder(self.model_units(x))
+        return self.encoder(self.to_model_input(x))
 
     def decode(self, z: Float[Tensor, "b d n"], samples: int | None = None) -> Float[Tensor, "b c t"]:
         return self.decoder(z)[..., :samples] * self.signal.scale
@@ -78,9 +78,9 @@ class VQVAE(QuantizedAutoencoder):
         return Reconstruction(signal, quantized.losses, quantized.stats, groups)
 
     def assign_groups(self, x: Tensor, groups: int) -> Int[Tensor, "b"]:
-        """0 to groups - 1 in turn; in training from a random one on, so that small batches reach every group too."""
-        turn = torch.arange(len(x), device=x.device)
-        return (turn + torch.randint(groups, (), device=x.device) if self.training else turn) % groups
+        """Group numbers 0 to groups - 1 in rotation, in training from a random start: small batches reach all."""
+        index = torch.arange(len(x), device=x.device)
+        return (index + torch.randint(groups, (), device=x.device) if self.training else index) % groups
 
 
 def quantize_float32(quantizer: nn.Module, z: Float[Tensor, "b d n"],

@@ -42,7 +42,7 @@ class VQVAE2Settings(VQVAESettings):
         if hop > MAX_HOP:
             raise ValueError(f"coarse has ratios that make a hop of {hop}; wanted at most {MAX_HOP}")
         for level in self.coarse:
-            self.quantizer.check(self.latent, level.codebook_size)
+            self.quantizer.check_size(self.latent, level.codebook_size)
         return self
 
 
@@ -59,18 +59,19 @@ class VQVAE2(VQVAE):
 
     def __init__(self, settings: VQVAE2Settings):
         super().__init__(settings)
-        backbone, (encoding, decoding), predicting = settings.backbone, self.context, 0
+        backbone, (encoder_context, decoder_context), prediction_context = settings.backbone, self.context, 0
         self.coarse = nn.ModuleList()
         for level_settings in settings.coarse:
-            backbone = backbone.coarser(level_settings.ratio)
+            backbone = backbone.for_coarser_level(level_settings.ratio)
             level = CoarseLevel(settings.latent, backbone, settings.quantizer, level_settings)
             self.coarse.append(level)
-            encoding += level.encoder.context * self.total_hop
+            encoder_context += level.encoder.context * self.total_hop
             self.total_hop *= level_settings.ratio
             # the coarse frames that cover these samples, and the frames that those depend on
-            predicting, decoding = ((math.ceil(samples / self.total_hop) + level.decoder.context) * self.total_hop
-                                    for samples in (predicting, decoding))
-        self.context = encoding + predicting, decoding
+            prediction_context, decoder_context = (
+                (math.ceil(samples / self.total_hop) + level.decoder.context) * self.total_hop
+                for samples in (prediction_context, decoder_context))
+        self.context = encoder_context + prediction_context, decoder_context
 
     @property
     def levels(self) -> list[tuple[int, ResidualVectorQuantizer]]:
@@ -89,9 +90,9 @@ class VQVAE2(VQVAE):
         latents = self.latents(x)
         all_codes: list[Tensor] = []
 
-        def quantize(depth: int, prediction: Tensor | None) -> Tensor:
-            quantizer = self.levels[depth][1]
-            codes = quantizer.encode(self.pre_quantize(latents, depth, prediction))
+        def quantize(index: int, prediction: Tensor | None) -> Tensor:
+            quantizer = self.levels[index][1]
+            codes = quantizer.encode(self.pre_quantize(latents, index, prediction))
             all_codes.extend(codes.unbind(1))
             return quantizer.decode(codes)
 
@@ -103,11 +104,11 @@ class VQVAE2(VQVAE):
         if samples is None:
             samples = codes[-1].shape[-1] * self.codebook_specs[len(codes) - 1].hop
 
-        def quantize(depth: int, prediction: Tensor | None) -> Tensor:
-            quantizer = self.levels[depth][1]
-            own = [remaining.pop(0) for _ in quantizer.quantizers[:len(remaining)]]
-            if own:
-                return quantizer.decode(torch.stack(own, 1))
+        def quantize(index: int, prediction: Tensor | None) -> Tensor:
+            quantizer = self.levels[index][1]
+            level_codes = [remaining.pop(0) for _ in quantizer.quantizers[:len(remaining)]]
+            if level_codes:
+                return quantizer.decode(torch.stack(level_codes, 1))
             assert prediction is not None, "the coarsest level has codes"
             return torch.zeros_like(prediction)
 
@@ -121,9 +122,9 @@ class VQVAE2(VQVAE):
         latents = self.latents(x)
         results: list[Quantized] = []
 
-        def quantize(depth: int, prediction: Tensor | None) -> Tensor:
-            results.append(quantize_float32(self.levels[depth][1], self.pre_quantize(latents, depth, prediction),
-                                            active if depth == 0 else None))
+        def quantize(index: int, prediction: Tensor | None) -> Tensor:
+            results.append(quantize_float32(self.levels[index][1], self.pre_quantize(latents, index, prediction),
+                                            active if index == 0 else None))
             return results[-1].z
 
         signal = self.decode(self.top_down(x.shape[-1], quantize), x.shape[-1]).float()
@@ -137,31 +138,31 @@ class VQVAE2(VQVAE):
             latents.append(level.encoder(self.pad_to_frames(latents[-1], level.ratio)))
         return latents
 
-    def pre_quantize(self, latents: list[Tensor], depth: int, prediction: Tensor | None) -> Float[Tensor, "b d n"]:
+    def pre_quantize(self, latents: list[Tensor], index: int, prediction: Tensor | None) -> Float[Tensor, "b d n"]:
         """The part of a level's latent that its quantizer gets: what the prediction leaves of it."""
         if prediction is None:
-            return latents[depth]
-        return self.coarse[depth].pre_quantize(torch.cat([latents[depth], prediction], 1))
+            return latents[index]
+        return self.coarse[index].pre_quantize(torch.cat([latents[index], prediction], 1))
 
     def top_down(self, samples: int, quantize: Callable[[int, Tensor | None], Tensor]) -> Float[Tensor, "b d n"]:
         """The finest latent, computed from the coarsest level down.
 
         Args:
             samples: Length of the signal.
-            quantize: Gives the quantized part of a level from its depth (0 is the finest) and its prediction.
+            quantize: Gives the quantized part of a level from its index (0 is the finest) and its prediction.
         """
         prediction: Tensor | None = None
-        for depth in reversed(range(len(self.coarse) + 1)):
-            z = quantize(depth, prediction)
+        for index in reversed(range(len(self.coarse) + 1)):
+            z = quantize(index, prediction)
             if prediction is not None:
-                z = self.coarse[depth].post_quantize(torch.cat([z, prediction], 1))
-            if depth:
-                prediction = self.coarse[depth - 1].decoder(z)[..., :-(-samples // self.levels[depth - 1][0])]
+                z = self.coarse[index].post_quantize(torch.cat([z, prediction], 1))
+            if index:
+                prediction = self.coarse[index - 1].decoder(z)[..., :-(-samples // self.levels[index - 1][0])]
         return z
 
 
 class CoarseLevel(nn.Module):
-    """An autoencoder of the latent of the level below, and the maps by which that level uses its prediction."""
+    """An autoencoder of the latent of the level below, and convolutions that combine it with its prediction."""
 
     def __init__(self, latent: int, backbone: ConvSettings | TransformerSettings, quantizer: QuantizerSettings,
                  level: CoarseSettings):

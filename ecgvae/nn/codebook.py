@@ -8,15 +8,17 @@ from torch import Tensor, nn
 from ecgvae.nn.distributed import all_gather, all_reduce, broadcast
 from ecgvae.nn.nearest import nearest
 
+USAGE_DECAY = 0.99      # of the cluster sizes of a codebook that is learned by gradient
 
-def kmeans(rows: Float[Tensor, "r d"], size: int, rounds: int = 10) -> Float[Tensor, "k d"]:
-    """Cluster centres by Lloyd's algorithm from random rows; an empty cluster moves to a random row."""
+
+def kmeans(rows: Float[Tensor, "r d"], size: int, iterations: int = 10) -> Float[Tensor, "k d"]:
+    """Cluster centres by Lloyd's algorithm, initialized with random rows; an empty cluster moves to a random row."""
     def random_rows(count: int) -> Tensor:
         return rows[torch.randint(len(rows), (count,), device=rows.device)]
     centres = rows[torch.randperm(len(rows), device=rows.device)[:size]]
     if len(centres) < size:
         centres = torch.cat([centres, random_rows(size - len(centres))])
-    for _ in range(rounds):
+    for _ in range(iterations):
         codes = nearest(rows, centres)
         counts = torch.bincount(codes, minlength=size)
         sums = torch.zeros_like(centres).index_add_(0, codes, rows)
@@ -29,8 +31,8 @@ def kmeans(rows: Float[Tensor, "r d"], size: int, rounds: int = 10) -> Float[Ten
 class Codebook(nn.Module):
     """K code vectors that follow the data by exponential moving averages, or by gradient if `decay` is None.
 
-    The first training batch initializes the vectors by k-means. A code is dead when its average number of rows a
-    batch falls below `dead_code_threshold` times the number it would have if all codes were used equally. A dead
+    The first training batch initializes the vectors by k-means. A code is dead when its average number of rows
+    per batch falls below `dead_code_threshold` times the number under uniform usage. A dead
     code moves to a random row of the batch, and its running average moves with it, so that it stays alive
     (compare Dhariwal et al. 2020, section 2.2).
 
@@ -39,7 +41,7 @@ class Codebook(nn.Module):
         size: Number of codes, K.
         decay: Decay of the moving averages; None learns the vectors by gradient.
         normalize: Whether rows and vectors are compared on the unit sphere.
-        dead_code_threshold: Share of the equal use below which a code is dead.
+        dead_code_threshold: Fraction of uniform usage below which a code is dead.
     """
 
     embeddings: Tensor
@@ -56,12 +58,12 @@ class Codebook(nn.Module):
             self.embeddings = nn.Parameter(torch.randn(size, dim))
         else:
             self.register_buffer("embeddings", torch.randn(size, dim))
-        self.register_buffer("cluster_size", torch.ones(size))      # moving average of a code's rows a batch
+        self.register_buffer("cluster_size", torch.ones(size))      # moving average of a code's rows per batch
         self.register_buffer("initialized", torch.tensor(False))
         threshold = torch.tensor(float(dead_code_threshold), device="cpu")
         self.register_buffer("revival_threshold", threshold, persistent=False)      # see `anneal_revival`
 
-    def normalized(self, rows: Tensor) -> Tensor:
+    def normalize_rows(self, rows: Tensor) -> Tensor:
         """The rows, on the unit sphere if this codebook normalizes."""
         return F.normalize(rows, dim=-1) if self.normalize else rows
 
@@ -71,7 +73,7 @@ class Codebook(nn.Module):
 
     @property
     def vectors(self) -> Float[Tensor, "k d"]:
-        return self.normalized(self.embeddings)
+        return self.normalize_rows(self.embeddings)
 
     def forward(self, rows: Float[Tensor, "r d"]) -> tuple[Int[Tensor, "r"], Float[Tensor, "r d"]]:
         """Codes of the rows and the codes' vectors; in training the codebook is updated afterwards."""
@@ -86,33 +88,35 @@ class Codebook(nn.Module):
     @torch.no_grad()
     def kmeans_init(self, rows: Tensor) -> None:
         rows = all_gather(rows)
-        self.assign(torch.arange(self.size, device=rows.device), kmeans(rows, self.size), len(rows) / self.size)
+        self.replace_codes(torch.arange(self.size, device=rows.device), kmeans(rows, self.size), len(rows) / self.size)
         self.initialized.fill_(True)
 
     @torch.no_grad()
     def ema_update(self, rows: Tensor, codes: Tensor) -> None:
         """One step of the moving averages (van den Oord et al. 2017, appendix A.1), then revival of dead codes.
 
+        Vectors that are learned by gradient stay; their cluster sizes are updated all the same.
+
         The running sum of a code's rows is its vector times its cluster size, so it needs no buffer.
         """
         counts = torch.bincount(codes, minlength=self.size).to(rows)
         all_reduce(counts)
-        decay = 0.99 if self.decay is None else self.decay
+        decay = USAGE_DECAY if self.decay is None else self.decay
         cluster_size = decay * self.cluster_size + (1 - decay) * counts
         if self.decay is not None:
             sums = torch.zeros_like(self.embeddings).index_add_(0, codes, rows)
             all_reduce(sums)
-            moved = ((decay * self.cluster_size.unsqueeze(1) * self.embeddings + (1 - decay) * sums)
-                     / cluster_size.clamp_min(1e-9).unsqueeze(1))
-            self.embeddings.copy_(torch.where((counts > 0).unsqueeze(1), moved, self.embeddings))
+            embeddings = ((decay * self.cluster_size.unsqueeze(1) * self.embeddings + (1 - decay) * sums)
+                          / cluster_size.clamp_min(1e-9).unsqueeze(1))
+            self.embeddings.copy_(torch.where((counts > 0).unsqueeze(1), embeddings, self.embeddings))
         self.cluster_size.copy_(cluster_size)
-        equal_use = counts.sum() / self.size
-        dead = (cluster_size < self.revival_threshold * equal_use).nonzero().squeeze(1)
+        uniform_usage = counts.sum() / self.size
+        dead = (cluster_size < self.revival_threshold * uniform_usage).nonzero().squeeze(1)
         if len(dead):
             rows = all_gather(rows)
-            self.assign(dead, rows[torch.randint(len(rows), (len(dead),), device=rows.device)], equal_use)
+            self.replace_codes(dead, rows[torch.randint(len(rows), (len(dead),), device=rows.device)], uniform_usage)
 
-    def assign(self, index: Tensor, vectors: Tensor, cluster_size: Tensor | float) -> None:
+    def replace_codes(self, index: Tensor, vectors: Tensor, cluster_size: Tensor | float) -> None:
         """Sets the vectors and cluster sizes of some codes, to the same values on every process."""
         self.embeddings.data[index] = broadcast(vectors)
         self.cluster_size[index] = cluster_size
@@ -144,13 +148,13 @@ class LinearCodebook(nn.Module):
         self.projection = nn.Parameter(torch.eye(dim))
         self.register_buffer("initialized", torch.tensor(False))
 
-    def normalized(self, rows: Tensor) -> Tensor:
+    def normalize_rows(self, rows: Tensor) -> Tensor:
         """The rows, on the unit sphere if this codebook normalizes."""
         return F.normalize(rows, dim=-1) if self.normalize else rows
 
     @property
     def vectors(self) -> Float[Tensor, "k d"]:
-        return self.normalized(self.embeddings @ self.projection)
+        return self.normalize_rows(self.embeddings @ self.projection)
 
     def forward(self, rows: Float[Tensor, "r d"]) -> tuple[Int[Tensor, "r"], Float[Tensor, "r d"]]:
         """Codes of the rows and the codes' vectors."""

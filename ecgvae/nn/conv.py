@@ -1,4 +1,8 @@
-"""One-dimensional convolutional encoder and decoder that work at any length and stitch exactly."""
+"""One-dimensional convolutional encoder and decoder.
+
+They work at any length, and overlapping chunks have the same bits as the whole. Shapes: b batch, c leads, t samples,
+n frames, d and e channels, k taps of a kernel, s stride.
+"""
 
 import math
 
@@ -13,7 +17,7 @@ class Conv(nn.Conv1d):
     """A convolution that, without gradients on a CPU, gives the same bits at any batch size and length.
 
     The rounding of oneDNN depends on both, which now and then changes the nearest code. One matrix product over
-    frames, with channels last so that no vector instruction ends within a frame, does not; and it is faster.
+    frames, with channels last so that no SIMD instruction spans two frames, does not; and it is faster.
     """
 
     weight: nn.Parameter
@@ -35,7 +39,7 @@ class Conv(nn.Conv1d):
 
 
 class ResidualUnit(nn.Module):
-    """A dilated and a pointwise convolution on a residual branch, which starts at zero."""
+    """A dilated and a pointwise convolution on a residual branch, whose last layer is initialized to zero."""
 
     def __init__(self, width: int, dilation: int, kernel: int = 3):
         super().__init__()
@@ -50,7 +54,10 @@ class ResidualUnit(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Moves `stride` neighbouring samples into channels, then convolves them with their neighbours on both sides."""
+    """Moves `stride` neighbouring samples into channels (pixel unshuffle), then convolves with both neighbours.
+
+    The first `identity_channels` channels pass unchanged at initialization.
+    """
 
     context = 1
 
@@ -110,10 +117,11 @@ class Encoder(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         hop, self.context = 1, 0
-        for inputs, width, stride, scale in zip((leads, *widths[:-1]), widths, strides, dilations, strict=True):
+        scales = zip((leads, *widths[:-1]), widths, strides, dilations, strict=True)
+        for inputs, width, stride, unit_dilations in scales:
             hop *= stride
             blocks: list[Downsample | ResidualUnit] = [
-                Downsample(inputs, width, stride, leads * hop), *(ResidualUnit(width, d) for d in scale)]
+                Downsample(inputs, width, stride, leads * hop), *(ResidualUnit(width, d) for d in unit_dilations)]
             self.context += hop * sum(block.context for block in blocks)
             layers += blocks
         self.layers = nn.Sequential(*layers)
@@ -138,9 +146,9 @@ class Decoder(nn.Module):
         layers: list[nn.Module] = []
         context = total_hop         # in samples
         scales = zip(widths, (leads, *widths[:-1]), strides, dilations, strict=True)
-        for width, outputs, stride, scale in reversed(list(scales)):
+        for width, outputs, stride, unit_dilations in reversed(list(scales)):
             blocks: list[ResidualUnit | Upsample] = [
-                *(ResidualUnit(width, d) for d in scale), Upsample(width, outputs, stride, leads * hop)]
+                *(ResidualUnit(width, d) for d in unit_dilations), Upsample(width, outputs, stride, leads * hop)]
             context += hop * sum(block.context for block in blocks)
             hop //= stride
             layers += blocks
@@ -150,9 +158,9 @@ class Decoder(nn.Module):
     @property
     def last_layer(self) -> nn.Parameter:
         """The weights that produce the signal."""
-        last = self.layers[-1]
-        assert isinstance(last, Upsample)
-        return last.conv.weight
+        upsample = self.layers[-1]
+        assert isinstance(upsample, Upsample)
+        return upsample.conv.weight
 
     def forward(self, z: Float[Tensor, "b d n"]) -> Float[Tensor, "b c t"]:
         return self.layers(self.project(z))

@@ -1,4 +1,4 @@
-"""Collective operations over the processes of a training; with one process they return what they get."""
+"""Collective operations over the processes of a training; with one process they return their input."""
 
 import torch
 import torch.distributed as dist
@@ -19,7 +19,7 @@ def all_reduce(*tensors: Tensor) -> None:
 
 
 def all_gather(rows: Float[Tensor, "r d"]) -> Float[Tensor, "s d"]:
-    """The rows of all processes in the order of their ranks; every process must bring the same number."""
+    """The rows of all processes in the order of their ranks; every process must pass the same number."""
     if not is_distributed():
         return rows
     parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
@@ -35,9 +35,9 @@ def all_gather_with_grad(rows: Float[Tensor, "r d"]) -> Float[Tensor, "s d"]:
     """
     if not is_distributed():
         return rows
-    gathered, start, world = all_gather(rows.detach()), dist.get_rank() * len(rows), dist.get_world_size()
-    own = rows.detach() + world * (rows - rows.detach())
-    return torch.cat([gathered[:start], own, gathered[start + len(rows):]])
+    gathered, start, world_size = all_gather(rows.detach()), dist.get_rank() * len(rows), dist.get_world_size()
+    local_rows = rows.detach() + world_size * (rows - rows.detach())
+    return torch.cat([gathered[:start], local_rows, gathered[start + len(rows):]])
 
 
 def broadcast(values: Tensor) -> Tensor:

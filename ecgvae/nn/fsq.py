@@ -12,6 +12,7 @@ from ecgvae.nn.distributed import all_gather, all_gather_with_grad, broadcast
 
 MIN_LEVELS, MAX_LEVELS = 3, 16      # values of one dimension
 N_DIRECTIONS = 64                   # random projections of the usage loss
+STATISTICS_DECAY = 0.99
 
 
 def factorizations(size: int, smallest: int = MIN_LEVELS) -> Iterator[tuple[int, ...]]:
@@ -24,7 +25,7 @@ def factorizations(size: int, smallest: int = MIN_LEVELS) -> Iterator[tuple[int,
 
 
 def choose_levels(size: int, dim: int) -> tuple[int, ...]:
-    """Levels of at most `dim` dimensions: their product is `size`, each is as near 4 as possible, in falling order.
+    """Levels of at most `dim` dimensions: their product is `size`, each is as near 4 as possible, in descending order.
 
     Raises:
         ValueError: No such product exists.
@@ -41,7 +42,7 @@ class Grid:
 
     def __init__(self, levels: tuple[int, ...], like: Tensor):
         self.levels = like.new_tensor(levels)
-        self.low = self.levels // 2
+        self.zero_level = self.levels // 2
         self.radix = torch.cumprod(F.pad(self.levels[:-1], (1, 0), value=1), 0)
         self.half_width = (self.levels - 1) * 1.001 / 2
         self.offset = (self.levels + 1) % 2 / 2
@@ -51,27 +52,27 @@ class Grid:
         """Maps numbers to the range that rounds to points (Mentzer et al. 2023, appendix A.1)."""
         return torch.tanh(x + self.shift) * self.half_width - self.offset
 
-    def uniform_samples(self, rows: int) -> Float[Tensor, "r g"]:
+    def uniform_samples(self, count: int) -> Float[Tensor, "r g"]:
         """Random values that round to every point equally often: uniform, with half-width bins at the ends."""
         levels = self.levels.to(self.offset)
-        values = (torch.rand(rows, len(levels), device=levels.device) - 0.5) * levels
+        values = (torch.rand(count, len(levels), device=levels.device) - 0.5) * levels
         beyond = (values.abs() - (levels - 2) / 2).clamp_min(0)
         return values - beyond / 2 * values.sign() - self.offset
 
     def point_to_code(self, point: Float[Tensor, "... g"]) -> Int[Tensor, "..."]:
-        return ((point + self.low) * self.radix).sum(-1).long()
+        return ((point + self.zero_level) * self.radix).sum(-1).long()
 
     def code_to_point(self, code: Int[Tensor, "..."]) -> Float[Tensor, "... g"]:
-        return code.unsqueeze(-1) // self.radix % self.levels - self.low
+        return code.unsqueeze(-1) // self.radix % self.levels - self.zero_level
 
 
 class ScalarQuantizer(nn.Module):
     """FSQ: projects the latent to a few dimensions and rounds each to a few values (Mentzer et al. 2023, section 3).
 
     The decoder's gradient trains the latent and the projections; the loss `usage_loss` leads them to use all points
-    equally. Running averages centre and scale the projections, so that tanh fills the grid at any scale of the
-    latent, and so in any position of a residual stack. The first training batch initializes the input projection
-    with the principal axes and the output projection by least squares.
+    equally. Running averages of their mean and mean absolute deviation centre and scale the projections, so that tanh
+    fills the grid at any scale of the latent, and so in any position of a residual stack. The first training batch
+    initializes the input projection with the principal axes and the output projection by least squares.
 
     Args:
         dim: Dimension of the rows.
@@ -94,14 +95,17 @@ class ScalarQuantizer(nn.Module):
         self.register_buffer("initialized", torch.tensor(False))
 
     def quantize(self, rows: Float[Tensor, "r d"], source: Float[Tensor, "r d"]) -> tuple[Tensor, Tensor, dict]:
-        """Quantized rows, codes and, in training, the usage loss; `source` receives the gradient of that loss."""
+        """Quantized rows, codes and, in training, the usage loss.
+
+        `source` equals the rows: the decoder's gradient passes through `rows`, that of the loss through `source`.
+        """
         if self.training and not self.initialized:
             self.pca_init(source.detach())
         grid, projected = Grid(self.levels, rows), self.project_in(rows)
         values, losses = self.bound(projected, grid), {}
         if self.training:
             losses["usage_loss"] = usage_loss(self.bound(self.project_in(source), grid), grid)
-            self.update_statistics(all_gather(projected.detach()), 0.99)
+            self.update_statistics(all_gather(projected.detach()), STATISTICS_DECAY)
         point = values.round().detach()
         return self.to_latent(values + (point - values).detach(), grid), grid.point_to_code(point), losses
 
@@ -117,7 +121,7 @@ class ScalarQuantizer(nn.Module):
         return grid.bound((projected - self.running_mean) / self.running_deviation.clamp_min(1e-9) - grid.shift)
 
     def to_latent(self, points: Float[Tensor, "... g"], grid: Grid) -> Float[Tensor, "... d"]:
-        return self.project_out(points / grid.low) * self.scale
+        return self.project_out(points / grid.zero_level) * self.scale
 
     @torch.no_grad()
     def pca_init(self, rows: Float[Tensor, "r d"]) -> None:
@@ -126,7 +130,7 @@ class ScalarQuantizer(nn.Module):
         axes = torch.linalg.eigh(deviation.T @ deviation).eigenvectors.T.flip(0)[:len(self.levels)]
         self.project_in.weight.copy_(broadcast(axes.contiguous()))
         self.update_statistics(self.project_in(rows), 0)
-        points = self.bound(self.project_in(rows), grid).round() / grid.low
+        points = self.bound(self.project_in(rows), grid).round() / grid.zero_level
         self.scale.copy_(rows.std().clamp_min(1e-9))
         solution = broadcast(torch.linalg.pinv(F.pad(points, (0, 1), value=1)) @ rows / self.scale)
         self.project_out.weight.copy_(solution[:-1].T)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 LOG_VARIANCE_BOUNDS = -16.0, 8.0    # keep the exponential and its inverse finite in bfloat16 too
-ACTIVE_UNIT_VARIANCE = 0.01         # least variance over data of an active unit's posterior mean (Burda et al. 2016)
+ACTIVE_UNIT_VARIANCE = 0.01         # smallest variance over data of an active unit's posterior mean (Burda et al. 2016)
 LOG_2PI = math.log(2 * math.pi)
 
 
@@ -50,6 +50,6 @@ def standard_normal(like: Tensor, generator: torch.Generator | None = None) -> T
     return torch.randn(like.shape, generator=generator, device=device, dtype=like.dtype).to(like.device)
 
 
-def active_share(mean: Float[Tensor, "b d n"]) -> Float[Tensor, ""]:
+def active_units(mean: Float[Tensor, "b d n"]) -> Float[Tensor, ""]:
     """Share of the latent channels whose posterior mean varies over records and frames."""
     return (mean.var((0, 2), correction=0) > ACTIVE_UNIT_VARIANCE).float().mean()

@@ -37,8 +37,8 @@ def rotation_trick(z: Float[Tensor, "r d"], quantized: Float[Tensor, "r d"]) -> 
     """The quantized value forward, the rotation and rescaling from z to it backward (Fifty et al. 2024, eq. 4)."""
     source, target = F.normalize(z, dim=-1).detach(), F.normalize(quantized, dim=-1).detach()
     scale = (quantized.norm(dim=-1, keepdim=True) / z.norm(dim=-1, keepdim=True).clamp_min(1e-6)).detach()
-    middle = F.normalize(source + target, dim=-1)
-    rotated = z - 2 * (z * middle).sum(-1, keepdim=True) * middle + 2 * (z * source).sum(-1, keepdim=True) * target
+    bisector = F.normalize(source + target, dim=-1)
+    rotated = z - 2 * (z * bisector).sum(-1, keepdim=True) * bisector + 2 * (z * source).sum(-1, keepdim=True) * target
     rotated = scale * rotated
     return quantized.detach() + (rotated - rotated.detach())    # exact even where z is 0 and has no direction
 
@@ -70,17 +70,20 @@ class VectorQuantizer(nn.Module):
         self.codebook = codebook
 
     def quantize(self, rows: Tensor, source: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """Quantized rows, codes and losses; `source` equals the rows and receives the commitment's gradient."""
-        target = self.codebook.normalized(self.project_in(source))
+        """Quantized rows, codes and losses.
+
+        `source` equals the rows: the decoder's gradient passes through `rows`, that of the losses through `source`.
+        """
+        target = self.codebook.normalize_rows(self.project_in(source))
         codes, vectors = self.codebook(target)
         losses = {"commitment": F.mse_loss(target, vectors.detach())}
         if self.codebook.learns_by_gradient:
             losses["codebook"] = F.mse_loss(vectors, target.detach())
-        projected = self.codebook.normalized(self.project_in(rows))
+        projected = self.codebook.normalize_rows(self.project_in(rows))
         return self.project_out(GRADIENT_ESTIMATORS[self.gradient](projected, vectors)), codes, losses
 
     def nearest(self, rows: Float[Tensor, "r d"]) -> Int[Tensor, "r"]:
-        return nearest(self.codebook.normalized(self.project_in(rows)), self.codebook.vectors)
+        return nearest(self.codebook.normalize_rows(self.project_in(rows)), self.codebook.vectors)
 
     def decode(self, codes: Int[Tensor, "..."]) -> Float[Tensor, "... d"]:
         return self.project_out(F.embedding(codes, self.codebook.vectors))
@@ -88,13 +91,13 @@ class VectorQuantizer(nn.Module):
 
 def vq(dim: int, size: int, code_dim: int | None = None, normalize: bool = False, decay: float | None = 0.99,
        dead_code_threshold: float = 0.5, gradient: str = "straight-through") -> VectorQuantizer:
-    """A vector quantizer whose codes follow the data one by one."""
+    """A vector quantizer whose codes are updated one by one."""
     return VectorQuantizer(dim, Codebook(code_dim or dim, size, decay, normalize, dead_code_threshold), gradient)
 
 
 def simvq(dim: int, size: int, code_dim: int | None = None, normalize: bool = False,
           gradient: str = "straight-through") -> VectorQuantizer:
-    """A vector quantizer whose codes follow the data together, by one linear map."""
+    """A vector quantizer whose codes all move through one linear map."""
     return VectorQuantizer(dim, LinearCodebook(code_dim or dim, size, normalize), gradient)
 
 
@@ -102,10 +105,11 @@ QUANTIZERS: dict[str, Any] = {"vq": vq, "simvq": simvq, "fsq": ScalarQuantizer}
 
 
 class ResidualVectorQuantizer(nn.Module):
-    """A stack of quantizers, each of the residual that the ones before it leave (Zeghidour et al. 2021, section III.C).
+    """A stack of quantizers, each of the residual of the previous ones (Zeghidour et al. 2021, section III.C).
 
-    In training every item may use its own number of codebooks (`active`), so that any number of the first
-    codebooks decodes. The commitment of every quantizer reaches the encoder; the decoder's gradient passes once.
+    In training every item may use its own number of codebooks (quantizer dropout, `active`), so that any number of
+    the first codebooks decodes. The commitment of every quantizer reaches the encoder; the decoder's gradient
+    passes once.
 
     Args:
         dim: Dimension of the latent.
@@ -127,22 +131,22 @@ class ResidualVectorQuantizer(nn.Module):
         rows = rearrange(z, "b d n -> (b n) d").float()
         active = rows.new_full((len(z),), len(self.quantizers)) if active is None else active
         active = active.repeat_interleave(z.shape[-1]).unsqueeze(1)
-        total, full = torch.zeros_like(rows), torch.zeros_like(rows)
+        active_sum, full_sum = torch.zeros_like(rows), torch.zeros_like(rows)      # of active codebooks, and of all
         all_codes: list[Tensor] = []
         losses: dict[str, Tensor] = {}
         for index, quantizer in enumerate(self.quantizers):
-            quantized, codes, terms = quantizer.quantize(rows - full, rows - full.detach())
-            full = full + quantized
-            total = total + quantized * (active > index)
+            quantized, codes, terms = quantizer.quantize(rows - full_sum, rows - full_sum.detach())
+            full_sum = full_sum + quantized
+            active_sum = active_sum + quantized * (active > index)
             all_codes.append(codes)
             losses = {name: losses.get(name, 0) + term / len(self.quantizers) for name, term in terms.items()}
         perplexities = torch.stack([perplexity(codes, self.quantizers[0].size) for codes in all_codes])
-        return Quantized(rearrange(total, "(b n) d -> b d n", b=len(z)),
+        return Quantized(rearrange(active_sum, "(b n) d -> b d n", b=len(z)),
                          rearrange(torch.stack(all_codes), "q (b n) -> b q n", b=len(z)),
                          losses, {"perplexity": perplexities.mean()})
 
     def encode(self, z: Float[Tensor, "b d n"], codebooks: int | None = None) -> Int[Tensor, "b q n"]:
-        """Codes of the first `codebooks` codebooks, or of all."""
+        """Codes of the first `codebooks` codebooks, by default of all."""
         residual, codes = rearrange(z, "b d n -> (b n) d").float(), []
         for quantizer in self.quantizers[:codebooks]:
             codes.append(quantizer.nearest(residual))
@@ -158,5 +162,5 @@ class ResidualVectorQuantizer(nn.Module):
 
 def perplexity(codes: Int[Tensor, "..."], size: int) -> Tensor:
     """2 to the entropy (in bits) of the codes' frequencies: the number of equally used codes of the same entropy."""
-    share = torch.bincount(codes.flatten(), minlength=size).float() / codes.numel()
-    return torch.exp(-torch.xlogy(share, share).sum())
+    frequencies = torch.bincount(codes.flatten(), minlength=size).float() / codes.numel()
+    return torch.exp(-torch.xlogy(frequencies, frequencies).sum())

@@ -1,4 +1,8 @@
-"""Transformer encoder and decoder: patches, then attention in a window, in memory linear in the length."""
+"""Transformer encoder and decoder: patches, then attention in a window, in memory linear in the length.
+
+Shapes: b batch, c leads, t samples, n frames, d and e channels; in attention m blocks of frames, h batch times heads,
+w queries and v keys of a block, p positions.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -62,8 +66,9 @@ def with_neighbours(blocks: Float[Tensor, "m h w d"]) -> Float[Tensor, "m h 3*w 
 
 
 def window_mask(frames: int, block: int, margin: int, window: int, like: Tensor) -> Float[Tensor, "m 1 w v"]:
-    """0 where a query may attend to a key (an existing frame at most `window` away), else -infinity.
+    """The additive bias of attention: 0 where a query may attend to a key, else -infinity.
 
+    A query attends to existing frames at most `window` away.
     The keys of a block begin `margin` frames before its queries and end `margin` frames after them.
     """
     query = torch.arange(block, device=like.device).unsqueeze(1)
@@ -113,7 +118,7 @@ class FeedForward(nn.Module):
         return self.out(F.silu(gate) * value)
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """Attention and a feed-forward network, each on a residual branch that starts at zero (pre-norm)."""
 
     def __init__(self, width: int, heads: int, window: int):
@@ -129,13 +134,13 @@ class Block(nn.Module):
         return x + self.feed_forward(self.feed_forward_norm(x))
 
 
-class Blocks(nn.Sequential):
+class TransformerBlocks(nn.Sequential):
     """A sequence of blocks with channels first outside; the residual stream stays in float32."""
 
     def __init__(self, width: int, layers: int, heads: int, window: int):
         if width % (2 * heads):
             raise ValueError(f"a width of {width} with {heads} heads; wanted a multiple of {2 * heads}")
-        super().__init__(*(Block(width, heads, window) for _ in range(layers)))
+        super().__init__(*(TransformerBlock(width, heads, window) for _ in range(layers)))
         self.context = layers * window
 
     def forward(self, x: Float[Tensor, "b d n"]) -> Float[Tensor, "b d n"]:
@@ -160,7 +165,7 @@ class Encoder(nn.Module):
     def __init__(self, inputs: int, outputs: int, hop: int, width: int, layers: int, heads: int, window: int):
         super().__init__()
         self.patch = Downsample(inputs, width, hop, inputs * hop)
-        self.blocks = Blocks(width, layers, heads, window)
+        self.blocks = TransformerBlocks(width, layers, heads, window)
         self.project = identity_init(Conv(width, outputs, 1), inputs * hop)
         self.context = hop * (self.patch.context + self.blocks.context)
 
@@ -177,7 +182,7 @@ class Decoder(nn.Module):
     def __init__(self, inputs: int, outputs: int, hop: int, width: int, layers: int, heads: int, window: int):
         super().__init__()
         self.project = identity_init(Conv(inputs, width, 1), outputs * hop)
-        self.blocks = Blocks(width, layers, heads, window)
+        self.blocks = TransformerBlocks(width, layers, heads, window)
         self.unpatch = Upsample(width, outputs, hop, outputs * hop)
         self.context = self.blocks.context + self.unpatch.context
 

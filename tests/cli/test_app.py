@@ -65,8 +65,8 @@ def test_a_shell_completes_commands_models_recipes_and_data_sets():
 
 
 @pytest.mark.parametrize("place", ["before", "after"])
-def test_quiet_leaves_results_and_errors(place, records, store, model, tmp_path, write):
-    write(tmp_path / "in", "broken", "no header")
+def test_quiet_leaves_results_and_errors(place, records, store, model, tmp_path, write_raw_record):
+    write_raw_record(tmp_path / "in", "broken", "no header")
     for name in ("a.hea", "a.dat"):
         shutil.copy(records / name, tmp_path / "in")
     words = ("tokenize", tmp_path / "in", "--model", model, "--out")

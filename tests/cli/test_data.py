@@ -59,8 +59,8 @@ def test_prepare_makes_a_store(records, tmp_path):
     assert (store.leads, store.rate, len(store)) == (("I", "V1"), 50, 3)
 
 
-def test_skipped_records_are_listed_and_counted(records, tmp_path, write):
-    write(tmp_path / "in", "broken", "no header")
+def test_skipped_records_are_listed_and_counted(records, tmp_path, write_raw_record):
+    write_raw_record(tmp_path / "in", "broken", "no header")
     for name in ("a.hea", "a.dat"):
         shutil.copy(records / name, tmp_path / "in")
     result = call("prepare", tmp_path / "in", tmp_path / "store", "--workers", "1")
@@ -116,8 +116,9 @@ def test_a_damaged_table_is_one_line(records, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_lead_map_names_the_leads_of_channels(write, tmp_path):
-    write(tmp_path, "two", "two 2 100 400\ntwo.dat 16 200/mV 16 0 0 0 0 E1\ntwo.dat 16 200/mV 16 0 0 0 0 E2\n",
+def test_a_lead_map_names_the_leads_of_channels(write_raw_record, tmp_path):
+    write_raw_record(tmp_path, "two",
+                     "two 2 100 400\ntwo.dat 16 200/mV 16 0 0 0 0 E1\ntwo.dat 16 200/mV 16 0 0 0 0 E2\n",
           [[20, 40]] * 400)
     words = ("prepare", tmp_path / "two", tmp_path / "store", "--leads", "II,V1", "--workers", "1", "--lead-map")
     call(*words, "E1=V1,E2=II")

@@ -17,8 +17,9 @@ def test_records_to_tokens_and_back(records, model, tmp_path):
         path.relative_to(records) for path in find_records(records)]
 
 
-def test_records_without_the_leads_of_the_model_are_skipped_with_advice(write, model, tmp_path):
-    write(tmp_path, "two", "two 2 100 400\ntwo.dat 16 200/mV 16 0 0 0 0 II\ntwo.dat 16 200/mV 16 0 0 0 0 V1\n",
+def test_records_without_the_leads_of_the_model_are_skipped_with_advice(write_raw_record, model, tmp_path):
+    write_raw_record(tmp_path, "two",
+                     "two 2 100 400\ntwo.dat 16 200/mV 16 0 0 0 0 II\ntwo.dat 16 200/mV 16 0 0 0 0 V1\n",
           [[0, 0]] * 400)
     words = ("tokenize", tmp_path / "two", "--out", tmp_path / "out", "--model", model)
     result = call(*words, code=2)
@@ -27,10 +28,11 @@ def test_records_without_the_leads_of_the_model_are_skipped_with_advice(write, m
     call(*words, "--missing-leads", "zero")
 
 
-def test_a_lead_map_names_the_leads_of_channels(write, model, tmp_path):
+def test_a_lead_map_names_the_leads_of_channels(write_raw_record, model, tmp_path):
     for name, leads in (("mapped", ("E1", "E2")), ("named", ("V1", "II"))):
         channels = "".join(f"{name}.dat 16 200/mV 16 0 0 0 0 {lead}\n" for lead in leads)
-        write(tmp_path, name, f"{name} 2 100 400\n{channels}", [[index % 50, index % 70] for index in range(400)])
+        write_raw_record(tmp_path, name, f"{name} 2 100 400\n{channels}",
+                         [[index % 50, index % 70] for index in range(400)])
     options = ("--model", model, "--missing-leads", "zero", "--out")
     call("tokenize", tmp_path / "named", *options, tmp_path / "named.parquet")
     call("tokenize", tmp_path / "mapped", *options, tmp_path / "mapped.parquet", "--lead-map", "E1=V1,E2=II")

@@ -10,9 +10,9 @@ from ecgvae.data.tokens import open_tokens
 
 
 @pytest.fixture
-def recipe(tiny, tmp_path):
+def recipe(tiny_settings, tmp_path):
     path = tmp_path / "recipe.yaml"
-    path.write_text(json.dumps({"model": tiny().model_dump(mode="json"),
+    path.write_text(json.dumps({"model": tiny_settings().model_dump(mode="json"),
                                 "training": {"steps": 4, "batch_size": 2, "window": 2}}))
     return path
 

@@ -41,14 +41,15 @@ def script():
 
 
 @pytest.fixture
-def folder(tmp_path, write):
+def folder(tmp_path, write_raw_record):
     """Four records: 1 and 2 at both rates, 3 only at 500 Hz, 4 nowhere."""
     source = tmp_path / "ptb-xl"
     for index, rate, suffix in [(1, 100, "lr"), (1, 500, "hr"), (2, 100, "lr"), (2, 500, "hr"), (3, 500, "hr")]:
         name = f"{index:05d}_{suffix}"
         lines = [f"{name}.dat 16 1000.0(0)/mV 16 0 0 0 0 {lead.upper()}" for lead in LEADS_12]
         stored = np.full((10 * rate, 12), index * 1000 + rate)
-        write(source / f"records{rate}" / "00000", name, "\n".join([f"{name} 12 {rate} {10 * rate}", *lines]), stored)
+        write_raw_record(source / f"records{rate}" / "00000", name,
+                         "\n".join([f"{name} 12 {rate} {10 * rate}", *lines]), stored)
     (source / "ptbxl_database.csv").write_text(DATABASE)
     (source / "scp_statements.csv").write_text(STATEMENTS)
     return source

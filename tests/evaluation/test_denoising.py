@@ -23,9 +23,9 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture
-def model(tiny):
+def model(tiny_settings):
     torch.manual_seed(0)
-    return build(tiny(signal={"leads": LEADS})).eval()
+    return build(tiny_settings(signal={"leads": LEADS})).eval()
 
 
 def white(x, snr_db, generator):

@@ -87,14 +87,14 @@ def test_the_importance_weighted_bound_rises_from_the_elbo_to_the_evidence():
     assert means[-1] - means[-2] < 0.03
 
 
-def test_the_elbo_is_below_the_importance_weighted_bound(learned):
-    model = learned(small(likelihood_std=1.0, span=3))
+def test_the_elbo_is_below_the_importance_weighted_bound(random_model):
+    model = random_model(small(likelihood_std=1.0, span=3))
     x = signal(4, samples=48)
     assert (model.elbo(x, 50, generator()) < model.iwae(x, 50, generator(1))).all()
 
 
-def test_likelihood_of_a_store(learned, store, tmp_path):
-    store, model = Store(store), learned(small(likelihood_std=0.5))
+def test_likelihood_of_a_store(random_model, store, tmp_path):
+    store, model = Store(store), random_model(small(likelihood_std=0.5))
     model = checkpoint.load(path := checkpoint.save(model, tmp_path / "model"))
     report = likelihood(path, store, "all", seconds=4, samples=8, batch_size=2)
     x = torch.stack([torch.from_numpy(store.record(row).select(model.signal.coded).signal[:, :400])
@@ -107,6 +107,6 @@ def test_likelihood_of_a_store(learned, store, tmp_path):
     assert report["elbo"] < report["iwae"]
     assert report["iwae_per_second"] == report["iwae"] / 4
     assert report["active_units"] == int((q.mean.transpose(0, 1).flatten(1).var(1, correction=0) > 0.01).sum())
-    plain = checkpoint.save(learned(small(family="ae")), tmp_path / "ae")
+    plain = checkpoint.save(random_model(small(family="ae")), tmp_path / "ae")
     with pytest.raises(ValueError, match="is a model of family ae, which has no likelihood; wanted a vae or a cvae"):
         likelihood(plain, store)

@@ -18,9 +18,9 @@ LEADS = ("I", "II")
 
 
 @pytest.fixture(scope="module")
-def model(tiny):
+def model(tiny_settings):
     torch.manual_seed(0)
-    return build(tiny(signal={"leads": LEADS})).eval()
+    return build(tiny_settings(signal={"leads": LEADS})).eval()
 
 
 @pytest.fixture(scope="module")

@@ -37,11 +37,11 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory, tiny, learned):
+def models(tmp_path_factory, tiny_settings, random_model):
     folder = tmp_path_factory.mktemp("models")
 
-    shared = {"latent": 8, "backbone": tiny().backbone}
-    return {name: checkpoint.save(learned(parse_settings({**shared, **own})), folder / name)
+    shared = {"latent": 8, "backbone": tiny_settings().backbone}
+    return {name: checkpoint.save(random_model(parse_settings({**shared, **own})), folder / name)
             for name, own in FAMILIES.items()}
 
 

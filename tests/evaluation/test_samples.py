@@ -29,19 +29,20 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory, tiny, learned):
-    return checkpoint.save(learned(tiny(signal={"leads": LEADS})), tmp_path_factory.mktemp("encoder") / "encoder")
+def encoder(tmp_path_factory, tiny_settings, random_model):
+    model = random_model(tiny_settings(signal={"leads": LEADS}))
+    return checkpoint.save(model, tmp_path_factory.mktemp("encoder") / "encoder")
 
 
-def make(tiny, **settings):
+def make(tiny_settings, **settings):
     torch.manual_seed(0)
-    common = {"latent": 8, "backbone": tiny().backbone, "signal": {"leads": LEADS}}
+    common = {"latent": 8, "backbone": tiny_settings().backbone, "signal": {"leads": LEADS}}
     return build(parse_settings({**common, **settings})).eval()
 
 
 @pytest.fixture
-def vae(tiny):
-    return make(tiny, family="vae")
+def vae(tiny_settings):
+    return make(tiny_settings, family="vae")
 
 
 def test_real_records_score_as_real_ones(vae, store, encoder, monkeypatch):
@@ -78,8 +79,8 @@ def test_samples_are_those_of_the_seed(vae, store, encoder):
     assert first == same != other
 
 
-def test_a_conditional_model_gets_the_conditions_of_the_records(tiny, store, encoder, monkeypatch):
-    model, conditions = make(tiny, family="cvae", condition={"sex": True, "leads": ["III"]}), []
+def test_a_conditional_model_gets_the_conditions_of_the_records(tiny_settings, store, encoder, monkeypatch):
+    model, conditions = make(tiny_settings, family="cvae", condition={"sex": True, "leads": ["III"]}), []
     monkeypatch.setattr(model, "sample", lambda count, length, generator, condition: conditions.append(condition)
                         or torch.zeros(count, 2, length))
     sample_quality(model, store, encoder=encoder)
@@ -90,9 +91,9 @@ def test_a_conditional_model_gets_the_conditions_of_the_records(tiny, store, enc
     assert np.isfinite(sample_quality(model, store, encoder=encoder)["frechet"])
 
 
-def test_what_cannot_be_compared_is_refused(tiny, store, encoder, vae):
+def test_what_cannot_be_compared_is_refused(tiny_settings, store, encoder, vae):
     with pytest.raises(ValueError, match="family ae has no prior to sample"):
-        sample_quality(make(tiny, family="ae"), store, encoder=encoder)
+        sample_quality(make(tiny_settings, family="ae"), store, encoder=encoder)
     with pytest.raises(ValueError, match="takes I, II at 100 Hz; the model has I, II at 50 Hz"):
-        sample_quality(make(tiny, family="vae", signal={"leads": LEADS, "rate": 50}), store, encoder=encoder)
+        sample_quality(make(tiny_settings, family="vae", signal={"leads": LEADS, "rate": 50}), store, encoder=encoder)
     assert samples.DEFAULT_ENCODER in checkpoint.pretrained()

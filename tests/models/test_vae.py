@@ -180,7 +180,7 @@ def test_one_lead_at_another_rate():
 def test_the_condition_changes_latent_and_signal(random_model, changes):
     model = random_model(vae_settings(**changes))
     x = random_signal()
-    condition = Conditioning(torch.randn(3, 7, generator=seeded_generator()) if model.condition.widths else None,
+    condition = Conditioning(torch.randn(3, 7, generator=seeded_generator()) if model.condition.part_widths else None,
                              random_signal(leads=2, seed=8) if model.condition.leads else None)
     plain = model.given_condition(x)
     with torch.no_grad():

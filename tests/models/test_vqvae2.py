@@ -87,8 +87,8 @@ def test_an_untrained_level_subtracts_and_adds_back_the_prediction(tiny_settings
     with torch.no_grad():
         latents, inputs = model.latents(x), []
 
-        def keep_latent(depth, prediction):
-            inputs.append((model.pre_quantize(latents, depth, prediction), prediction))
+        def keep_latent(index, prediction):
+            inputs.append((model.pre_quantize(latents, index, prediction), prediction))
             return inputs[-1][0]
 
         z = model.top_down(96, keep_latent)
@@ -142,7 +142,7 @@ def test_a_coarse_frame_depends_on_its_samples_and_the_context(make_model, coars
     start = -(-context // total_hop) * total_hop + total_hop
     x = random_signal(1, 2 * start + total_hop, 1).double().requires_grad_()
     latents = model.latents(x)
-    z = model.top_down(x.shape[-1], lambda depth, prediction: model.pre_quantize(latents, depth, prediction))
+    z = model.top_down(x.shape[-1], lambda index, prediction: model.pre_quantize(latents, index, prediction))
     z[..., start // model.hop:(start + total_hop) // model.hop].sum().backward()
     assert nonzero_range(x.grad) == (start - context, start + total_hop - 1 + context)
 
@@ -155,7 +155,7 @@ def test_decoded_samples_depend_on_no_codes_beyond_the_context(make_model, coars
     start = context + total_hop
     latents = [torch.randn(1, 8, (2 * start + total_hop) // hop, dtype=torch.double, requires_grad=True)
                for hop, _ in model.levels]
-    y = model.decode(model.top_down(2 * start + total_hop, lambda depth, prediction: latents[depth]))
+    y = model.decode(model.top_down(2 * start + total_hop, lambda index, prediction: latents[index]))
     y[..., start:start + total_hop].sum().backward()
     assert nonzero_range(latents[-1].grad) == (1, (2 * start) // total_hop - 1)      # in coarse frames
     first, last = nonzero_range(latents[0].grad)

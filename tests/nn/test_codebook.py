@@ -57,9 +57,9 @@ def mean_squared_error(rows, centres):
 
 def test_kmeans_error_falls_with_the_rounds():
     rows, errors = randn(500, 3), []
-    for rounds in (0, 1, 3, 10):
+    for iterations in (0, 1, 3, 10):
         torch.manual_seed(0)
-        errors.append(mean_squared_error(rows, kmeans(rows, 12, rounds)))
+        errors.append(mean_squared_error(rows, kmeans(rows, 12, iterations)))
     assert errors == sorted(errors, reverse=True) and errors[-1] < 0.85 * errors[0]
 
 

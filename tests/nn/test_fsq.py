@@ -34,13 +34,13 @@ def test_a_size_without_levels_is_refused(size, dim, suggestion):
 def test_codes_and_points_equal_the_reference(levels):
     reference, grid = FSQ(list(levels), return_indices=True), Grid(levels, torch.zeros(1))
     all_codes = torch.arange(math.prod(levels))
-    torch.testing.assert_close(grid.code_to_point(all_codes) / grid.low, reference.indices_to_codes(all_codes))
+    torch.testing.assert_close(grid.code_to_point(all_codes) / grid.zero_level, reference.indices_to_codes(all_codes))
     assert torch.equal(grid.point_to_code(grid.code_to_point(all_codes)), all_codes)
     x = 2 * randn(1, 5000, len(levels))
     quantized, codes = reference(x)
     rounded = grid.bound(x).round()
     assert torch.equal(grid.point_to_code(rounded), codes.long())
-    torch.testing.assert_close(rounded / grid.low, quantized)
+    torch.testing.assert_close(rounded / grid.zero_level, quantized)
     extremes = grid.point_to_code(grid.bound(torch.tensor([[-1e9], [1e9]]).expand(2, len(levels))).round())
     assert extremes.tolist() == [0, len(all_codes) - 1]
 
@@ -126,7 +126,7 @@ def test_uniform_samples_round_to_all_points_equally_often(levels):
     torch.manual_seed(0)
     grid, size = Grid(levels, torch.zeros(1)), math.prod(levels)
     values = grid.uniform_samples(200 * size)
-    assert bool((values.round() >= -grid.low).all() and (values.round() < grid.levels - grid.low).all())
+    assert bool((values.round() >= -grid.zero_level).all() and (values.round() < grid.levels - grid.zero_level).all())
     assert bool(((values + grid.offset).abs() <= grid.half_width).all())
     counts = torch.bincount(grid.point_to_code(values.round()), minlength=size)
     assert chisquare(counts).pvalue > 1e-3

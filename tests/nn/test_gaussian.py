@@ -3,7 +3,7 @@
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from ecgvae.nn.gaussian import LOG_VARIANCE_BOUNDS, Gaussian, active_share, log_density
+from ecgvae.nn.gaussian import LOG_VARIANCE_BOUNDS, Gaussian, active_units, log_density
 
 
 def random_gaussian(shape=(4, 6, 5), seed=0):
@@ -58,4 +58,4 @@ def test_log_variance_from_a_network_is_clamped():
 def test_share_of_active_units():
     noise = torch.randn(50, 4, 20, generator=torch.Generator().manual_seed(0))
     scale = torch.tensor([1.0, 0.2, 0.05, 0.0]).view(4, 1)      # variances 1, 0.04, 0.0025, 0
-    assert active_share(3 + scale * noise) == 0.5
+    assert active_units(3 + scale * noise) == 0.5

@@ -65,14 +65,14 @@ HOSTILE = {
 
 
 @pytest.fixture
-def hostile_folder(write, tmp_path):
+def hostile_folder(write_raw_record, tmp_path):
     """A folder with an innocent record, and files to which a header could point."""
     folder = tmp_path / "records"
-    write(tmp_path, "outside", "outside 1 100 4\noutside.dat 16\n", [1, 2, 3, 4])
-    write(folder, "good", "good 1 100 4\ngood.dat 16 200 16 0 0 0 0 I\n", [1, 2, 3, 4])
-    write(folder, "other", "other 1 100 4\ngood.dat 16 200 16 0 0 0 0 II\n")
-    write(folder, "long", "long/1 1 100 4\ngood 4\n")
-    write(folder, "r", "", [1, 2, 3, 4])
+    write_raw_record(tmp_path, "outside", "outside 1 100 4\noutside.dat 16\n", [1, 2, 3, 4])
+    write_raw_record(folder, "good", "good 1 100 4\ngood.dat 16 200 16 0 0 0 0 I\n", [1, 2, 3, 4])
+    write_raw_record(folder, "other", "other 1 100 4\ngood.dat 16 200 16 0 0 0 0 II\n")
+    write_raw_record(folder, "long", "long/1 1 100 4\ngood 4\n")
+    write_raw_record(folder, "r", "", [1, 2, 3, 4])
     info = bytes.fromhex("ffffffff000000000000") + ((1 << 36) - 1 + (15 << 36)).to_bytes(8, "big") + bytes(16)
     (folder / "long.flac").write_bytes(b"fLaC" + bytes([0x80, 0, 0, 34]) + info)
     (folder / "link.dat").symlink_to(tmp_path / "outside.dat")
@@ -83,8 +83,8 @@ def hostile_folder(write, tmp_path):
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_a_hostile_header_gives_one_line_at_once(write, hostile_folder, kind):
-    path = write(hostile_folder, "r", HOSTILE[kind])
+def test_a_hostile_header_gives_one_line_at_once(write_raw_record, hostile_folder, kind):
+    path = write_raw_record(hostile_folder, "r", HOSTILE[kind])
     tracemalloc.start()
     start = time.process_time()
     try:
@@ -106,15 +106,15 @@ def test_a_hostile_path_gives_one_line(hostile_folder, name):
         read_record(hostile_folder / name)
 
 
-def test_a_large_header_is_not_read(write, tmp_path):
+def test_a_large_header_is_not_read(write_raw_record, tmp_path):
     with pytest.raises(ValueError, match="r.hea has 1000001 bytes; a header has at most 1000000"):
-        open_record(write(tmp_path, "r", b" " * 1_000_001))
+        open_record(write_raw_record(tmp_path, "r", b" " * 1_000_001))
 
 
-def test_links_within_a_folder_are_followed(write, hostile_folder):
+def test_links_within_a_folder_are_followed(write_raw_record, hostile_folder):
     (hostile_folder / "r.dat").unlink()
     (hostile_folder / "r.dat").symlink_to("good.dat")
-    assert read_record(write(hostile_folder, "r", "r 1 100 4\nr.dat 16\n")).samples == 4
+    assert read_record(write_raw_record(hostile_folder, "r", "r 1 100 4\nr.dat 16\n")).samples == 4
 
 
 @settings(deadline=None, max_examples=200)

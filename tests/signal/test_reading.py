@@ -46,7 +46,7 @@ channel = st.tuples(
     st.integers(0, 2**32),
 )
 def test_format_16_is_read_as_wfdb_reads_it(
-    write, tmp_path, channels, samples, offset, rate, length, comments, seed
+    write_raw_record, tmp_path, channels, samples, offset, rate, length, comments, seed
 ):
     stored = np.random.default_rng(seed).integers(-32768, 32768, (samples, len(channels)))
     stored[0, 0] = -32768
@@ -54,7 +54,7 @@ def test_format_16_is_read_as_wfdb_reads_it(
     for gain, baseline, unit, rest in channels:
         lines.append(f"r.dat 16{offset} {gain}{baseline}{unit}{rest}" if gain else f"r.dat 16{offset}")
     lines += [f"# {comment}" for comment in comments]
-    write(
+    write_raw_record(
         tmp_path,
         "r",
         "\n".join(lines),
@@ -78,25 +78,25 @@ def test_format_16_is_read_as_wfdb_reads_it(
     "scale",
     ["200", "1000(0)", "7247(-5000000)", "10000(33554433)", "16777217(-3)", "1.052e+04(12)", "3.7(1)/V"],
 )
-def test_every_stored_value_is_read_as_wfdb_reads_it(write, tmp_path, scale):
-    path = write(tmp_path, "r", f"r 1 100 65536\nr.dat 16 {scale}\n", np.arange(-32768, 32768))
+def test_every_stored_value_is_read_as_wfdb_reads_it(write_raw_record, tmp_path, scale):
+    path = write_raw_record(tmp_path, "r", f"r 1 100 65536\nr.dat 16 {scale}\n", np.arange(-32768, 32768))
     np.testing.assert_array_equal(read_record(path).signal, by_wfdb(path)[0])
 
 
-def test_the_plain_reader_is_used_for_plain_records_only(write, tmp_path, monkeypatch):
-    path = write(
+def test_the_plain_reader_is_used_for_plain_records_only(write_raw_record, tmp_path, monkeypatch):
+    path = write_raw_record(
         tmp_path, "r", "r 2 100 2\nr.dat 16 200 16 0 0 0 0 I\nr.dat 16 200 16 0 0 0 0 II\n", [[1, 2], [3, 4]]
     )
-    skewed = write(tmp_path, "s", "s 1 100 2\ns.dat 16:1 200 16 0 0 0 0 I\n", [[1], [3]])
+    skewed = write_raw_record(tmp_path, "s", "s 1 100 2\ns.dat 16:1 200 16 0 0 0 0 I\n", [[1], [3]])
     monkeypatch.setattr(wfdb, "rdrecord", None)
     np.testing.assert_array_equal(read_record(path).signal, np.float32([[1, 3], [2, 4]]) / np.float32(200))
     with pytest.raises(ValueError, match="can't be read by wfdb"):
         read_record(skewed)
 
 
-def test_a_record_is_found_by_any_of_its_files(write, tmp_path):
-    write(tmp_path, "a.b", "r 1 100 1\nr.mat 16 200 16 0 0 0 0 I\n", [1], file="r.mat")
-    write(tmp_path, "r", "r 1 100 1\nr.mat 16 200 16 0 0 0 0 I\n")
+def test_a_record_is_found_by_any_of_its_files(write_raw_record, tmp_path):
+    write_raw_record(tmp_path, "a.b", "r 1 100 1\nr.mat 16 200 16 0 0 0 0 I\n", [1], file="r.mat")
+    write_raw_record(tmp_path, "r", "r 1 100 1\nr.mat 16 200 16 0 0 0 0 I\n")
     for path in (tmp_path / "r", tmp_path / "r.hea", tmp_path / "r.mat", str(tmp_path / "a.b")):
         assert read_record(path).samples == 1
     for path in (tmp_path, tmp_path / "x", tmp_path / "x.hea", tmp_path / "x.dat"):
@@ -104,37 +104,37 @@ def test_a_record_is_found_by_any_of_its_files(write, tmp_path):
             read_record(path)
 
 
-def test_units_become_millivolts_and_others_are_left_out(write, tmp_path):
+def test_units_become_millivolts_and_others_are_left_out(write_raw_record, tmp_path):
     units = ["mV", "µV", "uV", "V", "mmHg"]
     lines = [f"r.dat 16 10/{unit} 16 0 0 0 0 lead {i}" for i, unit in enumerate(units)]
     for number, encoding in enumerate(["utf-8", "latin-1"]):
         header = "\n".join([f"r {len(units)} 100 1", *lines, "# 5 µV"]).encode(encoding)
-        record = read_record(write(tmp_path / str(number), "r", header, [[50] * 5], file="r.dat"))
+        record = read_record(write_raw_record(tmp_path / str(number), "r", header, [[50] * 5], file="r.dat"))
         np.testing.assert_allclose(record.signal[:, 0], [5, 0.005, 0.005, 5000])
         assert record.leads == ("lead 0", "lead 1", "lead 2", "lead 3")
         assert record.skipped_channels == ("lead 4 (mmHg)",)
         assert record.comments == ("5 µV",)
 
 
-def test_a_record_without_voltages_is_refused(write, tmp_path):
-    path = write(tmp_path, "r", "r 1 100 1\nr.dat 16 10/mmHg 16 0 0 0 0 ABP\n", [1])
+def test_a_record_without_voltages_is_refused(write_raw_record, tmp_path):
+    path = write_raw_record(tmp_path, "r", "r 1 100 1\nr.dat 16 10/mmHg 16 0 0 0 0 ABP\n", [1])
     with pytest.raises(ValueError, match=r"r.hea has no voltages but ABP \(mmHg\); wanted mV, uV or V"):
         read_record(path)
 
 
-def test_repeated_lead_names_are_numbered(write, tmp_path):
+def test_repeated_lead_names_are_numbered(write_raw_record, tmp_path):
     header = "r 3 100 1\n" + "r.dat 16 200 16 0 0 0 0 ECG\n" * 3
-    assert read_record(write(tmp_path, "r", header, [[1, 2, 3]])).leads == ("ECG", "ECG#2", "ECG#3")
+    assert read_record(write_raw_record(tmp_path, "r", header, [[1, 2, 3]])).leads == ("ECG", "ECG#2", "ECG#3")
 
 
 @pytest.fixture
-def long_record(write, tmp_path):
+def long_record(write_raw_record, tmp_path):
     """A record of variable layout: I and II, then a gap, then II alone in µV, then I and II again."""
-    write(tmp_path, "s_layout", "s_layout 2 100 0\n~ 0 1000/mV 16 0 0 0 0 I\n~ 0 1000/mV 16 0 0 0 0 II\n")
+    write_raw_record(tmp_path, "s_layout", "s_layout 2 100 0\n~ 0 1000/mV 16 0 0 0 0 I\n~ 0 1000/mV 16 0 0 0 0 II\n")
     both = "{0} 2 100 3\n{0}.dat 16 1000 16 0 0 0 0 I\n{0}.dat 16 1000 16 0 0 0 0 II\n"
-    write(tmp_path, "s1", both.format("s1"), [[1, 2], [3, 4], [5, 6]])
-    write(tmp_path, "s2", "s2 1 100 2\ns2.dat 16 1/uV 16 0 0 0 0 II\n", [[7], [8]])
-    return write(tmp_path, "m", "m/5 2 100 10\ns_layout 0\ns1 3\n~ 2\ns2 2\ns1 3\n")
+    write_raw_record(tmp_path, "s1", both.format("s1"), [[1, 2], [3, 4], [5, 6]])
+    write_raw_record(tmp_path, "s2", "s2 1 100 2\ns2.dat 16 1/uV 16 0 0 0 0 II\n", [[7], [8]])
+    return write_raw_record(tmp_path, "m", "m/5 2 100 10\ns_layout 0\ns1 3\n~ 2\ns2 2\ns1 3\n")
 
 
 def test_segments_are_joined_and_gaps_are_missing(long_record):
@@ -149,10 +149,10 @@ def test_segments_are_joined_and_gaps_are_missing(long_record):
             np.testing.assert_allclose(opened.read(start, stop).signal, expected[:, start:stop])
 
 
-def test_only_whole_records_are_found(write, long_record, tmp_path):
-    write(tmp_path / "b", "s1", "s1 1 100 1\ns1.dat 16\n", [1])
-    write(tmp_path / "a", "bad", "\0")
-    write(tmp_path / "a", ".hidden", "")
+def test_only_whole_records_are_found(write_raw_record, long_record, tmp_path):
+    write_raw_record(tmp_path / "b", "s1", "s1 1 100 1\ns1.dat 16\n", [1])
+    write_raw_record(tmp_path / "a", "bad", "\0")
+    write_raw_record(tmp_path / "a", ".hidden", "")
     names = [path.relative_to(tmp_path).as_posix() for path in find_records(tmp_path)]
     assert names == ["a/bad", "b/s1", "m"]
     assert find_records(str(long_record)) == find_records(f"{long_record}.hea") == [long_record]

@@ -145,9 +145,9 @@ def test_before_the_start_nothing_happens_and_then_the_weight_grows():
 
 
 @pytest.mark.parametrize("family", [{}, {"codebooks": 1}])
-def test_under_bfloat16_every_parameter_of_a_model_gets_a_finite_gradient(tiny, family):
+def test_under_bfloat16_every_parameter_of_a_model_gets_a_finite_gradient(tiny_settings, family):
     torch.manual_seed(0)
-    model, adversary = build(tiny(**family)).train(), make_adversary()
+    model, adversary = build(tiny_settings(**family)).train(), make_adversary()
     for parameter in model.parameters():
         nn.init.normal_(parameter, 0, 0.1)
     x = signals(4, 8, 90) / 4
