@@ -1,30 +1,24 @@
 """Records and arrays to tokens and back, at any length."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias, overload
+from typing import Any, overload
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ecgvae import checkpoint
-from ecgvae.codebooks import CodebookSpec
+from ecgvae.arrays import Array, array_to_records, split_codes
+from ecgvae.chunks import Chunk, RecordEncoder, round_up, thread_pool
 from ecgvae.data.tokens import TokenHeader, Tokens
 from ecgvae.models import QuantizedAutoencoder
-from ecgvae.signal import Missing, Record, RecordFile, conform_stream, ratio, resample
+from ecgvae.signal import Missing, Record, RecordFile, resample
 
 CHUNK_SAMPLES = 1 << 14     # of a long record that a model gets at once (164 s at 100 Hz), without the overlap
 CPU_BATCH = 8               # records at a time on a CPU; more do not fit its cache
-WARMUP_FLOATS = 31 << 18    # freeing a block of 31 MiB makes glibc keep what is freed later, see mallopt(3)
 STEP_MV = 0.002             # half the sum of two such steps is whole microvolts: files obey Einthoven's law exactly
-
-Array: TypeAlias = np.ndarray | Tensor
 
 
 @dataclass(frozen=True, repr=False)
@@ -140,7 +134,7 @@ class Tokenizer:
         waiting: dict[int, list[tuple[RecordEncoder, Chunk]]] = {}      # by length
         with thread_pool(self.device) as submit:
             for index, record in enumerate(records):
-                encoder = RecordEncoder(record, self.model, missing, specs, lead_map)
+                encoder = RecordEncoder(record, self.model, missing, specs, lead_map, CHUNK_SAMPLES)
                 try:
                     for chunk in encoder.chunks:
                         length = chunk.signal.shape[-1]
@@ -158,7 +152,7 @@ class Tokenizer:
                 submit(self.encode_batch, batch)
         return [encoder.tokens() for encoder in encoders]
 
-    def encode_batch(self, batch: Sequence[tuple["RecordEncoder", "Chunk"]]) -> None:
+    def encode_batch(self, batch: Sequence[tuple[RecordEncoder, Chunk]]) -> None:
         """Encodes chunks of equal length and hands the codes to their records."""
         signals = np.stack([chunk.signal for _, chunk in batch])
         all_codes = self.tokenize(signals, len(batch[0][0].codebooks))
@@ -245,128 +239,3 @@ class Tokenizer:
             for start in range(0, samples, size):
                 submit(decode_chunk, start, min(samples, start + size))
         return signal
-
-
-def array_to_records(signal: Array, rate: float | None, leads: Sequence[str] | None) -> list[Record]:
-    """The records in an array (c, t) or (n, c, t) in mV."""
-    if not isinstance(signal, np.ndarray | Tensor):
-        raise ValueError(f"a signal of type {type(signal).__name__}; wanted a record, an array or a tensor")
-    if rate is None or leads is None:
-        raise ValueError("an array without rate= or leads=; wanted both, in Hz and as names")
-    array = signal.detach().cpu().numpy() if isinstance(signal, Tensor) else signal
-    if array.ndim not in (2, 3) or array.dtype.kind not in "fiu":
-        raise ValueError(f"an array of {array.dtype} {array.shape}; wanted numbers in mV, (leads, samples) or "
-                         "(records, leads, samples)")
-    if np.isinf(array).any():
-        raise ValueError("the array holds infinite numbers; wanted mV, with NaN for missing samples")
-    batch = array if array.ndim == 3 else array[None]
-    return [Record(row, rate, tuple(leads), f"record {index}" if array.ndim == 3 else "record")
-            for index, row in enumerate(batch)]
-
-
-def split_codes(codes: Array | Sequence[Array]) -> tuple[list[np.ndarray], bool]:
-    """The codes (b, n) of each codebook, and whether they came as a batch."""
-    rows = [row.detach().cpu().numpy() if isinstance(row, Tensor) else np.asarray(row)
-            for row in (codes.swapaxes(0, 1) if isinstance(codes, np.ndarray | Tensor) and codes.ndim == 3 else codes)]
-    if len({row.ndim for row in rows}) > 1 or len({len(row) for row in rows if row.ndim == 2}) > 1:
-        shapes = ", ".join(str(row.shape) for row in rows)
-        raise ValueError(f"codes of shapes {shapes}; wanted (n,) or (b, n) for every codebook")
-    if not rows or rows[0].ndim not in (1, 2):
-        raise ValueError("codes of no codebook, or of other dimensions; wanted (q, n) or (b, q, n)")
-    is_batch = rows[0].ndim == 2
-    return (rows if is_batch else [row[None] for row in rows]), is_batch
-
-
-def round_up(samples: int, multiple: int) -> int:
-    """The smallest multiple that is not below a number of samples."""
-    return -(-samples // multiple) * multiple
-
-
-@contextmanager
-def thread_pool(device: torch.device) -> Iterator[Callable[..., None]]:
-    """Yields a function that runs calls in the background, in several threads on a CPU; all are done at the end.
-
-    One thread for each call is faster than all threads in every operation, lets reading go on meanwhile, and gives
-    the same bits at any length, which matrix products shared by several threads do not.
-    """
-    threads = torch.get_num_threads()
-    torch.empty(WARMUP_FLOATS)
-    if device.type != "cpu" or threads == 1:
-        yield lambda function, *arguments: function(*arguments)
-        return
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(threads) as pool:
-            pending: deque[Future] = deque()
-
-            def submit(function: Callable, *arguments) -> None:
-                pending.append(pool.submit(function, *arguments))
-                while len(pending) > 2 * threads:       # waiting calls take memory
-                    pending.popleft().result()
-
-            yield submit
-            for future in pending:
-                future.result()
-    finally:
-        torch.set_num_threads(threads)
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """A chunk of a signal with overlap; its own samples are those from start to stop."""
-
-    signal: np.ndarray
-    start: int
-    stop: int
-    position: int           # in the whole signal, of the sample at `start`
-    is_whole_record: bool
-
-
-class RecordEncoder:
-    """The encoding of one record: its conformed signal in chunks, the codes so far, and notes of repairs."""
-
-    def __init__(self, record: Record | RecordFile, model: QuantizedAutoencoder, missing: Missing,
-                 codebooks: Sequence[CodebookSpec], lead_map: Mapping[str, str] | None = None):
-        self.record, self.model, self.codebooks = record, model, codebooks
-        self.samples = 0
-        self.notes: tuple[str, ...] = ()
-        size = CHUNK_SAMPLES // model.total_hop * model.total_hop
-        self.chunks = split_chunks(self.blocks(missing, lead_map), size, round_up(model.context[0], model.total_hop))
-        length = ratio(record.rate, model.signal.rate).length(record.samples)
-        self.codes = tuple(np.empty(spec.length(length), np.int64) for spec in codebooks)
-
-    def store_codes(self, chunk: Chunk, codes: Sequence[np.ndarray]) -> None:
-        """Stores a chunk's codes, (n,) of every codebook with the overlap, at their position."""
-        for spec, row, all_codes in zip(self.codebooks, codes, self.codes, strict=True):
-            chunk_codes = row[chunk.start // spec.hop:spec.length(chunk.stop)]
-            first = chunk.position // spec.hop
-            all_codes[first:first + len(chunk_codes)] = chunk_codes
-
-    def blocks(self, missing: Missing, lead_map: Mapping[str, str] | None) -> Iterator[np.ndarray]:
-        options: dict[str, Any] = {} if lead_map is None else {"lead_map": lead_map}
-        for block in conform_stream(self.record, self.model.signal, missing, **options):
-            self.samples += block.signal.shape[1]
-            self.notes = block.notes
-            yield block.signal
-
-    def tokens(self) -> Tokens:
-        record = self.record
-        return Tokens(self.codes, self.samples, record.name, record.rate, record.samples,
-                      comments=record.comments, notes=self.notes)
-
-
-def split_chunks(blocks: Iterable[np.ndarray], size: int, halo: int) -> Iterator[Chunk]:
-    """Cuts a signal that arrives in blocks into chunks of `size` samples with up to `halo` more on either side.
-
-    Only the last one may be shorter, or longer by the halo.
-    """
-    signal, before, position, is_whole = None, 0, 0, True       # `before` samples of overlap precede the next chunk
-    for block in blocks:
-        signal = block if signal is None else np.concatenate([signal, block], axis=1)
-        while signal.shape[1] > before + size + halo:
-            is_whole = False
-            yield Chunk(signal[:, :before + size + halo], before, before + size, position, is_whole)
-            cut = max(0, before + size - halo)
-            signal, before, position = signal[:, cut:], before + size - cut, position + size
-    assert signal is not None, "a record without samples"
-    yield Chunk(signal, before, signal.shape[1], position, is_whole)

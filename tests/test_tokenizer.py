@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 import ecgvae.tokenizer
 from ecgvae import checkpoint
 from ecgvae.checkpoint import select_device
+from ecgvae.chunks import split_chunks
 from ecgvae.data.tokens import open_tokens, write_tokens
 from ecgvae.signal import LEADS_12, Record, conform, lead_expansion, open_record, read_record, write_record
-from ecgvae.tokenizer import Tokenizer, split_chunks
+from ecgvae.tokenizer import Tokenizer
 
 TWO_LEADS = ("II", "V1")
 
