@@ -21,10 +21,10 @@ from ecgvae.signal import (
     RecordFile,
     SignalSpec,
     check_lead_map,
-    checked_lead_map,
     conform_stream,
     find_records,
     open_record,
+    standardize_lead_map,
 )
 from ecgvae.signal.conform import Conformed, Missing
 
@@ -75,7 +75,7 @@ def build_store(source: str | Path, out: str | Path, *, rate: float = 100, leads
         FileExistsError: `out` exists, and `overwrite` is False.
     """
     source, out = as_path(source, "source"), as_path(out, "output")
-    layout = Layout(as_leads(leads), rate, window, missing, checked_lead_map(lead_map) if lead_map else None)
+    layout = Layout(as_leads(leads), rate, window, missing, standardize_lead_map(lead_map) if lead_map else None)
     if workers is not None and not (isinstance(workers, int) and workers >= 1):
         raise ValueError(f"{workers!r:.60} workers; wanted a number of 1 or more")
     check_free(out, overwrite)
