@@ -1,4 +1,4 @@
-"""Facts about a model, a run, a token file, a store or a record, and figures of records and tokens."""
+"""Facts about models, runs, token files, stores and records, and figures of records and tokens."""
 
 import csv
 import json
@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecgvae import checkpoint
+from ecgvae.data.table import STORE_COLUMNS
 
 if TYPE_CHECKING:
     from ecgvae.codebooks import CodebookSpec
-
-STORE_COLUMNS = ("name", "start", "offset", "length", "rate", "samples", "notes", "comments")   # others are labels
 
 
 def describe(item: str | Path) -> dict[str, Any]:
@@ -22,11 +21,11 @@ def describe(item: str | Path) -> dict[str, Any]:
         item: A path, or the name of a shipped model. A path that exists comes first.
 
     Returns:
-        Facts by name; `kind` is "model", "run", "tokens", "store" or "record".
+        Facts by name. `kind` is "model", "run", "tokens", "store" or "record".
 
     Raises:
         FileNotFoundError: There is no such path, record or shipped model.
-        ValueError: It is something else, or damaged.
+        ValueError: It is something else, or it is damaged.
     """
     path = Path(item)
     if path.is_dir():
@@ -80,9 +79,9 @@ def describe_model(model: str | Path) -> dict[str, Any]:
 
 
 def model_facts(folder: Path) -> dict[str, Any]:
-    """Identity, number of parameters, hop, latent and codebooks of a model.
+    """Identity, number of parameters, hop, latent width and codebooks of a model.
 
-    They are in config.json; checkpoints of earlier versions have to be loaded for them.
+    They are read from config.json; a checkpoint of an earlier version, which lacks them, is loaded.
     """
     from ecgvae.codebooks import CodebookSpec
 
@@ -119,7 +118,7 @@ def describe_codebooks(codebooks: "Sequence[CodebookSpec]", rate: float) -> dict
 
 
 def describe_run(path: Path) -> dict[str, Any]:
-    """How far a run is, its last validation, and the facts of its model if it is finished."""
+    """The progress of a run, its last validation, and the facts of its model if it is finished."""
     try:
         steps = json.loads((path / "recipe.json").read_text())["training"]["steps"]
         log, validation = (last_row(path / f"{name}.csv") for name in ("log", "validation"))
@@ -134,10 +133,10 @@ def describe_run(path: Path) -> dict[str, Any]:
 
 
 def last_row(path: Path) -> dict[str, float]:
-    """The numbers of the last whole row of a CSV file, without empty cells; empty if there is no row."""
+    """The numbers in the last complete row of a CSV file, without empty cells; empty if there is no row."""
     if not path.exists():
         return {}
-    lines = path.read_text().split("\n")[:-1]       # what follows the last line end is not whole
+    lines = path.read_text().split("\n")[:-1]       # the text after the last line end is incomplete
     rows = list(csv.DictReader([lines[0], lines[-1]])) if len(lines) > 1 else []
     return {name: float(value) for row in rows for name, value in row.items() if value}
 
@@ -183,7 +182,7 @@ def describe_record(path: Path) -> dict[str, Any]:
 
 
 def draw_record(path: Path, out: Path, model: str | None = None, device: str = "auto", overwrite: bool = False) -> None:
-    """Draws a record on ECG paper, and over it the reconstruction of a model."""
+    """Draws a record on ECG paper, overlaid with the reconstruction by a model if one is given."""
     from ecgvae.plotting import plot_record
     from ecgvae.plotting.paper import MAX_SECONDS
     from ecgvae.signal import open_record
@@ -192,14 +191,14 @@ def draw_record(path: Path, out: Path, model: str | None = None, device: str = "
     if model:
         from ecgvae.evaluation.batches import reconstruct_record
 
-        beginning = record.read(0, round(MAX_SECONDS * record.rate))
-        reconstruction = reconstruct_record(checkpoint.load(model, device), beginning)
+        shown_part = record.read(0, round(MAX_SECONDS * record.rate))
+        reconstruction = reconstruct_record(checkpoint.load(model, device), shown_part)
     plot_record(record, out, reconstruction, overwrite=overwrite)
 
 
 def draw_tokens(path: Path, out: Path, name: str | None = None, model: str | None = None, device: str = "auto",
                 overwrite: bool = False) -> None:
-    """Draws the tokens of a record, by default the first of the file, under the ECG that they decode to."""
+    """Draws the tokens of a record (by default the first of the file) under the ECG that is decoded from them."""
     from ecgvae.data.tokens import open_tokens
     from ecgvae.plotting import plot_tokens
 
