@@ -1,10 +1,10 @@
 """Time and memory of a training step of ecgvae's quantizer, compared with vector-quantize-pytorch's.
 
 A step is forward and backward in training mode, with moving averages and a straight-through gradient, on 64 x 125
-vectors of 64 numbers. The times are taken in one process, in which the two take turns. Memory is measured in a separate
-process for each: the peak of its resident size, less the size before the first full step (read from /proc, so only on
-Linux). ecgvae also revives dead codes in every step; the library's option for that is off, which is its default. glibc
-returns large blocks to the system in every step, which costs the library more time than ecgvae; it does not with
+vectors of 64 numbers. Times are measured in one process, in which the two take turns. Memory is measured in a process
+for each: the peak of its resident size, less the size before the first full step (read from /proc, so only on Linux).
+ecgvae also revives dead codes in every step; the library's option for that is off, which is its default. glibc returns
+large blocks to the system in every step, which costs the library more time than ecgvae; it does not with
 MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=-1 in the environment.
 
     pip install vector-quantize-pytorch

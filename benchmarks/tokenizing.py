@@ -51,9 +51,9 @@ def ecgen_tokenizer(folder: Path, count: int, batch: int) -> tuple[list[str], Ca
     from ecgen.families.vqvae import VQVAELightning
     from torch.utils.data import DataLoader
 
-    everything = {"train": range(1, 9), "val": [9], "test": range(1, 11)}
+    folds = {"train": range(1, 9), "val": [9], "test": range(1, 11)}
     dataset = PTBXL(
-        str(folder), "test", folds=everything, sampling_rate=100, max_samples=count,
+        str(folder), "test", folds=folds, sampling_rate=100, max_samples=count,
         labels=None, demographics=False, sex=False, report=False,
     )  # fmt: skip
     model = VQVAELightning().eval()

@@ -43,6 +43,7 @@ def describe(item: str | Path) -> dict[str, Any]:
 
 
 def describe_folder(path: Path) -> dict[str, Any]:
+    """The facts of a model, store or run in a folder; ValueError if it is none of them."""
     for file, describe_as in (("config.json", describe_model), ("manifest.json", describe_store),
                               ("recipe.json", describe_run)):
         if (path / file).is_file():
@@ -54,6 +55,7 @@ def describe_folder(path: Path) -> dict[str, Any]:
 
 
 def is_parquet(path: Path) -> bool:
+    """Whether a path is that of a Parquet file, such as a token file."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -108,6 +110,7 @@ def describe_latent(facts: dict[str, Any], rate: float) -> dict[str, Any]:
 
 
 def describe_codebooks(codebooks: "Sequence[CodebookSpec]", rate: float) -> dict[str, Any]:
+    """The codebooks as text, and their bit rate at a sampling rate in Hz."""
     from ecgvae.metrics import bits_per_second
 
     return {
@@ -142,6 +145,7 @@ def last_row(path: Path) -> dict[str, float]:
 
 
 def describe_tokens(path: Path) -> dict[str, Any]:
+    """The facts of a token file."""
     from ecgvae.data.tokens import open_tokens
 
     file = open_tokens(path)
@@ -155,6 +159,7 @@ def describe_tokens(path: Path) -> dict[str, Any]:
 
 
 def describe_store(path: Path) -> dict[str, Any]:
+    """The facts of a store."""
     from ecgvae.data.store import Store
 
     store = Store(path)
@@ -171,6 +176,7 @@ def describe_store(path: Path) -> dict[str, Any]:
 
 
 def describe_record(path: Path) -> dict[str, Any]:
+    """The facts of a WFDB record."""
     from ecgvae.signal import open_record
 
     record = open_record(path)

@@ -67,6 +67,7 @@ def show_report(report: dict) -> None:
 
 
 def format_errors(row: dict) -> list[str]:
+    """The cells of the columns of errors."""
     summaries = [f"{row[name][key]:.{digits}f}" for name, digits in (("prdn", 2), ("rmse_uv", 1))
                  for key in ("mean", "median", "p95")]
     return [*summaries, f"{row['snr_db']['mean']:.2f}", f"{row['correlation']['mean']:.4f}",

@@ -23,12 +23,10 @@ def check_output(path: Path, overwrite: bool, suffix: str = "") -> None:
 
 def check_run(folder: Path, resume: bool) -> None:
     """Checks that the folder of a new run has no other run, or that a run to resume exists."""
-    if os.environ.get("RANK", "0") != "0":      # the first process may have created the folder
-        return
-    if (folder / "log.csv").exists() and not resume:
-        raise FileExistsError(f"{folder} holds a run; use --resume to go on with it or another --out")
-    if resume and not (folder / "recipe.json").exists():
-        raise FileNotFoundError(f"{folder} holds no run to resume")
+    from ecgvae.training.folder import check_run_folder
+
+    if os.environ.get("RANK", "0") == "0":      # for other processes, the first one may have created the folder
+        check_run_folder(folder, resume)
 
 
 def check_model(model: str) -> None:

@@ -166,6 +166,7 @@ def show_facts(facts: dict) -> None:
 
 
 def format_fact(fact: Any) -> str:
+    """A value as text; lists and dictionaries of longer items take several lines."""
     if isinstance(fact, dict):
         return "\n".join(f"{name.replace('_', ' ')}: {format_fact(value)}" for name, value in fact.items()) or "-"
     if isinstance(fact, list | tuple):

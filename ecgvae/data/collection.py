@@ -75,7 +75,7 @@ class Collection:
             yield batch
 
     def size(self, entry: Entry) -> int:
-        """Approximate number of samples of all leads; a sample in a file is taken to have two bytes."""
+        """Approximate number of samples of all leads; a sample in a file counts as two bytes."""
         if entry.row is not None:
             store = self.stores[entry.path]
             return int(store.spans[entry.row, 1]) * len(store.leads)

@@ -61,6 +61,7 @@ class Merge:
         self.write_manifest(folder / "manifest.json", counts | {"fingerprint": digest.hexdigest()[:32]})
 
     def write_manifest(self, path: Path, counts: dict[str, Any]) -> None:
+        """Writes manifest.json with the facts about the store and the counts of its records and samples."""
         from ecgvae import __version__
 
         manifest = {

@@ -18,7 +18,7 @@ MAX_BATCH_SAMPLES = 1 << 18      # per lead (44 minutes at 100 Hz); a single rec
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class RecordBatch:
     """Records of one length: their rows in the store, and their coded leads (b, c, t) in mV at the model's rate."""
 
     rows: np.ndarray
@@ -34,7 +34,7 @@ def split_rows(store: Store, split: str) -> np.ndarray:
     return rows
 
 
-def batches(model: Autoencoder, store: Store, rows: np.ndarray, size: int = 64) -> Iterator[Batch]:
+def batches(model: Autoencoder, store: Store, rows: np.ndarray, size: int = 64) -> Iterator[RecordBatch]:
     """Whole records in batches of equal length, on the model's device, from the shortest to the longest.
 
     Args:
@@ -50,7 +50,7 @@ def batches(model: Autoencoder, store: Store, rows: np.ndarray, size: int = 64) 
         for start in range(0, len(group), count):
             records = [store.record(row) for row in group[start:start + count]]
             x = np.stack([conform(record, model.signal).signal for record in records])
-            yield Batch(group[start:start + count], records, torch.from_numpy(x).to(device))
+            yield RecordBatch(group[start:start + count], records, torch.from_numpy(x).to(device))
 
 
 @contextmanager

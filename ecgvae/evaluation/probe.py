@@ -57,20 +57,20 @@ def probe(model: Autoencoder, store: Store, split: str = "test", corrupt: Corrup
         ValueError: The store has no superclasses, or no records in a split that is needed.
     """
     train_rows, scored_rows = labelled_rows(store, "train"), labelled_rows(store, split)
-    x, y = features(model, store, train_rows), labels(store, train_rows)
+    x, y = pooled_features(model, store, train_rows), labels(store, train_rows)
     if split == "validation":
         C = best_C(*cross_validated_scores(x, y, patients(store, train_rows)))
     else:
         rows = labelled_rows(store, "validation")
-        validation = features(model, store, rows)
+        validation = pooled_features(model, store, rows)
         C = best_C([log_odds(x, y, validation, C) for C in C_GRID], labels(store, rows))
-    target, scores = labels(store, scored_rows), log_odds(x, y, features(model, store, scored_rows, corrupt), C)
+    target, scores = labels(store, scored_rows), log_odds(x, y, pooled_features(model, store, scored_rows, corrupt), C)
     auc = metrics.auc(target, scores)
     low, high = bootstrap_interval(target, scores, seed)
     return Probe(float(auc.mean()), low, high, dict(zip(CLASSES, auc.tolist(), strict=True)), C, len(target))
 
 
-def features(model: Autoencoder, store: Store, rows: np.ndarray, corrupt: Corrupt | None = None) -> np.ndarray:
+def pooled_features(model: Autoencoder, store: Store, rows: np.ndarray, corrupt: Corrupt | None = None) -> np.ndarray:
     """The pooled features (n, 2 d) of the given rows of a store, in their order (see `pool`)."""
     by_row: dict[int, np.ndarray] = {}
     for batch in batches(model, store, rows):

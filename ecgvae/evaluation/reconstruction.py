@@ -10,7 +10,7 @@ from torch import Tensor
 from ecgvae import checkpoint, metrics
 from ecgvae.codebooks import CodebookSpec
 from ecgvae.data.store import MICROVOLTS_PER_MV, Store
-from ecgvae.evaluation.batches import Batch, batches, full_precision, split_rows, to_all_leads
+from ecgvae.evaluation.batches import RecordBatch, batches, full_precision, split_rows, to_all_leads
 from ecgvae.models import Autoencoder, QuantizedAutoencoder
 
 ERRORS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
@@ -90,7 +90,7 @@ def evaluate(model: str | Path, store: Store, split: str = "test", device: str =
             "rows": table, "codebooks": usage}
 
 
-def compare(model: Autoencoder, batch: Batch, comparisons: Sequence[Comparison]) -> tuple[Tensor, ...]:
+def compare(model: Autoencoder, batch: RecordBatch, comparisons: Sequence[Comparison]) -> tuple[Tensor, ...]:
     """Adds a batch to the comparison at every bit rate. Returns the codes (b, n) of each codebook."""
     targets = [record.select(model.signal.leads).signal for record in batch.records]
     with full_precision():

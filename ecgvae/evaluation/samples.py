@@ -10,7 +10,7 @@ from torch import Tensor
 from ecgvae import checkpoint, metrics
 from ecgvae.data.conditions import condition_vectors
 from ecgvae.data.store import Store
-from ecgvae.evaluation.batches import Batch, batches, full_precision, split_rows
+from ecgvae.evaluation.batches import RecordBatch, batches, full_precision, split_rows
 from ecgvae.evaluation.probe import pool
 from ecgvae.models import CVAE, VAE, Autoencoder, Conditioning
 
@@ -89,7 +89,7 @@ def sample_quality(model: Autoencoder, store: Store, split: str = "test", encode
                          for name, statistics in (("real", real), ("samples", samples))}}
 
 
-def sampler(model: Autoencoder, store: Store, seed: int) -> Callable[[Batch], Tensor]:
+def sampler(model: Autoencoder, store: Store, seed: int) -> Callable[[RecordBatch], Tensor]:
     """A function that draws one signal for each record of a batch, of the same length and under the same condition."""
     if not isinstance(model, VAE):
         raise ValueError(f"a model of family {model.settings.family} has no prior to sample; wanted a vae or cvae")
@@ -98,7 +98,7 @@ def sampler(model: Autoencoder, store: Store, seed: int) -> Callable[[Batch], Te
         return lambda batch: model.sample(len(batch.x), batch.x.shape[-1], generator)
     vectors = condition_vectors(store, model.condition).to(model.expansion.device)
 
-    def sample(batch: Batch) -> Tensor:
+    def sample(batch: RecordBatch) -> Tensor:
         vector = vectors[batch.rows] if model.condition.part_widths else None
         condition = Conditioning(vector, model.given_leads(batch.x))
         return model.sample(len(batch.x), batch.x.shape[-1], generator, condition)

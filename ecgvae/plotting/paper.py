@@ -21,7 +21,7 @@ TRACE_STYLES = (("original", "black", 0.75), ("reconstruction", "red", 0.55))  #
 
 
 @dataclass(frozen=True)
-class Segment:
+class LeadSegment:
     """A lead from `start` to `stop` in seconds. Its drawing begins `left` mm into its row."""
 
     lead: str
@@ -37,7 +37,7 @@ class Trace:
     rate: float
     leads: dict[str, np.ndarray]
 
-    def cut(self, segment: Segment) -> tuple[np.ndarray, np.ndarray]:
+    def cut(self, segment: LeadSegment) -> tuple[np.ndarray, np.ndarray]:
         """Times in seconds from the start of a segment, and values in mV; empty arrays if the lead is missing."""
         start, stop = (round(second * self.rate) for second in (segment.start, segment.stop))
         values = self.leads.get(segment.lead, np.zeros(0))[start:stop]
@@ -53,7 +53,7 @@ class Panel:
 
     title: str
     traces: list[Trace]
-    rows: list[list[Segment]]
+    rows: list[list[LeadSegment]]
     baselines: list[float]
     gain: float
     width: float
@@ -64,7 +64,7 @@ def layout_panel(
     record: Record | RecordFile,
     overlay: Record | None,
     title: str | None = None,
-    rows: list[list[Segment]] | None = None,
+    rows: list[list[LeadSegment]] | None = None,
 ) -> Panel:
     """The panel of a record's first 30 s. The title has the length shown, and the PRDN of that part over all leads.
 
@@ -99,22 +99,22 @@ def _shown_part(record: Record | RecordFile) -> Record:
     return record.read(0, round(MAX_SECONDS * record.rate))
 
 
-def _standard_rows(record: Record) -> list[list[Segment]]:
+def _standard_rows(record: Record) -> list[list[LeadSegment]]:
     """Rows of segments: the standard layout for a 12-lead record of up to 11 s, else a row for each lead and 10 s."""
     seconds = record.duration
     names = {canonical_lead(lead): lead for lead in record.leads}
     if set(names) != set(LEADS_12) or seconds > ROW_SECONDS + 1:
         spans = [(start, min(start + ROW_SECONDS, seconds)) for start in np.arange(0, seconds, ROW_SECONDS)]
-        return [[Segment(lead, start, stop)] for start, stop in spans for lead in record.leads]
+        return [[LeadSegment(lead, start, stop)] for start, stop in spans for lead in record.leads]
     cuts = np.linspace(0, seconds, 5)
     rows = [
         [
-            Segment(names[lead], start, stop, MM_PER_SECOND * start)
+            LeadSegment(names[lead], start, stop, MM_PER_SECOND * start)
             for lead, start, stop in zip(LEADS_12[row::3], cuts[:-1], cuts[1:], strict=True)
         ]
         for row in range(3)
     ]
-    return [*rows, [Segment(names["II"], 0, seconds)]]
+    return [*rows, [LeadSegment(names["II"], 0, seconds)]]
 
 
 def _traces(record: Record, overlay: Record | None) -> list[Trace]:
@@ -140,7 +140,7 @@ def _mean_prdn(record: Record, overlay: Record) -> float:
         return float("nan")
 
 
-def _spacing(traces: list[Trace], rows: list[list[Segment]]) -> tuple[float, list[float], float]:
+def _spacing(traces: list[Trace], rows: list[list[LeadSegment]]) -> tuple[float, list[float], float]:
     """The gain, the baselines of the rows, and the height of the panel, with which rows do not overlap."""
     values = [np.concatenate([trace.cut(segment)[1] for trace in traces for segment in row]) for row in rows]
     above = np.array([row.max(where=np.isfinite(row), initial=0) for row in values])
@@ -198,7 +198,7 @@ def _draw_paper(axes: "Axes", left: float, top: float, width: float, height: flo
         axes.add_collection(LineCollection(lines, colors=colour, linewidths=weight), autolim=False)
 
 
-def _draw_row(axes: "Axes", panel: Panel, row: list[Segment], left: float, baseline: float) -> None:
+def _draw_row(axes: "Axes", panel: Panel, row: list[LeadSegment], left: float, baseline: float) -> None:
     """Draws a calibration pulse of 1 mV and 0.2 s, then the segments with the names of their leads."""
     top = baseline - panel.gain
     pulse = ([3, 5, 5, 10, 10, 12], [baseline, baseline, top, top, baseline, baseline])

@@ -13,7 +13,7 @@ from ecgvae.plotting.paper import (
     MM_PER_SECOND,
     PULSE_MM,
     ROW_SECONDS,
-    Segment,
+    LeadSegment,
     draw_panels,
     layout_panel,
 )
@@ -48,7 +48,7 @@ def plot_tokens(
     path = check_destination(path, overwrite)
     leads = [lead for lead in record.leads if canonical_lead(lead) in ("II", "V2", "V5")] or list(record.leads[:3])
     stop = min(ROW_SECONDS, record.samples / record.rate)
-    panel = layout_panel(record, None, title, [[Segment(lead, 0, stop)] for lead in leads])
+    panel = layout_panel(record, None, title, [[LeadSegment(lead, 0, stop)] for lead in leads])
     figure = draw_panels([panel], footer=STRIP_MM * len(codes) + 2)
     top = MARGIN_MM + HEADER_MM + panel.height + 1
     for codebook, (row, hop) in enumerate(zip(codes, hops, strict=True)):

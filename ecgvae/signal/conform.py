@@ -99,6 +99,7 @@ class Plan:
 
     @property
     def notes(self) -> tuple[str, ...]:
+        """A note for each lead that is missing in the whole record."""
         derived = [lead for lead in self.wanted if lead not in (*self.used, *self.undetermined)]
         return (
             *(f"{lead} is missing, set to 0 mV" for lead in self.undetermined),

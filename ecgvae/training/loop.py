@@ -48,6 +48,7 @@ class State:
         return components | ({"adversary": self.adversary} if self.adversary else {})
 
     def save(self, path: Path) -> None:
+        """Writes the state atomically; OSError if that fails."""
         values = {name: component.state_dict() for name, component in self.components.items()}
         values |= {"store": self.store, "step": self.step}
         try:

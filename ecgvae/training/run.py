@@ -7,6 +7,7 @@ from typing import Any
 
 from ecgvae.data.jobs import write_atomically
 from ecgvae.data.store import Store
+from ecgvae.training.folder import check_run_folder
 from ecgvae.training.objectives import STFT_SIZES
 from ecgvae.training.recipe import Recipe, parse_recipe
 
@@ -27,10 +28,7 @@ def open_run(run: Path, recipe: Recipe, store: Store, resume: bool) -> None:
     if recipe.training.window * store.rate < MIN_WINDOW_SAMPLES:
         raise ValueError(f"training.window is {recipe.training.window:g} s; wanted {MIN_WINDOW_SAMPLES} samples or "
                          f"more, {MIN_WINDOW_SAMPLES / store.rate:g} s")
-    if (run / "log.csv").exists() and not resume:
-        raise FileExistsError(f"{run} holds a run; use --resume to go on with it or another --out")
-    if resume and not path.exists():
-        raise FileNotFoundError(f"{run} holds no run to resume")
+    check_run_folder(run, resume)
     if resume:
         check_same_recipe(path, recipe)
         return

@@ -40,10 +40,10 @@ class Validation:
         device = next(model.parameters()).device
         by_batch = [[y.cpu() for y in model.reconstructions(x.to(device))] for x in self.x.split(BATCH_SIZE)]
         reconstructions = [torch.cat(outputs) for outputs in zip(*by_batch, strict=True)]
-        picture = self.draw(model, self.x, reconstructions[-1], step)
+        picture = self.draw_picture(model, self.x, reconstructions[-1], step)
         return {f"prdn_{count}": mean_prdn(model, self.x, y) for count, y in enumerate(reconstructions, 1)}, picture
 
-    def draw(self, model: Autoencoder, x: Tensor, y: Tensor, step: int) -> Path | None:
+    def draw_picture(self, model: Autoencoder, x: Tensor, y: Tensor, step: int) -> Path | None:
         """Draws the first records, overlaid with their reconstructions; returns the path of the picture."""
         pairs = []
         for index, name in list(enumerate(self.names))[:MAX_DRAWN_RECORDS]:

@@ -190,7 +190,7 @@ def test_a_folder_has_one_run(store, recipe, tmp_path, without_pictures):
     assert "holds no run to resume" in mistake(FileNotFoundError, short, store, run, resume=True)
     train(short, store, run)
     before = results(run)
-    assert "holds a run; use --resume to go on with it or another --out" in mistake(FileExistsError, short, store, run)
+    assert "holds a run; use --resume to continue it or another --out" in mistake(FileExistsError, short, store, run)
     assert mistake(ValueError, changed(recipe, steps=2), store, run, resume=True) == (
         f"{run}/recipe.json has training.steps 1, the recipe given 2; a run is resumed with its own recipe")
     assert same(results(run), before)
