@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["CodebookSpec", "TokenFile", "TokenHeader", "Tokens", "merge_tokens", "open_tokens", "write_tokens"]
 
 METADATA_KEY = b"ecgvae"
-GROUP_ROWS = 4096  # both limit a group of rows, which bounds memory in writing and reading
+# Limits of a group of rows, which bound memory in writing and reading.
+GROUP_ROWS = 4096
 GROUP_CODES = 1 << 20
 
 
