@@ -180,8 +180,7 @@ def simulate(condition: str, seconds: float = 10, rate: float = 500, seed: int =
 def write_demo_records(folder: str | Path, count: int = 12, overwrite: bool = False) -> list[Path]:
     """Writes `count` simulated WFDB records of 10 s: one of each condition, then again with the next seed.
 
-    Returns:
-        Their paths without suffix.
+    Returns their paths without suffix.
     """
     paths = []
     for index in range(count):
