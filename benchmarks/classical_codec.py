@@ -1,8 +1,8 @@
 """A classical ECG codec as a baseline: KLT of the leads, CDF 9/7 wavelet, uniform quantizer, arithmetic coder.
 
 Transform and code lengths are fitted on folds 1-8 and measured on another fold. All coefficients of all records have
-the same quantization step. The rate is the cross-entropy of the measured fold under the fitted histograms, that is, of
-a static coder.
+the same quantization step. The rate is the cross-entropy of the measured fold under the fitted histograms, that of an
+ideal static coder.
 
     python benchmarks/classical_codec.py STORE_OR_PTBXL_FOLDER --fold 10 --at 250,500,1000
 """
@@ -21,7 +21,7 @@ CODED = (0, 1, 6, 7, 8, 9, 10, 11)
 LIFTING = (-1.586134342059924, -0.052980118572961, 0.882911075530934, 0.443506852043971)
 GAIN = 1.149604398860241  # makes the transform nearly orthonormal, so that one step suits every level
 STEPS = "20,28,40,55,75,100,140,190,260,360,500,700,1000,1400"
-ESCAPE_BITS = 20  # of a value that is not in the histogram, in addition to the escape symbol
+ESCAPE_BITS = 20  # for a value that is not in the histogram, in addition to the escape symbol
 
 
 def load(folder: Path) -> tuple[np.ndarray, np.ndarray, float]:
@@ -78,7 +78,7 @@ def synthesise(bands: list[np.ndarray]) -> np.ndarray:
 
 
 def cross_entropy(train: np.ndarray, test: np.ndarray) -> float:
-    """Bits of `test` under the add-one smoothed histogram of `train`; values that `train` lacks are escaped."""
+    """Bits of `test` under the add-one smoothed histogram of `train`; values that are not in `train` are escaped."""
     values, counts = np.unique(train, return_counts=True)
     lengths = -np.log2(np.append(counts + 1, 1) / (counts.sum() + len(counts) + 1))
     lengths[-1] += ESCAPE_BITS
@@ -88,7 +88,7 @@ def cross_entropy(train: np.ndarray, test: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Point:
-    """A step in µV; bits per second over all leads; PRDN (percent) and RMSE (µV) as means."""
+    """A quantization step in µV, the rate in bit/s over all leads, and the mean PRDN (%) and RMSE (µV)."""
 
     step: float
     rate: float
@@ -133,7 +133,7 @@ def curve(
 
 
 def interpolate(points: list[Point], rates: list[float]) -> list[tuple[float, float, float]]:
-    """(rate, PRDN, RMSE) at some rates, by linear interpolation of logarithms; nan outside the measured range."""
+    """(rate, PRDN, RMSE) at the given rates, by linear interpolation of logarithms; nan outside the measured range."""
     ordered = sorted(points, key=lambda point: point.rate)
     x = np.log([point.rate for point in ordered])
 
@@ -149,10 +149,10 @@ def main() -> None:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("data", type=Path, help="a store with folds, or the folder of PTB-XL (100 Hz)")
-    parser.add_argument("--fold", type=int, choices=(9, 10), default=9, help="fold measured (default 9)")
+    parser.add_argument("--fold", type=int, choices=(9, 10), default=9, help="fold to measure (default 9)")
     parser.add_argument("--levels", type=int, default=6, help="wavelet levels (default 6)")
     parser.add_argument("--steps", default=STEPS, help=f"steps in µV (default {STEPS})")
-    parser.add_argument("--at", help="bits per second to interpolate at, as in 250,500,1000")
+    parser.add_argument("--at", help="bit rates at which to interpolate, such as 250,500,1000")
     args = parser.parse_args()
     signals, folds, rate = load(args.data)
     train, test = folds <= 8, folds == args.fold

@@ -3,7 +3,7 @@
 A step noises a batch, runs the model forward and backward and updates the weights (AdamW). Batches are simulated and
 have the size of those in training. In every round one process takes a step without noise and one with each kind of
 noise. The script prints median times, and the median over rounds of the time that noise adds to the step. On a busy
-machine the time of the noise alone, which is printed too, is more exact than that.
+machine the time of the noise alone, which is also printed, is more exact.
 
     python benchmarks/noising.py recipes/ptbxl/vqvae.yaml
 """
@@ -37,7 +37,7 @@ def simulate_batch(recipe: Recipe, size: int) -> torch.Tensor:
 
 
 def make_step(recipe: Recipe, x: torch.Tensor) -> Callable[[Noising | None, int], None]:
-    """A function that takes one training step, with noise or without."""
+    """A function that takes one training step with or without noise."""
     torch.manual_seed(0)
     model = build(recipe.model).to(x.device).train()
     optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
@@ -53,7 +53,7 @@ def make_step(recipe: Recipe, x: torch.Tensor) -> Callable[[Noising | None, int]
 
 
 def milliseconds(function: Callable, *values) -> float:
-    """The time that a call takes, with the work of the device."""
+    """The time of a call, including its work on a GPU."""
     start = time.perf_counter()
     function(*values)
     if torch.cuda.is_available():

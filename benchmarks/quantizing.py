@@ -1,10 +1,10 @@
 """Time and memory of a training step of ecgvae's quantizer, compared with vector-quantize-pytorch's.
 
 A step is forward and backward in training mode, with moving averages and a straight-through gradient, on 64 x 125
-vectors of 64 numbers. The times are taken in one process, in which the two take turns. Memory is measured in a separate
-process for each: its highest resident size, less what it held before the first full step (read from /proc, so only on
-Linux). ecgvae also revives dead codes in every step; the library's option for that is off, which is its default. glibc
-returns large blocks to the system in every step, which costs the library more time than ecgvae; it does not with
+vectors of 64 numbers. Times are measured in one process, in which the two take turns. Memory is measured in a process
+for each: the peak of its resident size, less the size before the first full step (read from /proc, so only on Linux).
+ecgvae also revives dead codes in every step; the library's option for that is off, which is its default. glibc returns
+large blocks to the system in every step, which costs the library more time than ecgvae; it does not with
 MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=-1 in the environment.
 
     pip install vector-quantize-pytorch
@@ -23,13 +23,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-SIDES = ("ecgvae", "library")
+PACKAGES = ("ecgvae", "library")
 BATCH, DIM, FRAMES = 64, 64, 125
 
 
-def make_step(side: str, size: int) -> Callable:
+def make_step(package: str, size: int) -> Callable:
     """A function that takes one training step on latents (b, d, n)."""
-    if side == "ecgvae":
+    if package == "ecgvae":
         from ecgvae.nn.quantize import ResidualVectorQuantizer
 
         quantizer = ResidualVectorQuantizer(DIM, size, decay=0.99).train()
@@ -51,7 +51,7 @@ def make_step(side: str, size: int) -> Callable:
         quantized, commitment = forward(z)
         (quantized.mean() + commitment).backward()
         if z.grad is None or not z.grad.any():
-            raise RuntimeError(f"{side}: no gradient reached the latents")
+            raise RuntimeError(f"{package}: no gradient reached the latents")
 
     return step
 
@@ -69,12 +69,12 @@ def process_status(field: str) -> float:
     return int(next(line for line in lines if line.startswith(field)).split()[1]) / 1024
 
 
-def measure_memory(side: str, size: int, steps: int, threads: int) -> None:
+def measure_memory(package: str, size: int, steps: int, threads: int) -> None:
     """Prints the MiB that full steps add to the peak of this process, after a small step that loads libraries."""
     import torch
 
     torch.set_num_threads(threads)
-    step = make_step(side, size)
+    step = make_step(package, size)
     step(latents(1, 4))
     batches = [latents(seed=seed) for seed in range(steps)]
     ctypes.CDLL(None).malloc_trim(0)  # else memory that the small step freed would be reused
@@ -86,23 +86,23 @@ def measure_memory(side: str, size: int, steps: int, threads: int) -> None:
     print(process_status("VmHWM") - before)
 
 
-def memory(side: str, size: int, threads: int) -> float:
-    """Peak MiB of one side, measured in a new process."""
-    command = [sys.executable, __file__, "--measure", side, "--sizes", str(size), "--threads", str(threads)]
+def memory(package: str, size: int, threads: int) -> float:
+    """Peak MiB of one package, measured in a new process."""
+    command = [sys.executable, __file__, "--measure", package, "--sizes", str(size), "--threads", str(threads)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def times(size: int, rounds: int, sides: list[str]) -> dict[str, list[float]]:
-    """Milliseconds of each side in each round, in turns and on the same latents, after two rounds of warm-up."""
-    steps = {side: make_step(side, size) for side in sides}
-    milliseconds: dict[str, list[float]] = {side: [] for side in sides}
+def times(size: int, rounds: int, packages: list[str]) -> dict[str, list[float]]:
+    """Milliseconds of each package in each round, after two rounds of warm-up. All get the same latents, in turns."""
+    steps = {package: make_step(package, size) for package in packages}
+    milliseconds: dict[str, list[float]] = {package: [] for package in packages}
     for number in range(rounds + 2):
-        for side, step in steps.items():
+        for package, step in steps.items():
             z = latents(seed=number)
             start = time.perf_counter()
             step(z)
             if number >= 2:
-                milliseconds[side].append(1000 * (time.perf_counter() - start))
+                milliseconds[package].append(1000 * (time.perf_counter() - start))
     return milliseconds
 
 
@@ -111,31 +111,31 @@ def main() -> None:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--sizes", default="1024,8192", help="codebook sizes (default 1024,8192)")
-    parser.add_argument("--rounds", type=int, default=9, help="timed steps of each side (default 9)")
+    parser.add_argument("--rounds", type=int, default=9, help="timed steps of each package (default 9)")
     parser.add_argument("--threads", type=int, default=2, help="torch threads (default 2)")
-    parser.add_argument("--measure", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--measure", choices=PACKAGES, help=argparse.SUPPRESS)
     args = parser.parse_args()
     sizes = [int(size) for size in args.sizes.split(",")]
     if args.measure:
         measure_memory(args.measure, sizes[0], 5, args.threads)
         return
-    sides = list(SIDES)
+    packages = list(PACKAGES)
     if importlib.util.find_spec("vector_quantize_pytorch") is None:
         print("vector_quantize_pytorch is not installed here; it is not measured")
-        sides.remove("library")
-    peaks = {size: {side: memory(side, size, args.threads) for side in sides} for size in sizes}
+        packages.remove("library")
+    peaks = {size: {package: memory(package, size, args.threads) for package in packages} for size in sizes}
     import torch  # not before: the peak of a child process starts from its parent's
 
     torch.set_num_threads(args.threads)
     print(f"{BATCH} x {FRAMES} vectors of {DIM}, {args.threads} threads, median of {args.rounds} (range)")
     for size in sizes:
-        milliseconds = times(size, args.rounds, sides)
-        medians = {side: statistics.median(values) for side, values in milliseconds.items()}
-        for side, values in milliseconds.items():
+        milliseconds = times(size, args.rounds, packages)
+        medians = {package: statistics.median(values) for package, values in milliseconds.items()}
+        for package, values in milliseconds.items():
             spread = f"({min(values):.1f}-{max(values):.1f})"
-            print(f"K={size:<6} {side:8} {medians[side]:8.1f} ms {spread:16} {peaks[size][side]:8.1f} MiB")
-        if len(sides) == 2:
-            slower, larger = (side["library"] / side["ecgvae"] for side in (medians, peaks[size]))
+            print(f"K={size:<6} {package:8} {medians[package]:8.1f} ms {spread:16} {peaks[size][package]:8.1f} MiB")
+        if len(packages) == 2:
+            slower, larger = (values["library"] / values["ecgvae"] for values in (medians, peaks[size]))
             print(f"K={size:<6} library / ecgvae: {slower:.1f} x the time, {larger:.1f} x the memory")
 
 

@@ -1,4 +1,4 @@
-"""Records a second of ecgvae's reader and of wfdb.rdrecord, which take turns in one process."""
+"""Speed of ecgvae's reader and of wfdb.rdrecord in records per second. The two take turns in one process."""
 
 import argparse
 import time
@@ -25,7 +25,7 @@ def main() -> None:
     """Prints both speeds and their ratio, after a check that both read the same signals."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="folder of WFDB records")
-    parser.add_argument("--records", type=int, default=200, help="records that are read in a round (default 200)")
+    parser.add_argument("--records", type=int, default=200, help="records to read in a round (default 200)")
     args = parser.parse_args()
     paths = [str(path) for path in find_records(args.folder)[:args.records]]
     for path in paths:

@@ -1,4 +1,4 @@
-"""The models that come with ecgvae, and the size and cost of every family."""
+"""The models that come with ecgvae, and the size and computational cost of every family."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,13 +7,15 @@ from ecgvae import checkpoint
 if TYPE_CHECKING:
     from ecgvae.models import ModelSettings
 
-COST_SECONDS = 10       # of ECG that operations are counted on
+COST_SECONDS = 10       # length of the signal for which operations are counted
 
 
 def shipped_models() -> list[dict[str, Any]]:
-    """A row of facts for each model that comes with the package; torch is not needed.
+    """Facts about each model that comes with the package, read without loading torch.
 
-    `codebooks` is their number, and `bits_per_second` is None for a model that is not a tokenizer.
+    Returns:
+        A dict for each model, with `name`, `family`, `backbone`, `parameters`, `megabytes`, `path`, the number of
+        `codebooks` (0 for a continuous latent) and `bits_per_second` (None for a continuous latent).
     """
     from ecgvae.inspection import describe_model, model_facts
 
@@ -37,9 +39,9 @@ def model_sizes() -> list[dict[str, Any]]:
 
 
 def cost(settings: "ModelSettings") -> dict[str, float]:
-    """The number of parameters of a model, and the MFLOP that a second of its signal takes.
+    """The number of parameters of a model, and its MFLOP per second of signal for encoding and decoding.
 
-    A multiplication and an addition are two operations.
+    A multiplication and an addition count as two operations.
     """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
@@ -47,7 +49,7 @@ def cost(settings: "ModelSettings") -> dict[str, float]:
     from ecgvae.models import build
 
     with torch.device("meta"), torch.inference_mode():
-        model = build(settings).eval().to("meta")       # buffers that are not saved are made on the CPU
+        model = build(settings).eval().to("meta")       # non-persistent buffers are created on the CPU
         x = torch.zeros(1, len(model.signal.coded), round(COST_SECONDS * model.signal.rate))
         with FlopCounterMode(display=False) as counter:
             model.reconstruct(x)

@@ -1,4 +1,4 @@
-"""A demonstration: simulated records to tokens and back, with a table and a picture of the errors."""
+"""A demonstration: turns simulated records into tokens and back, and measures and draws the errors."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from ecgvae import metrics
-from ecgvae.batch import check_free, detokenize_files, tokenize_files
+from ecgvae.batch import detokenize_files, tokenize_files
 from ecgvae.codebooks import CodebookSpec
+from ecgvae.data.errors import check_free
 from ecgvae.data.tokens import Tokens, open_tokens
 from ecgvae.plotting import plot_comparison
 from ecgvae.signal import read_record
@@ -17,7 +18,13 @@ from ecgvae.tokenizer import Tokenizer
 
 
 def run_demo(out: str | Path, model: str | Path, device: str = "auto", overwrite: bool = False) -> list[dict[str, Any]]:
-    """Writes records/, tokens.parquet, decoded/ and comparison.png to the folder `out`.
+    """Writes records/, tokens.parquet, decoded/ and comparison.png to a folder.
+
+    Args:
+        out: The folder.
+        model: The tokenizer: a shipped name or a folder.
+        device: Its device.
+        overwrite: Whether the folder may exist.
 
     Returns:
         A row of errors for each record, and at the end one with their means.
@@ -45,7 +52,7 @@ def run_demo(out: str | Path, model: str | Path, device: str = "auto", overwrite
 
 
 def mean_code_usage(codebooks: Sequence[CodebookSpec], tokens: Iterable[Tokens]) -> float:
-    """The share of its codes that a codebook has in use, on average over the codebooks."""
+    """The share of codes that occur in the tokens, averaged over codebooks."""
     tokens = list(tokens)
     shares = [metrics.code_usage(np.concatenate([item.codes[index] for item in tokens]), codebook.size)
               for index, codebook in enumerate(codebooks)]

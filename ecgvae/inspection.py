@@ -1,4 +1,4 @@
-"""Facts about a model, a run, a token file, a store or a record, and figures of records and tokens."""
+"""Facts about models, runs, token files, stores and records, and figures of records and tokens."""
 
 import csv
 import json
@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecgvae import checkpoint
+from ecgvae.data.table import STORE_COLUMNS
 
 if TYPE_CHECKING:
     from ecgvae.codebooks import CodebookSpec
-
-STORE_COLUMNS = ("name", "start", "offset", "length", "rate", "samples", "notes", "comments")   # others are labels
 
 
 def describe(item: str | Path) -> dict[str, Any]:
@@ -22,11 +21,11 @@ def describe(item: str | Path) -> dict[str, Any]:
         item: A path, or the name of a shipped model. A path that exists comes first.
 
     Returns:
-        Facts by name; `kind` is "model", "run", "tokens", "store" or "record".
+        Facts by name. `kind` is "model", "run", "tokens", "store" or "record".
 
     Raises:
         FileNotFoundError: There is no such path, record or shipped model.
-        ValueError: It is something else, or damaged.
+        ValueError: It is something else, or it is damaged.
     """
     path = Path(item)
     if path.is_dir():
@@ -44,6 +43,7 @@ def describe(item: str | Path) -> dict[str, Any]:
 
 
 def describe_folder(path: Path) -> dict[str, Any]:
+    """The facts of a model, store or run in a folder; ValueError if it is none of them."""
     for file, describe_as in (("config.json", describe_model), ("manifest.json", describe_store),
                               ("recipe.json", describe_run)):
         if (path / file).is_file():
@@ -55,6 +55,7 @@ def describe_folder(path: Path) -> dict[str, Any]:
 
 
 def is_parquet(path: Path) -> bool:
+    """Whether a path is that of a Parquet file, such as a token file."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -80,9 +81,9 @@ def describe_model(model: str | Path) -> dict[str, Any]:
 
 
 def model_facts(folder: Path) -> dict[str, Any]:
-    """Identity, number of parameters, hop, latent and codebooks of a model.
+    """Identity, number of parameters, hop, latent width and codebooks of a model.
 
-    They are in config.json; checkpoints of earlier versions have to be loaded for them.
+    They are read from config.json; a checkpoint of an earlier version, which lacks them, is loaded.
     """
     from ecgvae.codebooks import CodebookSpec
 
@@ -109,6 +110,7 @@ def describe_latent(facts: dict[str, Any], rate: float) -> dict[str, Any]:
 
 
 def describe_codebooks(codebooks: "Sequence[CodebookSpec]", rate: float) -> dict[str, Any]:
+    """The codebooks as text, and their bit rate at a sampling rate in Hz."""
     from ecgvae.metrics import bits_per_second
 
     return {
@@ -119,7 +121,7 @@ def describe_codebooks(codebooks: "Sequence[CodebookSpec]", rate: float) -> dict
 
 
 def describe_run(path: Path) -> dict[str, Any]:
-    """How far a run is, its last validation, and the facts of its model if it is finished."""
+    """The progress of a run, its last validation, and the facts of its model if it is finished."""
     try:
         steps = json.loads((path / "recipe.json").read_text())["training"]["steps"]
         log, validation = (last_row(path / f"{name}.csv") for name in ("log", "validation"))
@@ -134,15 +136,16 @@ def describe_run(path: Path) -> dict[str, Any]:
 
 
 def last_row(path: Path) -> dict[str, float]:
-    """The numbers of the last whole row of a CSV file, without empty cells; empty if there is no row."""
+    """The numbers in the last complete row of a CSV file, without empty cells; empty if there is no row."""
     if not path.exists():
         return {}
-    lines = path.read_text().split("\n")[:-1]       # what follows the last line end is not whole
+    lines = path.read_text().split("\n")[:-1]       # the text after the last line end is incomplete
     rows = list(csv.DictReader([lines[0], lines[-1]])) if len(lines) > 1 else []
     return {name: float(value) for row in rows for name, value in row.items() if value}
 
 
 def describe_tokens(path: Path) -> dict[str, Any]:
+    """The facts of a token file."""
     from ecgvae.data.tokens import open_tokens
 
     file = open_tokens(path)
@@ -156,6 +159,7 @@ def describe_tokens(path: Path) -> dict[str, Any]:
 
 
 def describe_store(path: Path) -> dict[str, Any]:
+    """The facts of a store."""
     from ecgvae.data.store import Store
 
     store = Store(path)
@@ -172,6 +176,7 @@ def describe_store(path: Path) -> dict[str, Any]:
 
 
 def describe_record(path: Path) -> dict[str, Any]:
+    """The facts of a WFDB record."""
     from ecgvae.signal import open_record
 
     record = open_record(path)
@@ -183,7 +188,7 @@ def describe_record(path: Path) -> dict[str, Any]:
 
 
 def draw_record(path: Path, out: Path, model: str | None = None, device: str = "auto", overwrite: bool = False) -> None:
-    """Draws a record on ECG paper, and over it the reconstruction of a model."""
+    """Draws a record on ECG paper, overlaid with the reconstruction by a model if one is given."""
     from ecgvae.plotting import plot_record
     from ecgvae.plotting.paper import MAX_SECONDS
     from ecgvae.signal import open_record
@@ -192,14 +197,14 @@ def draw_record(path: Path, out: Path, model: str | None = None, device: str = "
     if model:
         from ecgvae.evaluation.batches import reconstruct_record
 
-        beginning = record.read(0, round(MAX_SECONDS * record.rate))
-        reconstruction = reconstruct_record(checkpoint.load(model, device), beginning)
+        shown_part = record.read(0, round(MAX_SECONDS * record.rate))
+        reconstruction = reconstruct_record(checkpoint.load(model, device), shown_part)
     plot_record(record, out, reconstruction, overwrite=overwrite)
 
 
 def draw_tokens(path: Path, out: Path, name: str | None = None, model: str | None = None, device: str = "auto",
                 overwrite: bool = False) -> None:
-    """Draws the tokens of a record, by default the first of the file, under the ECG that they decode to."""
+    """Draws the tokens of a record (by default the first of the file) under the ECG that is decoded from them."""
     from ecgvae.data.tokens import open_tokens
     from ecgvae.plotting import plot_tokens
 

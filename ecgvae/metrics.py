@@ -1,4 +1,4 @@
-"""Metrics of reconstructions, of sets of signals, of classifiers and of the use of codes."""
+"""Metrics of reconstructions, of sets of signals, of classifiers and of code usage."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,7 +9,7 @@ from ecgvae.codebooks import CodebookSpec
 
 
 def prdn(x: ArrayLike, y: ArrayLike) -> np.ndarray:
-    """Percent root-mean-square difference, normalized (PRDN), of y from x over time: (..., t) -> (...).
+    """Normalized percent root-mean-square difference (PRDN) of y from x over time: (..., t) -> (...).
 
     100 ‖x − y‖ / ‖x − mean(x)‖ for each lead; nan where x is flat.
     """
@@ -24,7 +24,7 @@ def rmse(x: ArrayLike, y: ArrayLike) -> np.ndarray:
 
 
 def snr(x: ArrayLike, y: ArrayLike) -> np.ndarray:
-    """Signal-to-noise ratio in dB of x, without its mean, to the error x − y: (..., t) -> (...).
+    """Signal-to-noise ratio in dB of x, with its mean removed, to the error x − y: (..., t) -> (...).
 
     20 log10(‖x − mean(x)‖ / ‖x − y‖) = −20 log10(prdn / 100): inf where x and y are equal, nan where x is flat.
     """
@@ -33,16 +33,16 @@ def snr(x: ArrayLike, y: ArrayLike) -> np.ndarray:
 
 
 def correlation(x: ArrayLike, y: ArrayLike) -> np.ndarray:
-    """Pearson's correlation of x and y over time: (..., t) -> (...); nan where either is flat."""
+    """Pearson correlation of x and y over time: (..., t) -> (...); nan where x or y is flat."""
     x, y = _pair(x, y)
     x, y = _centred(x), _centred(y)
     return _ratio(np.sum(x * y, axis=-1), np.sqrt(_energy(x) * _energy(y)))
 
 
 def power_spectrum(x: ArrayLike, rate: float) -> np.ndarray:
-    """Power spectral density by Welch's method, one value for each whole number of Hz: (..., t) -> (..., f).
+    """Power spectral density by Welch's method, with one value per Hz: (..., t) -> (..., f).
 
-    Hann windows of one second overlap by half and lose their means. A shorter signal is one window.
+    Hann windows of one second overlap by half, and their means are removed. A shorter signal is one window.
     """
     from scipy.signal import welch
 
@@ -66,7 +66,7 @@ def spectrum_distance(x: ArrayLike, y: ArrayLike, rate: float, band: tuple[float
 
 
 def power_distance(x: np.ndarray, y: np.ndarray, rate: float, band: tuple[float, float] = (15, 45)) -> float:
-    """`spectrum_distance` of mean power spectra (c, f). It leaves out values without power in x; nan if all are."""
+    """`spectrum_distance` of mean power spectra (c, f). Frequencies without power in x are ignored; nan if all are."""
     frequency = np.arange(x.shape[-1]) * rate / round(rate)
     inside = (band[0] <= frequency) & (frequency <= band[1])
     x, y = x[..., inside], y[..., inside]
@@ -79,7 +79,8 @@ def frechet(a: ArrayLike, b: ArrayLike) -> float:
     """Fréchet distance between the Gaussians fitted to two sets of features (Heusel et al. 2017).
 
     |μa − μb|² + tr(Ca + Cb − 2 (Ca Cb)^½). With C = RᵀR the last trace is the sum of the singular values of Ra Rbᵀ,
-    which also holds for fewer rows than columns. Few rows bias it upwards: compare distances of equal numbers of rows.
+    which also holds for fewer rows than columns. Few rows bias it upwards, so compare
+    only distances for equal numbers of rows.
 
     Args:
         a: Features (n, d).
@@ -91,9 +92,13 @@ def frechet(a: ArrayLike, b: ArrayLike) -> float:
 
 
 def auc(true: ArrayLike, scores: ArrayLike) -> np.ndarray:
-    """Area under the ROC curve of each class: (n, k) -> (k,); nan for a class that all rows or none have.
+    """Area under the ROC curve of each class: (n, k) -> (k,); nan for a class that all rows have, or none.
 
-    It is the Mann-Whitney statistic, in which ties count half.
+    It is computed as the Mann-Whitney statistic, in which ties count half.
+
+    Args:
+        true: Whether each row has each class.
+        scores: Scores that are higher for rows that have the class.
     """
     from scipy.stats import rankdata
 
@@ -104,7 +109,7 @@ def auc(true: ArrayLike, scores: ArrayLike) -> np.ndarray:
 
 
 def code_usage(codes: ArrayLike, size: int) -> float:
-    """Fraction of a codebook's `size` codes that occur at least once."""
+    """Share of a codebook's `size` codes that occur at least once."""
     return np.count_nonzero(_counts(codes, size)) / size
 
 
@@ -130,7 +135,7 @@ def bits_per_second(
     Args:
         codebooks: Hop and size of each codebook.
         rate: The sampling rate of the signal in Hz.
-        bits: Bits for a code of each codebook, such as its entropy; by default the whole number ⌈log2 size⌉.
+        bits: Bits per code for each codebook, such as its entropy; by default ⌈log2 size⌉.
     """
     codebooks = list(codebooks)
     bits = [(spec.size - 1).bit_length() for spec in codebooks] if bits is None else bits
@@ -138,7 +143,7 @@ def bits_per_second(
 
 
 def summary(values: ArrayLike) -> dict[str, float]:
-    """Mean, median and 95th percentile ("p95") of the values that are not nan; nan if there are none."""
+    """"mean", "median" and 95th percentile ("p95") of the values, ignoring nan; nan if there are no others."""
     array = np.asarray(values, dtype=np.float64)
     array = array[~np.isnan(array)]
     if not array.size:
@@ -159,7 +164,7 @@ def _pair(x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _centred(x: np.ndarray) -> np.ndarray:
-    """x without its mean; exactly 0 where x is flat, where the mean is rounded."""
+    """x less its mean; exactly 0 where x is flat, in spite of rounding of the mean."""
     flat = np.ptp(x, axis=-1, keepdims=True) == 0
     return np.where(flat, 0.0, x - x.mean(axis=-1, keepdims=True))
 
@@ -169,7 +174,7 @@ def _energy(x: np.ndarray) -> np.ndarray:
 
 
 def _gaussian(rows: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (d,) of rows, and an R for which RᵀR is their covariance."""
+    """Mean (d,) of rows, and a matrix R such that RᵀR is their covariance."""
     rows = np.asarray(rows, dtype=np.float64)
     if rows.ndim != 2 or len(rows) < 2:
         raise ValueError(f"features of shape {rows.shape}; wanted two or more rows (n, d)")

@@ -1,4 +1,4 @@
-"""Recipes and data-set scripts by name. In a wheel they are inside the package, in the repository next to it."""
+"""Recipes and data-set scripts by name. A wheel has them inside the package, the repository next to it."""
 
 import difflib
 import importlib.util
@@ -24,7 +24,7 @@ def datasets() -> dict[str, Path]:
 
 
 def resource_folder(name: str) -> Path:
-    """The folder inside an installed package, else the one next to the package in the repository."""
+    """The folder of this name inside an installed package, else the one next to the package in the repository."""
     return PACKAGE / name if (PACKAGE / name).is_dir() else PACKAGE.parent / name
 
 
@@ -32,14 +32,14 @@ def find_recipe(recipe: str | Path) -> Path:
     """The YAML file of a recipe.
 
     Args:
-        recipe: A path or a name. A file that exists comes first. The name may be given without its data set if
-            only one data set has a recipe of that name.
+        recipe: The path of a file, or a name. A file that exists comes first. A name may lack its data set if only
+            one data set has such a recipe.
 
     Raises:
-        FileNotFoundError: There is neither such a file nor such a recipe.
+        FileNotFoundError: There is no such file or recipe.
     """
     path, files = Path(recipe), recipes()
-    if path.exists() and not path.is_dir():     # the folder of a run may have the name of its recipe
+    if path.exists() and not path.is_dir():     # a folder, such as that of a run, may have the name of a recipe
         return path
     counts = Counter(file.stem for file in files.values())
     short_names = {file.stem: file for file in files.values() if counts[file.stem] == 1}
@@ -53,7 +53,7 @@ def recipe_summary(path: Path) -> str:
 
 
 def load_prepare(dataset: str) -> "Callable[..., Store]":
-    """The function `prepare` of a data set's script `prepare.py`, which cannot import other files of its folder.
+    """The function `prepare` of a data set's script `prepare.py`. The script can't import other files of its folder.
 
     Args:
         dataset: A name in `datasets()`.
@@ -74,7 +74,14 @@ def load_prepare(dataset: str) -> "Callable[..., Store]":
 
 
 def find_by_name(kind: str, name: str, paths: dict[str, Path], wanted: str) -> Path:
-    """The path of that name; the error for an unknown name suggests the nearest one."""
+    """The path with a name; FileNotFoundError, which suggests the nearest name, if there is none.
+
+    Args:
+        kind: What is searched, for the message.
+        name: The name.
+        paths: Paths by name.
+        wanted: What was wanted, for the message.
+    """
     if name in paths:
         return paths[name]
     nearest = "".join(f"; did you mean {match}?" for match in difflib.get_close_matches(name.lower(), paths, n=1))

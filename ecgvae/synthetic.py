@@ -27,9 +27,9 @@ DOWER = np.array([
 ])  # fmt: skip
 BREATHING_HZ, MAYER_HZ = 0.25, 0.1
 
-# A wave has the time of its peak and its width (one standard deviation) in seconds, then the vector's x, y, z in mV at
-# the peak. Time 0 is the R wave; the times of repolarization are those at 60 beats per minute. Amplitudes and
-# directions were set by hand, near those of typical clinical records.
+# A wave is (time of its peak in s, standard deviation in s, x, y, z of the vector at the peak in mV). Time 0 is the R
+# wave; times of repolarization are for 60 beats per minute. Amplitudes and directions were set by hand to resemble
+# typical clinical records.
 Waves = tuple[tuple[float, float, float, float, float], ...]
 P: Waves = ((-0.165, 0.018, 0.06, 0.07, -0.03), (-0.138, 0.020, 0.07, 0.05, 0.03))
 SEPTUM = (-0.025, 0.010, -0.12, -0.04, -0.20)
@@ -38,8 +38,7 @@ BASE = (0.019, 0.011, -0.05, 0.02, 0.62)
 QRS: Waves = (SEPTUM, FREE_WALL, BASE, (0.037, 0.009, -0.14, -0.10, 0.08))
 T: Waves = ((0.20, 0.055, 0.12, 0.05, -0.12), (0.26, 0.035, 0.20, 0.12, -0.08))
 
-
-Rhythm = Callable[[float, np.random.Generator], float]  # time in s -> the next RR interval over the mean interval
+Rhythm = Callable[[float, np.random.Generator], float]  # time in s -> next RR interval relative to the mean
 
 
 def sinus(time: float, random: np.random.Generator) -> float:
@@ -49,7 +48,7 @@ def sinus(time: float, random: np.random.Generator) -> float:
 
 
 def irregular(time: float, random: np.random.Generator) -> float:
-    """The rhythm of atrial fibrillation: random intervals, none shorter than the atrioventricular node conducts."""
+    """The rhythm of atrial fibrillation: random intervals, limited by the refractory period of the AV node."""
     return max(0.55, random.lognormal(-0.03, 0.24))
 
 
@@ -65,11 +64,11 @@ class Heart:
     rate: float = 72  # beats per minute
     rhythm: Rhythm = sinus
     atria: Waves = P
-    conduction: float = 0.0  # seconds by which the PR interval is longer than normal
+    conduction: float = 0.0  # prolongation of the PR interval in seconds
     ventricles: Waves = QRS
     recovery: Waves = T
     fibrillation: tuple[float, float, float] = (0.0, 0.0, 0.0)  # amplitude of f waves: x, y, z in mV
-    ectopic: "Heart | None" = None  # premature ventricular beats, which replace one beat in every few
+    ectopic: "Heart | None" = None  # premature ventricular beats, each in place of every fourth or fifth beat
 
     def waves(self, interval: float) -> np.ndarray:
         """The waves of a beat that lasts `interval` seconds, with repolarization scaled by its square root (Bazett)."""
@@ -150,7 +149,7 @@ def simulate(condition: str, seconds: float = 10, rate: float = 500, seed: int =
         condition: One of CONDITIONS.
         seconds: Length of the record.
         rate: Sampling rate in Hz.
-        seed: A whole number from 0; each stands for a different person, and gives the same record each time.
+        seed: An integer from 0. Each seed is a different person, and always gives the same record.
 
     Raises:
         ValueError: The condition is unknown, or a number is impossible.
@@ -179,7 +178,10 @@ def simulate(condition: str, seconds: float = 10, rate: float = 500, seed: int =
 
 
 def write_demo_records(folder: str | Path, count: int = 12, overwrite: bool = False) -> list[Path]:
-    """Writes `count` simulated WFDB records of 10 s: one of each condition, then the same with the next seed."""
+    """Writes `count` simulated WFDB records of 10 s: one of each condition, then again with the next seed.
+
+    Returns their paths without suffix.
+    """
     paths = []
     for index in range(count):
         seed, condition = divmod(index, len(CONDITIONS))
@@ -190,7 +192,7 @@ def write_demo_records(folder: str | Path, count: int = 12, overwrite: bool = Fa
 
 
 def _beats(heart: Heart, seconds: float, random: np.random.Generator) -> Iterator[tuple[float, np.ndarray]]:
-    """The time of the R wave of every beat, and the waves around it."""
+    """The time in seconds of the R wave of each beat, and the waves of the beat."""
     mean_interval = 60 / heart.rate * random.uniform(0.95, 1.05)
     time, until_ectopic = -random.uniform(0, mean_interval), 3
     while time < seconds + 1:
@@ -211,7 +213,7 @@ def _heart_vector(heart: Heart, samples: int, rate: float, random: np.random.Gen
     for beat, waves in _beats(heart, seconds, random):
         amplitude = 1 + 0.02 * np.sin(2 * np.pi * BREATHING_HZ * beat) + 0.01 * random.normal()
         for peak, width, *direction in waves:
-            width = max(width, 0.5 / rate)  # as an anti-aliasing filter widens a pacing spike
+            width = max(width, 0.5 / rate)  # an anti-aliasing filter widens a pacing spike
             centre, half_width = beat + peak, 5 * width
             start, stop = (np.clip([centre - half_width, centre + half_width], 0, seconds) * rate).astype(int)
             time = np.arange(start, stop) / rate - centre
@@ -231,7 +233,7 @@ def _fibrillation(samples: int, rate: float, random: np.random.Generator) -> np.
 
 
 def _rotation(random: np.random.Generator) -> np.ndarray:
-    """A rotation (3, 3) by a few degrees, since hearts lie differently in the chest."""
+    """A rotation matrix (3, 3) by a few degrees, since the position of hearts in the chest differs."""
     x, y, z = random.normal(0, np.radians(4), 3)
     skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     half = np.eye(3) - skew / 2
@@ -239,7 +241,7 @@ def _rotation(random: np.random.Generator) -> np.ndarray:
 
 
 def _noise(samples: int, rate: float, random: np.random.Generator) -> np.ndarray:
-    """Baseline wander of breathing and of lower frequencies, and muscle noise, in 8 leads: (8, t) in mV."""
+    """Baseline wander by breathing and at lower frequencies, and muscle noise, of 8 leads: (8, t) in mV."""
     leads = len(INDEPENDENT_8)
     time = np.arange(samples) / rate
     noise = np.zeros((leads, samples))

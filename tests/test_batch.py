@@ -126,7 +126,7 @@ def test_interrupted_tokenizing_continues(records, model, tokens, tmp_path, monk
         patch.setattr(batch.TokenizeJob, "write_part", interrupted)
         result = call(*arguments, code=130)
     assert result.stderr == "stopped; run the same command again to go on\n" and result.stdout == ""
-    assert "begun with other settings (codebooks)" in mistake(*arguments, "--codebooks", 1)
+    assert "started with other settings (codebooks)" in mistake(*arguments, "--codebooks", 1)
     monkeypatch.setattr(batch.TokenizeJob, "write_part", lambda *args: (written.append(args[1]), write(*args)))
     call(*arguments)
     assert len(written) == 3

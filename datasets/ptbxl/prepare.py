@@ -1,4 +1,4 @@
-"""Turns PTB-XL's folder into a store with folds and labels."""
+"""Prepares PTB-XL as a store with folds and labels."""
 
 import argparse
 import ast
@@ -18,12 +18,12 @@ SEXES = {0: "male", 1: "female"}
 
 
 def read_table(source: Path) -> "pandas.DataFrame":
-    """The files and the labels of each record, from PTB-XL's two tables; FileNotFoundError without them."""
+    """The files and the labels of each record, from PTB-XL's two tables; FileNotFoundError if one is missing."""
     import pandas
 
     for name in ("ptbxl_database.csv", "scp_statements.csv"):
         if not (source / name).is_file():
-            raise FileNotFoundError(f"{source / name} is not there; wanted PTB-XL's own folder")
+            raise FileNotFoundError(f"{source / name} is not there; wanted the folder of PTB-XL")
     table = pandas.read_csv(source / "ptbxl_database.csv", index_col="ecg_id")
     statements = pandas.read_csv(source / "scp_statements.csv", index_col=0)
     diagnostic = statements[statements["diagnostic"] == 1]
@@ -51,7 +51,7 @@ def classes(codes: Mapping[str, float], class_of: Mapping[Any, str]) -> list[str
 def choose_files(source: Path, table: "pandas.DataFrame", rate: float) -> list[str]:
     """A file for each record: the one with the lowest rate that is not below `rate`, else the one with the highest.
 
-    A record without any file keeps the name of its first choice.
+    A record without files gets the name of the first choice.
     """
     above = [column for file_rate, column in FILE_SETS if file_rate >= rate]
     below = [column for file_rate, column in reversed(FILE_SETS) if file_rate < rate]
@@ -63,7 +63,7 @@ def choose_files(source: Path, table: "pandas.DataFrame", rate: float) -> list[s
 
 
 def prepare(source: Path, out: Path, rate: float = 100, **options: Any) -> Store:
-    """Builds a store of PTB-XL. Records of its table without a file are among the skipped ones.
+    """Builds a store of PTB-XL. Records of its table without a file are skipped.
 
     Args:
         source: PTB-XL's folder, with `ptbxl_database.csv`.
@@ -90,10 +90,10 @@ def show_progress(done: int, total: int) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("source", type=Path, help="PTB-XL's folder, with ptbxl_database.csv")
-    parser.add_argument("out", type=Path, help="folder of the store to make")
+    parser.add_argument("source", type=Path, help="folder of PTB-XL, with ptbxl_database.csv")
+    parser.add_argument("out", type=Path, help="folder of the store to create")
     parser.add_argument("--rate", type=float, default=100, help="sampling rate of the store in Hz")
-    parser.add_argument("--workers", type=int, help="number of processes; by default one for each processor")
+    parser.add_argument("--workers", type=int, help="number of processes; by default one per CPU")
     parser.add_argument("--overwrite", action="store_true", help="replace a store that exists")
     options = parser.parse_args()
     try:

@@ -20,7 +20,7 @@ app = typer.Typer(
 Device = Annotated[str, Option(help="cpu, cuda, cuda:1, ..., or auto: a GPU if there is one, else the CPU.")]
 BatchSize = Annotated[int, Option(min=1, help="Records in a batch. Smaller batches need less memory.")]
 Json = Annotated[bool, Option("--json", help="Print JSON instead of text.")]
-LeadMap = Annotated[str | None, Option(help="Leads of channels whose names do not say them, as NAME=LEAD pairs: "
+LeadMap = Annotated[str | None, Option(help="Leads of channels that are not named after them, as NAME=LEAD pairs: "
                                             "ECG1=II,ECG2=V5. Default: none.")]
 MissingLeads = Annotated[Literal["error", "zero"], Option(help="What to do if a record lacks a lead: error skips the "
                                                                "record, zero sets the lead to 0 mV.")]

@@ -1,4 +1,4 @@
-"""The commands recipes and models, which list what comes with ecgvae."""
+"""The commands recipes and models, which list the resources that come with ecgvae."""
 
 from pathlib import Path
 from typing import Annotated
@@ -23,8 +23,10 @@ def recipes(
 
     if name is None:
         rows = [describe_recipe(name, path) for name, path in resources.recipes().items()]
-        show_json(rows) if as_json else show_table(["recipe", "what it trains"],
-                                                   [[row["name"], row["summary"]] for row in rows])
+        if as_json:
+            show_json(rows)
+        else:
+            show_table(["recipe", "what it trains"], [[row["name"], row["summary"]] for row in rows])
         return
     path = resources.find_recipe(name)
     text = path.read_text(encoding="utf-8")
@@ -44,8 +46,8 @@ def describe_recipe(name: str, path: Path) -> dict[str, str]:
 
 @app.command(rich_help_panel=MODELS, epilog=examples("ecgvae models", "ecgvae models --sizes", "ecgvae models --json"))
 def models(
-    sizes: Annotated[bool, Option("--sizes", help="List every family in every size as well, with the number "
-                                                  "of parameters and the cost.")] = False,
+    sizes: Annotated[bool, Option("--sizes", help="Also list every family in every size, with the number of "
+                                                  "parameters and the cost.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 def prepare(
     source: Annotated[Path, Argument(metavar="SOURCE", help="Folder of WFDB records, at any depth.")],
     out: Annotated[Path, Argument(metavar="OUT", help="Folder of the store to create.")],
-    dataset: Annotated[str | None, Option(help="Data set that SOURCE is, such as ptbxl. Its labels, patients and "
-                                               "folds go into the store. Default: none.",
+    dataset: Annotated[str | None, Option(help="Name of the data set in SOURCE, such as ptbxl. Its labels, patients "
+                                               "and folds go into the store. Default: none.",
                                           autocompletion=dataset_names)] = None,
     table: Annotated[Path | None, Option(help="CSV file with a row for each record. Its columns (labels, "
                                               "patient, split) go into the store. Default: none.")] = None,
@@ -45,7 +45,7 @@ def prepare(
     Training and evaluation read stores. All signals of a store have the same leads and sampling rate.
     """
     if dataset and table:
-        raise ValueError("--dataset and --table came together; wanted one of them")
+        raise ValueError("--dataset and --table exclude each other; wanted only one of them")
     if dataset:
         check_exists(source, "the folder of a data set")
     else:
@@ -65,7 +65,7 @@ def prepare(
 
 
 def find_builder(dataset: str | None, table: Path | None) -> "Callable[..., Store]":
-    """The function that builds the store: of a data set's script, or the general one with or without a table."""
+    """The function that builds the store: that of a data set's script, or `build_store`, with a table if given."""
     if dataset:
         from ecgvae.resources import load_prepare
 
@@ -83,7 +83,10 @@ def find_builder(dataset: str | None, table: Path | None) -> "Callable[..., Stor
 
 
 def with_known_options(prepare: "Callable[..., Store]", dataset: str) -> "Callable[..., Store]":
-    """The function `prepare` of a data set's script; with an option that it does not have it raises ValueError."""
+    """Wraps the function `prepare` of a data set's script, which may lack options of `build_store`.
+
+    Such an option is dropped if it has its default value, else it is refused with ValueError.
+    """
     from ecgvae.data.prepare import build_store
 
     parameters = inspect.signature(prepare).parameters
@@ -101,7 +104,7 @@ def with_known_options(prepare: "Callable[..., Store]", dataset: str) -> "Callab
 
 
 def report(store: "Store", window: float | None) -> None:
-    """Prints what is in a new store, and lists what is not."""
+    """Prints a summary of a new store, and lists skipped records and unmatched labels."""
     with open(store.path / "skipped.csv", newline="") as file:
         _, *skipped = csv.reader(file)
     list_skipped([(name, reason) for name, reason in skipped])

@@ -19,16 +19,16 @@ def evaluate(
                                    help="A shipped model, a model folder or a run folder.")],
     store: Annotated[Path, Argument(metavar="STORE", help="Store to evaluate on.")],
     split: Annotated[str, Option(help="Part of the store: train, validation, test or all.")] = "test",
-    out: Annotated[Path | None, Option(help="JSON file to write the report to as well. Default: none.")] = None,
+    out: Annotated[Path | None, Option(help="JSON file to which the report is also written. Default: none.")] = None,
     device: Device = "auto",
     batch_size: BatchSize = 64,
     as_json: Json = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measures how close a model's reconstructions are to the ECG.
+    """Measures the errors of a model's reconstructions.
 
-    Errors are taken for each lead of each record.
+    Errors are computed for each lead of each record.
     A tokenizer is measured with each number of codebooks, from one to all.
     """
     check_model(model)
@@ -43,7 +43,10 @@ def evaluate(
         out.parent.mkdir(parents=True, exist_ok=True)
     with Progress("records") as progress:
         report = measure(model, Store(store), split, device, batch_size, progress)
-    show_json(report) if as_json else show_report(report)
+    if as_json:
+        show_json(report)
+    else:
+        show_report(report)
     if out:
         write_atomically(out, lambda path: path.write_text(to_json(report) + "\n"))
 
@@ -64,6 +67,7 @@ def show_report(report: dict) -> None:
 
 
 def format_errors(row: dict) -> list[str]:
+    """The cells of the columns of errors."""
     summaries = [f"{row[name][key]:.{digits}f}" for name, digits in (("prdn", 2), ("rmse_uv", 1))
                  for key in ("mean", "median", "p95")]
     return [*summaries, f"{row['snr_db']['mean']:.2f}", f"{row['correlation']['mean']:.4f}",

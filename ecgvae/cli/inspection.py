@@ -24,7 +24,10 @@ def info(
     from ecgvae.inspection import describe
 
     facts = describe(item)
-    show_json(facts) if as_json else show_facts(facts)
+    if as_json:
+        show_json(facts)
+    else:
+        show_facts(facts)
 
 
 @app.command(rich_help_panel=INSPECTION,
@@ -43,7 +46,7 @@ def plot(
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Draws a record on ECG paper, or tokens under the ECG that they decode to."""
+    """Draws a record on ECG paper, or tokens under the ECG that is decoded from them."""
     from ecgvae.inspection import draw_record, draw_tokens, is_parquet
     from ecgvae.plotting.files import check_destination
 

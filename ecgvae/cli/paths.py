@@ -1,4 +1,4 @@
-"""Checks of paths before anything slow is imported: a wrong path is reported without loading torch."""
+"""Early checks of paths: a wrong path is reported before torch is loaded."""
 
 import glob
 import os
@@ -10,28 +10,27 @@ OTHER_FORMATS = frozenset((".arrow", ".csv", ".edf", ".feather", ".h5", ".hdf5",
 
 
 def check_output(path: Path, overwrite: bool, suffix: str = "") -> None:
-    """Refuses an output that exists, and a name that ends like a file of another format than `suffix` says.
+    """Checks that an output does not exist or may be overwritten, and that its suffix is not that of another format.
 
-    Names without a suffix, or with one that is no format's (`run-1.5`), are allowed.
+    Names without a suffix, or with an unknown one (`run-1.5`), are allowed.
     """
+    from ecgvae.data.errors import check_free
+
     if suffix and path.suffix.lower() in OTHER_FORMATS - {suffix}:
         raise ValueError(f"{path} ends in {path.suffix}; wanted a name that ends in {suffix}")
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; use --overwrite")
+    check_free(path, overwrite)
 
 
 def check_run(folder: Path, resume: bool) -> None:
-    """Refuses to start a run in the folder of another, and to resume a run that does not exist."""
-    if os.environ.get("RANK", "0") != "0":      # the first process may have created the folder
-        return
-    if (folder / "log.csv").exists() and not resume:
-        raise FileExistsError(f"{folder} holds a run; use --resume to go on with it or another --out")
-    if resume and not (folder / "recipe.json").exists():
-        raise FileNotFoundError(f"{folder} holds no run to resume")
+    """Checks that the folder of a new run has no other run, or that a run to resume exists."""
+    from ecgvae.training.folder import check_run_folder
+
+    if os.environ.get("RANK", "0") == "0":      # for other processes, the first one may have created the folder
+        check_run_folder(folder, resume)
 
 
 def check_model(model: str) -> None:
-    """Checks that there is a model of that name or in that folder, with a config.json of a known format."""
+    """Checks that a model of this name or in this folder exists, with a config.json of a known format."""
     from ecgvae.checkpoint import config
 
     config(model)
@@ -45,11 +44,11 @@ def check_records(sources: Iterable[Path], wanted: str = "a record, a folder of 
         elif not is_store(source) and next(source.rglob("*.hea"), None) is None:
             from ecgvae.signal import find_records
 
-            find_records(source)        # raises an error that names other formats
+            find_records(source)        # its error message names other formats
 
 
 def check_record(path: Path, wanted: str = "a record") -> None:
-    """Checks that a path, with or without suffix, is that of a WFDB record."""
+    """Checks that there is a WFDB record at a path with or without suffix."""
     if any(os.path.isfile(header) for header in (f"{path}.hea", path.with_suffix(".hea"))):
         return
     if not path.exists() and not any(path.parent.glob(f"{glob.escape(path.name)}.*")):
@@ -57,16 +56,16 @@ def check_record(path: Path, wanted: str = "a record") -> None:
     from ecgvae.signal import find_records
 
     try:
-        find_records(path)      # raises an error that names other formats
+        find_records(path)      # its error message names other formats
     except FileNotFoundError:
         raise ValueError(f"{path} is not WFDB; wanted {wanted}") from None
 
 
 def check_store(path: Path) -> None:
-    """Checks that a path is that of a store."""
-    check_exists(path, "a store")
-    if not is_store(path):
-        raise ValueError(f"{path} is not an ecgvae store: it has no valid manifest.json")
+    """Checks that there is a valid store at a path."""
+    from ecgvae.data.store import Store
+
+    Store(path)
 
 
 def check_exists(path: Path, wanted: str) -> None:

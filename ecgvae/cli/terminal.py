@@ -23,20 +23,20 @@ RUN_AGAIN = "run the same command again to go on"
 ADVICE_WHEN_STOPPED = {"prepare": RUN_AGAIN, "tokenize": RUN_AGAIN, "detokenize": RUN_AGAIN,
                        "train": "run the same command with --resume to go on"}
 
-quiet = False       # whether --quiet was given
+quiet = False       # set by --quiet
 
 
 def set_quiet(context: typer.Context, value: bool) -> bool:
-    """Notes --quiet, which the application has and every command too."""
+    """Stores the value of --quiet, an option of the application and of each command."""
     global quiet
     quiet = value or (context.parent is not None and quiet)
     return value
 
 
 class CommandGroup(TyperGroup):
-    """Commands that report a user's mistake in one line, with exit code 2, and Ctrl-C with exit code 130.
+    """Commands that report a user's mistake in one line with exit code 2, and Ctrl-C with exit code 130.
 
-    With ECGVAE_DEBUG set, mistakes keep their traceback.
+    If the environment variable ECGVAE_DEBUG is set, mistakes are reported with a traceback.
     """
 
     def invoke(self, ctx: Any) -> Any:
@@ -61,7 +61,9 @@ class CommandGroup(TyperGroup):
 
 
 def error_line(error: Exception) -> str | None:
-    """The line that a user reads about an error; None for an error of the program."""
+    """The message for the user about an error; None for an error of the program itself."""
+    from ecgvae.data.errors import error_text
+
     text = " ".join(str(error).split())
     pydantic = sys.modules.get("pydantic")
     if pydantic and isinstance(error, pydantic.ValidationError):
@@ -69,7 +71,7 @@ def error_line(error: Exception) -> str | None:
 
         return describe_error(error)
     if isinstance(error, OSError) and error.strerror:
-        return ": ".join(str(part) for part in (error.filename, error.strerror) if part)
+        return error_text(error)
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in text):
         return "out of memory; a smaller --batch-size may help"
     return None if isinstance(error, RuntimeError) else text
@@ -101,14 +103,14 @@ def list_remarks(title: str, remarks: Sequence[tuple[str, str]], limit: int = 20
 
 
 def list_skipped(skipped: Sequence[tuple[str, str]], path: Path | None = None) -> None:
-    """Prints which records were skipped and why, and writes them to a CSV file if there is a path."""
+    """Prints the skipped records with the reasons, and writes them to a CSV file if a path is given."""
     if path:
         from ecgvae.data.merge import write_skipped
 
         write_skipped(list(skipped), path)
     list_remarks("skipped", skipped)
     if any("the model wants" in reason for _, reason in skipped):
-        remark("  (with --missing-leads zero, leads that a record lacks are taken as 0 mV)")
+        remark("  (--missing-leads zero sets the leads that a record lacks to 0 mV)")
 
 
 def show_json(values: Any) -> None:
@@ -120,7 +122,7 @@ def to_json(values: Any) -> str:
 
 
 def replace_nonfinite(values: Any) -> Any:
-    """The same values with None for numbers that JSON does not have."""
+    """The values with None in place of nan and infinity, which JSON does not have."""
     if isinstance(values, dict):
         return {key: replace_nonfinite(value) for key, value in values.items()}
     if isinstance(values, list | tuple):
@@ -144,7 +146,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def is_number(text: str) -> bool:
-    """Whether a cell of a table is a number, or the dash for one that is missing."""
+    """Whether a cell of a table is a number, or the dash for a missing number."""
     try:
         return text == "-" or isinstance(float(text.replace(",", "")), float)
     except ValueError:
@@ -152,7 +154,7 @@ def is_number(text: str) -> bool:
 
 
 def show_facts(facts: dict) -> None:
-    """Prints a line for each fact: its name and its value."""
+    """Prints the name and the value of each fact on a line."""
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2))
@@ -164,6 +166,7 @@ def show_facts(facts: dict) -> None:
 
 
 def format_fact(fact: Any) -> str:
+    """A value as text; lists and dictionaries of longer items take several lines."""
     if isinstance(fact, dict):
         return "\n".join(f"{name.replace('_', ' ')}: {format_fact(value)}" for name, value in fact.items()) or "-"
     if isinstance(fact, list | tuple):
@@ -180,12 +183,12 @@ def console() -> "rich.console.Console":
 
 
 class Progress:
-    """Progress of a job on stderr: a bar on a terminal, else a line every half minute; nothing with --quiet."""
+    """Shows the progress of a job on stderr: a bar on a terminal, else a line every 30 s; nothing with --quiet."""
 
     def __init__(self, unit: str):
         self.unit = unit
         self.bar: rich.progress.Progress | None = None
-        self.first_call: tuple[int, float] | None = None        # what was done, and the time
+        self.first_call: tuple[int, float] | None = None        # records done, and the time
         self.last_line = time.monotonic()
 
     def __enter__(self) -> "Progress":
@@ -207,7 +210,7 @@ class Progress:
             say(text)
 
     def text(self, done: int, total: int, status: str) -> str:
-        """How much is done, how fast, and the time left."""
+        """The amount done, the speed, and the time left."""
         self.first_call = self.first_call or (done, time.monotonic())
         parts = [f"{done:,} of {total:,} {self.unit}"]
         seconds, progress = time.monotonic() - self.first_call[1], done - self.first_call[0]

@@ -35,8 +35,8 @@ def tokenize(
     sources: Annotated[list[Path], Argument(metavar="SOURCE", help="WFDB records, folders of them, or stores.")],
     out: Annotated[Path, Option(help="Token file to write (.parquet).")],
     model: Tokenizer = DEFAULT_MODEL,
-    codebooks: Annotated[int | None, Option(min=1, help="Number of codebooks to use, from the first on. Fewer "
-                                                        "codebooks make fewer bits. Default: all.")] = None,
+    codebooks: Annotated[int | None, Option(min=1, help="Number of codebooks to use, from codebook 0 on. Fewer "
+                                                        "codebooks give a lower bit rate. Default: all.")] = None,
     lead_map: LeadMap = None,
     missing_leads: MissingLeads = "error",
     device: Device = "auto",
@@ -65,8 +65,8 @@ def tokenize(
     from ecgvae.data.errors import NoUsableRecords
     from ecgvae.tokenizer import Tokenizer
 
-    group = distributed_state()
-    tokenizer = Tokenizer.load(model, str(group.device) if group and device == "auto" else device)
+    processes = distributed_state()
+    tokenizer = Tokenizer.load(model, str(processes.device) if processes and device == "auto" else device)
     try:
         with Progress("records") as progress:
             summary = tokenize_files(sources, out, tokenizer, batch_size=batch_size, overwrite=overwrite,
@@ -104,7 +104,7 @@ def detokenize(
 ) -> None:
     """Turns tokens back into WFDB records.
 
-    The records have the names of the source records and lie in the same folders below OUT.
+    The records have the names of the source records and are in the same subfolders of OUT.
     """
     check_exists(tokens, "a token file")
     check_output(out, overwrite)

@@ -39,13 +39,13 @@ def train(
     from ecgvae.training.loop import train as run
     from ecgvae.training.recipe import read_recipe
 
-    group, settings, store = distributed_state(), read_recipe(path, tuple(set or ())), Store(data)
+    processes, settings, store = distributed_state(), read_recipe(path, tuple(set or ())), Store(data)
     with Progress("steps") as progress:
         def show(step: int, logged: dict[str, float]) -> None:
             progress(step, settings.training.steps, summarize(logged))
 
         model = run(settings, store, out, resume, show)
-    if group is None or group.is_main_process:
+    if processes is None or processes.is_main_process:
         print(f"model in {model}")
 
 

@@ -1,4 +1,4 @@
-"""Records from any mix of files, folders and stores, each under a different name."""
+"""Records of files, folders and stores, each with a different name."""
 
 import hashlib
 import json
@@ -14,19 +14,19 @@ from ecgvae.signal import Record, RecordFile, check_lead_map, find_records, open
 
 @dataclass(frozen=True)
 class Entry:
-    """A record of a collection: a file without suffix, or a row of the store at `path`."""
+    """A record of a collection: a file (its path without suffix), or a row of the store at `path`."""
 
     name: str
     path: Path
     row: int | None = None
-    start: int = 0  # of a window in its record, in samples of the store
+    start: int = 0  # first sample of a window in its record, at the store's rate
 
     def __str__(self) -> str:
         return str(self.path) if self.row is None else f"{self.path} ({self.name})"
 
 
 class Collection:
-    """Records of several sources by name. The name of a file is its path relative to the source it was found in.
+    """Records of several sources by name. The name of a file is its path relative to its source.
 
     Args:
         sources: Records, folders of them, and stores.
@@ -42,27 +42,27 @@ class Collection:
         for source in map(Path, sources):
             if (source / "manifest.json").is_file():
                 self.stores[source] = Store(source)
-                self.entries += rows(source, self.stores[source])
+                self.entries += store_entries(source, self.stores[source])
             else:
-                self.entries += files(source)
+                self.entries += file_entries(source)
         by_name: dict[tuple[str, int], Entry] = {}
         for entry in self.entries:
             if (other := by_name.setdefault((entry.name, entry.start), entry)) is not entry:
                 raise ValueError(f"{other} and {entry} are both named {entry.name}; "
-                                 "give the folder they are both in, or one of them at a time")
+                                 "give a folder that has both, or one of them at a time")
 
     def __len__(self) -> int:
         return len(self.entries)
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the names of the records and of the sizes and times of their files."""
+        """A hash of the records' names and of the sizes and modification times of their files."""
         hashes = [fingerprint([(entry.name, entry.path) for entry in self.entries if entry.row is None])]
         hashes += [store.fingerprint for store in self.stores.values()]
         return hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
 
     def batches(self, count: int, samples: int) -> Iterator[list[Entry]]:
-        """The entries in order, in batches of at most `count`, or of fewer that together have at least `samples`."""
+        """The entries in order, in batches that end at `count` entries or as soon as they have `samples` samples."""
         batch: list[Entry] = []
         size = 0
         for entry in self.entries:
@@ -75,7 +75,7 @@ class Collection:
             yield batch
 
     def size(self, entry: Entry) -> int:
-        """Approximate number of samples of all leads; in files, each counts two bytes."""
+        """Approximate number of samples of all leads; a sample in a file counts as two bytes."""
         if entry.row is not None:
             store = self.stores[entry.path]
             return int(store.spans[entry.row, 1]) * len(store.leads)
@@ -89,7 +89,7 @@ class Collection:
         return self.stores[entry.path].record(entry.row)
 
     def check_lead_map(self, lead_map: Mapping[str, str]) -> None:
-        """Refuses a lead map that applies to no channel of any record, with ValueError."""
+        """Raises ValueError if a lead map applies to no channel of any record."""
         check_lead_map(self._channel_names(), lead_map)
 
     def _channel_names(self) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -97,10 +97,10 @@ class Collection:
         yield from channel_names((str(entry), entry.path) for entry in self.entries if entry.row is None)
 
     def with_origin(self, entry: Entry, tokens: Tokens, rate: float) -> Tokens:
-        """Tokens of a store's row, with start and length in the record from which the row was prepared.
+        """Tokens with the start and length of a store's row in the record that the row was prepared from.
 
         Args:
-            entry: The entry that was tokenized; tokens of a file stay as they are.
+            entry: The entry that was tokenized; tokens of a file are returned unchanged.
             tokens: Its tokens.
             rate: The tokenizer's sampling rate in Hz.
         """
@@ -113,7 +113,7 @@ class Collection:
                        source_samples=min(int(source["samples"]), covered))
 
 
-def files(source: Path) -> list[Entry]:
+def file_entries(source: Path) -> list[Entry]:
     """An entry for each record at or below a path."""
     try:
         paths = find_records(source)
@@ -122,7 +122,7 @@ def files(source: Path) -> list[Entry]:
     return [Entry(path.relative_to(source).as_posix() if source.is_dir() else path.name, path) for path in paths]
 
 
-def rows(path: Path, store: Store) -> list[Entry]:
+def store_entries(path: Path, store: Store) -> list[Entry]:
     """An entry for each row of a store."""
     names, starts = store.records["name"].tolist(), store.records["start"].tolist()
     return [Entry(name, path, row, start) for row, (name, start) in enumerate(zip(names, starts, strict=True))]

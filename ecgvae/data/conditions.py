@@ -10,26 +10,28 @@ from torch import Tensor
 from ecgvae.data.store import Store
 from ecgvae.models.cvae import SEXES, ConditionSettings
 
-LISTS = (list, tuple, np.ndarray)
+LIST_TYPES = (list, tuple, np.ndarray)
+
 
 def condition_vectors(store: Store, condition: ConditionSettings) -> Float[Tensor, "rows k"]:
-    """`ConditionSettings.vector` of every row of a store; a value that is missing in the table is unknown.
+    """The condition vector of every row of a store; values that are missing in the table are unknown conditions.
 
     Raises:
-        ValueError: The store lacks a column, or one of the labels is in no row.
+        ValueError: The store lacks a column, or no row has one of the labels.
     """
     unknown = [None] * len(store)
     labels = row_labels(store, condition) if condition.labels else [()] * len(store)
-    ages = [None if age is None else float(age) for age in column(store, "age")] if condition.age else unknown
-    sexes = [parse_sex(value) for value in column(store, "sex")] if condition.sex else unknown
+    ages = [None if age is None else float(age) for age in column_values(store, "age")] if condition.age else unknown
+    sexes = [parse_sex(value) for value in column_values(store, "sex")] if condition.sex else unknown
     vectors = [condition.vector(*values) for values in zip(labels, ages, sexes, strict=True)]
     return torch.tensor(vectors, dtype=torch.float32).reshape(len(store), sum(condition.part_widths))
 
 
 def row_labels(store: Store, condition: ConditionSettings) -> list[tuple[str, ...]]:
-    """The labels of every row, of which the store has one or a list."""
-    values = column(store, condition.column)
-    rows = [() if value is None else tuple(value) if isinstance(value, LISTS) else (str(value),) for value in values]
+    """The labels of every row. A cell of the table has one label or a list of labels."""
+    values = column_values(store, condition.column)
+    rows = [() if value is None else tuple(value) if isinstance(value, LIST_TYPES) else (str(value),)
+            for value in values]
     existing = {label for row in rows for label in row}
     if missing := [label for label in condition.labels if label not in existing]:
         raise ValueError(f"{store.path} has no {', '.join(missing)} in {condition.column}; "
@@ -37,8 +39,8 @@ def row_labels(store: Store, condition: ConditionSettings) -> list[tuple[str, ..
     return rows
 
 
-def column(store: Store, name: str) -> list[Any]:
-    """A column of the table of records, None where a value is missing."""
+def column_values(store: Store, name: str) -> list[Any]:
+    """The values of a column of the table of records; None for missing values."""
     import pandas
 
     if name not in store.records:

@@ -1,4 +1,4 @@
-"""Random windows of a store's records, all of them in memory (or on the GPU) as int16."""
+"""Random windows of a store's records, which are kept in memory (or on the GPU) as int16."""
 
 import numpy as np
 import torch
@@ -7,18 +7,18 @@ from torch import Tensor
 from ecgvae.data.store import MICROVOLTS_PER_MV, Store
 from ecgvae.signal import fit_leads, independent_leads
 
-FIT_SAMPLES = 1 << 20  # fitted at a time
+FIT_SAMPLES = 1 << 20  # samples fitted at a time, to bound memory
 
 
 class Windows:
-    """Crops of some rows of a store, fitted to the coded leads. A row shorter than a crop is padded with zeros.
+    """Windows of some rows of a store, fitted to the coded leads. A row shorter than a window is padded with zeros.
 
-    `signals` (coded leads, total) has the rows end to end. Row i is the `lengths[i]` samples before `ends[i]`.
+    `signals` (coded leads, total samples) has the rows end to end; row i is `signals[:, ends[i] - lengths[i]:ends[i]]`.
 
     Args:
         store: The store.
-        rows: Its rows from which crops are taken.
-        length: Samples of a crop.
+        rows: The rows to take windows from.
+        length: Length of a window in samples.
         coded: The coded leads; by default the independent ones of the store.
 
     Raises:
@@ -27,7 +27,7 @@ class Windows:
 
     def __init__(self, store: Store, rows: np.ndarray, length: int, coded: tuple[str, ...] | None = None):
         if len(rows) == 0 or length < 1:
-            raise ValueError(f"{len(rows)} records of {store.path}, {length} samples a window; wanted 1 or more")
+            raise ValueError(f"{len(rows)} records of {store.path}, {length} samples per window; wanted 1 or more")
         self.length = length
         self.coded = independent_leads(store.leads) if coded is None else tuple(coded)
         self.rows = torch.as_tensor(np.asarray(rows, np.int64))
@@ -48,10 +48,10 @@ class Windows:
 
         Args:
             count: Number of windows.
-            generator: A generator of the CPU, so that every device draws the same windows.
+            generator: A CPU generator, so that the windows do not depend on the device.
 
         Returns:
-            Windows (count, coded leads, length) float32 in mV, and the row of the store of each (count,).
+            Windows (count, coded leads, length) float32 in mV, and the store's row (count,) of each.
         """
         samples = torch.randint(int(self.ends[-1]), (count,), generator=generator)
         drawn = torch.searchsorted(self.ends, samples, right=True)
@@ -60,7 +60,7 @@ class Windows:
         return self.crops(self.ends[drawn] - self.lengths[drawn] + shift), self.rows[drawn]
 
     def crops(self, starts: Tensor) -> Tensor:
-        """Crops (b, coded leads, length) float32 in mV that begin at the given samples of `signals`."""
+        """Windows (b, coded leads, length) float32 in mV that begin at the given samples of `signals`."""
         windows = self.signals.unfold(1, self.length, 1).transpose(0, 1)  # a view: (starts, leads, length)
         return windows[starts.to(self.signals.device)].float() / MICROVOLTS_PER_MV
 

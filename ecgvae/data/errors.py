@@ -1,4 +1,4 @@
-"""Errors of jobs over many records."""
+"""Errors of jobs over many records, and checks that jobs share."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +16,19 @@ class NoUsableRecords(ValueError):
         self.skipped: Remarks = tuple((path, reason) for path, reason in skipped)
 
 
+def check_free(path: Path, overwrite: bool) -> None:
+    """Raises FileExistsError if an output exists and may not be overwritten."""
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists; use --overwrite")
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or its type if there is no message."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def error_text(error: Exception) -> str:
-    """The message of an error in one line, with its type where the error is not one that a user can cause."""
+    """The message of an error in one line; with its type if it is neither a ValueError nor an OSError."""
     if isinstance(error, OSError) and error.strerror:
         return ": ".join(str(item) for item in (error.filename, error.strerror) if item)
     text = " ".join(str(error).split())

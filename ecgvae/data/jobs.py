@@ -1,4 +1,4 @@
-"""Long jobs in parts: several processes do them in any order, and an interrupted job can be continued."""
+"""Long jobs in parts, which several processes do in any order, so that an interrupted job can be continued."""
 
 import json
 import multiprocessing
@@ -15,24 +15,24 @@ from typing import TextIO
 
 try:
     import fcntl
-except ImportError:  # on Windows, where two runs in one folder are not noticed
+except ImportError:  # on Windows, where a second run in the same folder is not detected
     fcntl = None  # type: ignore[assignment]
 
 SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 class Parts:
-    """A folder with the finished parts of one job, each a file or folder that appears complete.
+    """A folder with the finished parts of one job. A part is a file or folder that is written atomically.
 
-    Use it in a `with` statement: other runs may use the folder after it.
+    The folder is locked until the end of the `with` statement.
 
     Args:
-        folder: The folder, which is made if it does not exist.
-        fingerprint: What the job is, as values for JSON.
-        overwrite: Empties a folder of another job.
+        folder: The folder. It is created if it does not exist.
+        fingerprint: The settings and inputs of the job, as values for JSON.
+        overwrite: Whether to delete the parts of another job.
 
     Raises:
-        ValueError: The folder belongs to another job, or to none.
+        ValueError: The folder belongs to another job, or is not one of a job.
         OSError: Another run uses the folder.
     """
 
@@ -44,7 +44,7 @@ class Parts:
         different = self._differences(json.loads(json.dumps(fingerprint)))
         if different and not overwrite:
             self._lock.close()
-            raise ValueError(f"{self.folder} was begun with other settings ({', '.join(different)}); "
+            raise ValueError(f"{self.folder} was started with other settings ({', '.join(different)}); "
                              "delete it or use --overwrite")
         self._clear("*" if different else "*.tmp")
         if not job.exists():
@@ -54,7 +54,7 @@ class Parts:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._clear("*.tmp")  # of workers that were stopped
+        self._clear("*.tmp")  # unfinished files of workers that were stopped
         self._lock.close()
 
     def _clear(self, pattern: str) -> None:
@@ -63,10 +63,10 @@ class Parts:
                 remove(path)
 
     def _acquire_lock(self) -> TextIO:
-        """An open, locked file; the lock ends with the process, however the process ends."""
+        """Opens and locks a file in the folder. The system releases the lock when the process ends or crashes."""
         others = {path.name for path in self.folder.iterdir() if path.suffix != ".tmp"} - {"lock"}
         if others and "job.json" not in others:
-            raise ValueError(f"{self.folder} is in the way: it holds other files than unfinished work")
+            raise ValueError(f"{self.folder} is in the way: it has files that are not parts of a job")
         lock = open(self.folder / "lock", "w")
         try:
             if fcntl:
@@ -77,45 +77,41 @@ class Parts:
         return lock
 
     def _differences(self, fingerprint: dict) -> list[str]:
-        """Names of the settings that are not those with which the folder was begun."""
+        """Names of the settings that differ from those of the job that started the folder."""
         try:
-            begun = json.loads((self.folder / "job.json").read_text())
+            started = json.loads((self.folder / "job.json").read_text())
         except FileNotFoundError:
             return []
         except ValueError:
             return ["job.json is damaged"]
-        return [key for key in sorted({*begun, *fingerprint}) if begun.get(key) != fingerprint.get(key)]
+        return [key for key in sorted({*started, *fingerprint}) if started.get(key) != fingerprint.get(key)]
 
     def path(self, index: int) -> Path:
         """The path of a part, finished or not."""
         return self.folder / f"part-{index:06d}"
 
     def pending(self, count: int) -> list[int]:
-        """The numbers of the parts, of `count`, that are not finished."""
+        """The indices, below `count`, of the parts that are not finished."""
         return [index for index in range(count) if not self.path(index).exists()]
-
-    def save(self, index: int, write: Callable[[Path], object]) -> None:
-        """Makes part `index`, which `write` writes to the path that it gets."""
-        write_atomically(self.path(index), write)
 
     def paths(self) -> list[Path]:
         """The paths of the finished parts, in order."""
         return sorted(path for path in self.folder.glob("part-*") if path.suffix != ".tmp")
 
     def remove(self) -> None:
-        """Deletes the folder, once the job is done."""
+        """Deletes the folder."""
         for path in self.folder.iterdir():
-            if path.name != "job.json":  # deleted last: without it the rest would belong to no job
+            if path.name != "job.json":  # deleted last, since a folder without it is refused as foreign
                 remove(path)
         shutil.rmtree(self.folder)
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes a file or folder that appears complete or not at all.
+    """Writes a file or folder under a temporary name and renames it, so that it exists complete or not at all.
 
     Args:
-        path: The file or folder, which is replaced if it exists; a folder must not.
-        write: Writes it to the path that it gets, a temporary one.
+        path: The file or folder. An existing file is replaced; a folder must not exist.
+        write: A function that writes it to a temporary path, its argument.
     """
     temporary = path.with_name(path.name + ".tmp")
     remove(temporary)
@@ -125,12 +121,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     except BaseException as error:
         remove(temporary)
         if isinstance(error, OSError) and error.errno and error.filename is None:
-            error.filename = str(path)  # an error of a full disk names no file
+            error.filename = str(path)  # such as when the disk is full
         raise
 
 
 def remove(path: Path) -> None:
-    """Deletes a file or a folder with all that is in it, if there is one."""
+    """Deletes a file, or a folder with its contents, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -138,18 +134,18 @@ def remove(path: Path) -> None:
 
 
 def available_cpus() -> int:
-    """Number of processors that this process may use."""
+    """Number of CPUs that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_parallel(function: Callable, arguments: list[tuple], workers: int) -> Generator:
     """Calls a function with each tuple of arguments and yields its results in the order of completion.
 
-    One worker is this process. Several are new processes, which ignore Ctrl-C and end with this one. The first
-    exception stops the rest. Close the generator if it is not used to its end.
+    With one worker the calls run in this process. More workers are new processes, which ignore Ctrl-C and end with
+    this one. The first exception stops all calls. Close the generator if it is not exhausted.
 
     Raises:
-        OSError: A worker process ended before its work.
+        OSError: A worker process died.
     """
     if workers <= 1 or len(arguments) <= 1:
         yield from (function(*items) for items in arguments)
@@ -163,7 +159,7 @@ def run_parallel(function: Callable, arguments: list[tuple], workers: int) -> Ge
         for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool as error:
-        raise OSError("a worker process ended before its work: memory is short, or the calling script has no "
+        raise OSError("a worker process died: memory is short, or the calling script has no "
                       "`if __name__ == '__main__':`; try again with fewer workers") from error
     except BaseException:
         for process in set(multiprocessing.active_children()) - others:
@@ -175,7 +171,7 @@ def run_parallel(function: Callable, arguments: list[tuple], workers: int) -> Ge
 
 @contextmanager
 def _worker_environment() -> Iterator[None]:
-    """Within it, new processes start with Ctrl-C blocked and a single thread for linear algebra."""
+    """Processes that are started in this context have Ctrl-C blocked and use one thread for linear algebra."""
     before = {name: os.environ.get(name) for name in SINGLE_THREADED}
     os.environ.update(SINGLE_THREADED)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
@@ -191,7 +187,10 @@ def _worker_environment() -> Iterator[None]:
 
 @contextmanager
 def _defer_signals() -> Iterator[None]:
-    """Defers Ctrl-C and SIGTERM to its end: a process prints errors if its parent stops while it starts."""
+    """Defers Ctrl-C and SIGTERM to the end of the context.
+
+    A process that is just starting prints errors if its parent stops.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -208,7 +207,7 @@ def _defer_signals() -> Iterator[None]:
 
 
 def _exit_with_parent() -> None:
-    """Ends this worker when its parent ends, even if the parent is killed."""
+    """Makes this worker end when its parent ends, even if the parent is killed."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -1,4 +1,4 @@
-"""The form of a store's records, and checks of the options that describe it."""
+"""The leads, rate and windows of a store, and checks of these options."""
 
 import os
 from collections.abc import Iterable
@@ -15,7 +15,15 @@ from ecgvae.signal.record import is_positive
 
 @dataclass(frozen=True)
 class Layout:
-    """The form of every record of a store; window in seconds."""
+    """Options for all records of a store.
+
+    Attributes:
+        leads: The leads of the store.
+        rate: Sampling rate in Hz.
+        window: Length in seconds of the windows into which records are cut; None for whole records.
+        missing: "error" skips a record that lacks a lead; "zero" sets the lead to 0 mV.
+        lead_map: Leads by channel name.
+    """
 
     leads: tuple[str, ...] = LEADS_12
     rate: float = 100
@@ -44,20 +52,20 @@ class Layout:
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """The settings as values for JSON; without a lead map, those of versions that knew none."""
+        """The options as values for JSON; without a lead map, they equal those of versions that had no lead maps."""
         values = asdict(self)
         return values if self.lead_map else {key: value for key, value in values.items() if key != "lead_map"}
 
 
 def as_path(path: str | Path, role: str) -> Path:
-    """A path; ValueError for anything else, which the message calls by its role."""
+    """The value as a path; ValueError if it is not one. The message has the role, such as "source"."""
     if not isinstance(path, str | os.PathLike) or not str(path):
         raise ValueError(f"the {role} is {path!r:.60}; wanted a path")
     return Path(path)
 
 
 def as_leads(leads: str | Iterable[str]) -> tuple[str, ...]:
-    """Leads in their standard spelling, from their names or a text."""
+    """Leads in their standard spelling, from names or a text for `parse_leads`."""
     if isinstance(leads, str):
         return parse_leads(leads)
     names = tuple(leads) if isinstance(leads, Iterable) else None

@@ -17,22 +17,31 @@ from ecgvae.data.table import STORE_COLUMNS
 if TYPE_CHECKING:
     import pandas
 
-COPY_BYTES = 1 << 22  # copied at a time
+COPY_BYTES = 1 << 22  # bytes copied at a time
 
 
 @dataclass(frozen=True)
 class Merge:
-    """Facts about a store that its parts do not have."""
+    """Joins parts into a store. The fields are facts about the store that are not in its parts."""
 
     leads: tuple[str, ...]
     rate: float
     window: float | None
     source: str
-    labels: "pandas.DataFrame | None" = None  # by record name
-    facts: Mapping[str, Any] = field(default_factory=dict)  # more of the manifest
+    labels: "pandas.DataFrame | None" = None  # indexed by record name
+    facts: Mapping[str, Any] = field(default_factory=dict)  # further entries of the manifest
 
     def write(self, folder: Path, parts: list[Path], skipped: list[tuple[str, str]]) -> None:
-        """Makes `folder` the store of some parts, and lists the records that were skipped here and in the parts."""
+        """Writes the store to a new folder.
+
+        Args:
+            folder: The folder.
+            parts: The folders of the parts, in order.
+            skipped: (path, reason) of records that are in no part. skipped.csv lists them and those of the parts.
+
+        Raises:
+            NoUsableRecords: The parts have no records.
+        """
         rows, total = [], 0
         for path in parts:
             part = json.loads((path / "rows.json").read_text())
@@ -52,6 +61,7 @@ class Merge:
         self.write_manifest(folder / "manifest.json", counts | {"fingerprint": digest.hexdigest()[:32]})
 
     def write_manifest(self, path: Path, counts: dict[str, Any]) -> None:
+        """Writes manifest.json with the facts about the store and the counts of its records and samples."""
         from ecgvae import __version__
 
         manifest = {
@@ -69,7 +79,7 @@ class Merge:
 
 
 def join_signals(paths: list[Path], out: Path, shape: tuple[int, int], digest: "hashlib._Hash") -> None:
-    """Writes raw int16 files one after another as a single .npy, and adds their bytes to `digest`."""
+    """Concatenates raw int16 files to one .npy file of this shape, and adds their bytes to `digest`."""
     with open(out, "wb") as joined:
         np.lib.format.write_array_header_1_0(joined, {"descr": "<i2", "fortran_order": False, "shape": shape})
         for path in paths:
@@ -86,7 +96,7 @@ def write_table(rows: list[dict], labels: "pandas.DataFrame | None", path: Path)
     from pyarrow import parquet
 
     frame = pandas.DataFrame(rows, columns=list(STORE_COLUMNS))
-    if labels is not None:  # whole numbers stay whole where some are missing
+    if labels is not None:  # convert_dtypes keeps integers where some are missing
         frame = frame.join(labels.convert_dtypes(), on="name")
     table = pyarrow.Table.from_pandas(frame, preserve_index=False)
     empty, texts = pyarrow.list_(pyarrow.null()), pyarrow.list_(pyarrow.string())

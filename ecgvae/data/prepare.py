@@ -9,29 +9,29 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from ecgvae.data.errors import NoUsableRecords, error_text
+from ecgvae.data.errors import NoUsableRecords, check_free, error_text
 from ecgvae.data.jobs import Parts, available_cpus, remove, run_parallel, write_atomically
 from ecgvae.data.layout import Layout, as_leads, as_path
 from ecgvae.data.merge import Merge
 from ecgvae.data.naming import NamedPath, channel_names, file_status, fingerprint, name_records
 from ecgvae.data.store import MICROVOLTS_PER_MV, Store
-from ecgvae.data.table import checked_labels
+from ecgvae.data.table import match_labels
 from ecgvae.signal import (
     LEADS_12,
     RecordFile,
     SignalSpec,
     check_lead_map,
-    checked_lead_map,
     conform_stream,
     find_records,
     open_record,
+    standardize_lead_map,
 )
 from ecgvae.signal.conform import Conformed, Missing
 
 if TYPE_CHECKING:
     import pandas
 
-MAX_STORED_UV = 32767  # -32768 stays free: it is WFDB's missing sample
+MAX_STORED_UV = 32767  # -32768 is not used, as it is WFDB's missing sample
 BATCH_RECORDS = 64
 BATCH_BYTES = 4_000_000
 
@@ -49,36 +49,36 @@ def build_store(source: str | Path, out: str | Path, *, rate: float = 100, leads
                 progress: Progress = lambda done, total: None) -> Store:
     """Prepares WFDB records as a store.
 
-    The work waits in OUT.partial. A build that was interrupted continues when it is called again.
+    Finished parts are kept in OUT.partial: a build that was interrupted continues when it is called again.
 
     Args:
         source: A folder with records, or one record.
         out: The folder of the store.
         rate: The sampling rate of the store in Hz.
-        leads: The leads of the store; names, or a text as for `parse_leads`.
-        window: Seconds into which records are cut; by default they stay whole.
-        workers: Number of processes; by default one for each processor.
+        leads: The leads of the store: names, or a text as for `parse_leads`.
+        window: Length in seconds of the windows into which records are cut; by default they stay whole.
+        workers: Number of processes; by default one per CPU.
         labels: A DataFrame indexed by record name (its path below `source`, without suffix), such as from
             `read_table`. Its columns become columns of the store's table of records.
         records: The records to prepare; by default all below `source`.
-        missing: What happens to a record that lacks a lead: "error" skips it, "zero" sets the lead to 0 mV.
-        lead_map: The lead that each channel name stands for, where its name alone does not say it.
-        overwrite: Replaces a store that exists.
-        progress: Called with the numbers of records done and in total.
+        missing: "error" skips a record that lacks a lead; "zero" sets the lead to 0 mV.
+        lead_map: Leads by channel name, for channels that are not named after their leads.
+        overwrite: Whether to replace a store that exists.
+        progress: Called with the number of records done and their total.
 
     Returns:
-        The store. `skipped.csv` in its folder lists the records that could not be used. With labels, its manifest
-        has the numbers of "unmatched_rows" of the labels and of "unlabelled_records".
+        The store. `skipped.csv` in its folder lists the records that could not be used. With labels, its manifest has
+        two counts: "unmatched_rows" (rows of the labels without a record) and "unlabelled_records".
 
     Raises:
-        ValueError: An option is wrong, no record can be used, or neither labels nor lead map fit any record.
+        ValueError: An option is wrong, no record can be used, or the labels or the lead map fit no record.
         FileExistsError: `out` exists, and `overwrite` is False.
     """
     source, out = as_path(source, "source"), as_path(out, "output")
-    layout = Layout(as_leads(leads), rate, window, missing, checked_lead_map(lead_map) if lead_map else None)
+    layout = Layout(as_leads(leads), rate, window, missing, standardize_lead_map(lead_map) if lead_map else None)
     if workers is not None and not (isinstance(workers, int) and workers >= 1):
         raise ValueError(f"{workers!r:.60} workers; wanted a number of 1 or more")
-    check_free(out, overwrite)
+    check_replaceable(out, overwrite)
     named, duplicates = name_records(source, find_records(source) if records is None else records)
     if layout.lead_map:
         check_lead_map(channel_names(named), layout.lead_map)
@@ -96,16 +96,16 @@ def build_store(source: str | Path, out: str | Path, *, rate: float = 100, leads
 
 
 def plan_merge(source: Path, layout: Layout, labels: "pandas.DataFrame | None", named: list[NamedPath]) -> Merge:
-    """The facts of a store beyond its parts; ValueError if the labels do not fit its records."""
+    """The merge of a store's parts; ValueError if the labels fit no record."""
     facts: dict[str, Any] = {"lead_map": layout.lead_map} if layout.lead_map else {}
     if labels is not None:
-        labels, counts = checked_labels(labels, [name for name, _ in named])
+        labels, counts = match_labels(labels, [name for name, _ in named])
         facts |= counts
     return Merge(layout.leads, layout.rate, layout.window, str(source), labels, facts)
 
 
 def merge_parts(parts: Parts, out: Path, merge: Merge, duplicates: list[tuple[str, str]]) -> None:
-    """Joins the parts and renames the result to `out`; an old store there is kept until then."""
+    """Joins the parts and moves the result to `out`; a store that it replaces is kept until then."""
     merged, old = parts.folder / "store", parts.folder / "replaced"
     remove(merged)
     write_atomically(merged, lambda folder: merge.write(folder, parts.paths(), duplicates))
@@ -115,16 +115,15 @@ def merge_parts(parts: Parts, out: Path, merge: Merge, duplicates: list[tuple[st
     os.replace(merged, out)
 
 
-def check_free(out: Path, overwrite: bool) -> None:
-    """Refuses an output that exists, and with `overwrite` one that is not a store."""
-    if out.exists() and not overwrite:
-        raise FileExistsError(f"{out} exists; use --overwrite")
+def check_replaceable(out: Path, overwrite: bool) -> None:
+    """Raises FileExistsError if an output exists, unless it is a store that may be overwritten."""
+    check_free(out, overwrite)
     if out.exists() and not (out / "manifest.json").is_file():
         raise FileExistsError(f"{out} exists and is not a store; --overwrite doesn't delete it")
 
 
 def batched(named: list[NamedPath]) -> Iterator[list[NamedPath]]:
-    """Batches of records, of bounded count and size; they do not depend on the number of workers."""
+    """Batches of records, limited in count and in bytes. They do not depend on the number of workers."""
     batch: list[NamedPath] = []
     size = 0
     for name, path in named:
@@ -174,7 +173,11 @@ def prepare_part(part: Path, batch: list[NamedPath], layout: Layout) -> int:
 
 
 def append_record(signals: BinaryIO, name: str, path: Path, layout: Layout) -> list[dict]:
-    """Appends the samples of a record to a file, block by block; returns its rows, one for each window."""
+    """Appends the samples of a record to a file, block by block.
+
+    Returns:
+        A row of the store's table for each window, or one for the whole record.
+    """
     frame = 2 * len(layout.leads)
     first, clipped = signals.tell() // frame, np.zeros(len(layout.leads), int)
     notes: list[str] = []
@@ -198,7 +201,7 @@ def append_record(signals: BinaryIO, name: str, path: Path, layout: Layout) -> l
 
 
 def open_blocks(path: Path, layout: Layout) -> tuple[RecordFile, Iterator[Conformed]]:
-    """The opened record and its blocks; any error in either is an UnusableRecord, which ends no job."""
+    """Opens a record and conforms it block by block. Errors become UnusableRecord, which does not end the job."""
     def blocks() -> Iterator[Conformed]:
         try:
             yield from conform_stream(record, spec, layout.missing, refit=False, lead_map=layout.lead_map)

@@ -1,4 +1,4 @@
-"""A folder of prepared signals: int16 microvolts that are mapped into memory, a table of records, a manifest."""
+"""A folder of prepared signals: memory-mapped int16 microvolts, a table of records, and a manifest."""
 
 import hashlib
 import json
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ecgvae.data.errors import first_line
 from ecgvae.data.table import split_name
 from ecgvae.signal import Record, canonical_lead
 
@@ -22,10 +23,10 @@ SPLITS = {"train": range(1, 9), "validation": range(9, 10), "test": range(10, 11
 
 
 class Store:
-    """Prepared signals with common leads and rate. Each row of `records` is a record, or a window of one.
+    """Prepared signals of the same leads and rate. Each row of `records` is a record, or a window of one.
 
     Args:
-        path: The folder of the store, as `build_store` or `ecgvae prepare` makes it.
+        path: The folder of the store, which `build_store` or `ecgvae prepare` has made.
 
     Raises:
         ValueError: The folder is not a store, or is damaged.
@@ -86,7 +87,7 @@ class Store:
 
     @cached_property
     def spans(self) -> np.ndarray:
-        """The first sample of each row in `signals`, and its number of samples: (rows, 2)."""
+        """The position of each row in `signals`, as (first sample, number of samples): (rows, 2)."""
         spans = self.records[["offset", "length"]].to_numpy(np.int64)
         if (spans < 0).any() or (spans.sum(axis=1) > len(self.signals)).any():
             raise ValueError(f"{self.path} is damaged: records.parquet reaches beyond signals.npy")
@@ -106,12 +107,15 @@ class Store:
     def split(self, name: str) -> np.ndarray:
         """The rows of a split.
 
-        The column `split` decides if the table of records has one, else the column `fold` (1-8 train, 9 validation, 10
-        test), else chance: 80, 10 and 10 % of the patients, or of the records where patients are unknown. A row
-        without a split or fold is in none.
+        Splits come from the column `split` of the table of records, else from the column `fold` (1-8 train, 9
+        validation, 10 test). A store without either is split at random, but always alike, into 80, 10 and 10 % of the
+        patients (of the records, if patients are unknown). A row whose split or fold is missing is in no split.
 
         Args:
             name: "train", "validation", "test", or "all" for every row.
+
+        Raises:
+            ValueError: The name is another one, or a fold is not a number.
         """
         if name == "all":
             return np.arange(len(self))
@@ -123,9 +127,9 @@ class Store:
 
     @cached_property
     def _splits(self) -> list[str | None] | None:
-        """The split of every row by the column `split`; None without one.
+        """The split of every row by the column `split`; None if there is no such column.
 
-        Stores of earlier versions may have another column of that name, which is not a split if its values are not.
+        Stores of earlier versions may have a column of that name with other values; it is ignored.
         """
         if "split" not in self.records:
             return None
@@ -151,7 +155,7 @@ class Store:
 
     @property
     def _groups(self) -> list[str]:
-        """The patient of every row, or the record where the patient is unknown; rows of one group are in one split."""
+        """The patient of every row, or its record if the patient is unknown; all rows of a group are in one split."""
         names = self.records["name"]
         if "patient" in self.records:
             return self.records["patient"].astype("string").fillna(names).tolist()
@@ -159,10 +163,6 @@ class Store:
 
 
 def standard_leads(names: Sequence[str]) -> tuple[str, ...]:
-    """The leads of a store in their standard spelling, unless two of them would have the same."""
+    """The leads of a store in their standard spelling, or unchanged if two of them would become equal."""
     leads = tuple(map(canonical_lead, names))
     return leads if len(set(leads)) == len(leads) else tuple(names)
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""Tables with the labels, patients and splits of records, read from CSV."""
+"""Tables of labels, patients and splits of records, read from CSV."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ SPLIT_NAMES = {"train": "train", "training": "train", "validation": "validation"
 MISSING = ("", "NA", "N/A", "<NA>", "NaN", "nan", "null", "NULL")
 LIST_SEPARATOR = ";"
 
-# A number is kept as one only if it has no leading zeros and fits its type, so that identifiers keep every digit.
+# A cell is a number only if it has no leading zeros and fits the type, so that identifiers keep all digits.
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})", re.ASCII)
 _NUMBER = re.compile(r"[-+]?((0|[1-9]\d{0,14})(\.\d*)?|\.\d+)([eE][-+]?\d{1,2})?", re.ASCII)
 
@@ -29,12 +29,12 @@ def read_table(path: str | Path) -> "pandas.DataFrame":
 
     Record names are in the column `record`, else in the column `name`, else in the first column. A name is the path
     of a record relative to the source of the store, with or without the suffix .hea or .dat. The other columns keep
-    their names. A column `split` has train, validation (also val, valid, dev) or test. A column in which any cell has
-    a semicolon becomes a list of texts in each row, which is empty where the cell is. Columns of whole numbers, of
-    numbers, and of true and false have their own types. Empty cells, NA, NaN and null are missing.
+    their names. A column `split` has train, validation (also val, valid, dev) or test. If any cell of a column has a
+    semicolon, all its cells become lists of texts; an empty cell becomes an empty list. Columns of integers, of other
+    numbers, and of true and false get these types. Empty cells, NA, NaN and null are missing values.
 
     Args:
-        path: A CSV file in UTF-8 with commas and a line of column names.
+        path: A CSV file in UTF-8, separated by commas, with column names in its first line.
 
     Returns:
         The table, indexed by record name.
@@ -72,7 +72,7 @@ def read_table(path: str | Path) -> "pandas.DataFrame":
 
 
 def _read_cells(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The column names, and (line number, cells) of every row that is not empty."""
+    """The column names, and (line number, cells) of each row that is not empty."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there; wanted a table (CSV)")
     try:
@@ -100,7 +100,7 @@ def _read_cells(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 
 
 def record_name(cell: str) -> str:
-    """A record's name as stores have it: with / between folders and without suffix."""
+    """A record's name in the form that stores use: folders separated by /, without suffix."""
     name = re.sub(r"\.(hea|dat)$", "", cell.strip().replace("\\", "/"))
     return posixpath.normpath(name) if name else ""
 
@@ -116,14 +116,14 @@ def _check_names(names: list[str], lines: list[int], column: str) -> None:
 
 
 def check_columns(names: Iterable[object]) -> None:
-    """Refuses a table with columns that every store has itself."""
+    """Raises ValueError if a table has columns with names that stores use for their own columns."""
     present = set(names)
     if reserved := [name for name in STORE_COLUMNS if name in present]:
-        raise ValueError(f"the table has columns {', '.join(reserved)}, which every store has itself; rename them")
+        raise ValueError(f"the table has columns {', '.join(reserved)}, which are columns of every store; rename them")
 
 
 def _typed(column: str, cells: list[str], records: list[str]) -> "pandas.Series":
-    """A column with the type of its cells."""
+    """Converts the cells of a column to the type that fits all of them."""
     import pandas
 
     if column == "split":
@@ -144,7 +144,15 @@ def _typed(column: str, cells: list[str], records: list[str]) -> "pandas.Series"
 
 
 def split_name(value: object, record: str) -> str | None:
-    """Train, validation or test from any of their spellings; None where the value is missing."""
+    """Train, validation or test, from any accepted spelling; None for a missing value.
+
+    Args:
+        value: A cell of the column `split`.
+        record: The record's name, for the error message.
+
+    Raises:
+        ValueError: The value is none of the spellings.
+    """
     text = "" if value is None else str(value).strip()
     if text in MISSING:
         return None
@@ -153,10 +161,10 @@ def split_name(value: object, record: str) -> str | None:
     return name
 
 
-def checked_labels(
+def match_labels(
     labels: "pandas.DataFrame", records: Iterable[str]
 ) -> "tuple[pandas.DataFrame, dict[str, int]]":
-    """Labels that fit the records of a store, and counts of what does not match.
+    """Checks that labels fit the records of a store, and counts rows and records that do not match.
 
     Args:
         labels: A DataFrame indexed by record name.
@@ -167,7 +175,7 @@ def checked_labels(
         of records without a row ("unlabelled_records").
 
     Raises:
-        ValueError: It is not such a DataFrame, a name comes twice, or no name is one of the records.
+        ValueError: The labels are not such a DataFrame, have a name twice, or fit no record.
     """
     import pandas
 
@@ -175,8 +183,8 @@ def checked_labels(
         raise ValueError(f"the labels are a {type(labels).__name__}; wanted a pandas DataFrame indexed by record name")
     check_columns(labels.columns)
     if not labels.index.is_unique:
-        double = labels.index[labels.index.duplicated()][0]
-        raise ValueError(f"the table has several rows for {double}; wanted one row for each record")
+        repeated = labels.index[labels.index.duplicated()][0]
+        raise ValueError(f"the table has several rows for {repeated}; wanted one row for each record")
     names = dict.fromkeys(records)
     unmatched = [name for name in labels.index if name not in names]
     if len(unmatched) == len(labels):

@@ -1,4 +1,4 @@
-"""Tokens of ECG records, and the facts that those of one file share."""
+"""Tokens of ECG records, and the header of a token file."""
 
 import json
 from collections.abc import Sized
@@ -20,10 +20,10 @@ class Tokens:
         codes: An array (n,) for each codebook.
         samples: Length of the record at the model's sampling rate.
         name: The record's name.
-        source_rate: Sampling rate in Hz of the record before it was brought to the model's.
+        source_rate: Sampling rate in Hz of the record before it was resampled to the model's.
         source_samples: Length of the record at that rate.
-        start: First sample in the record at the model's rate, where the tokens are of a window.
-        comments: Lines of text that go with the record.
+        start: First sample of a window in its record, at the model's rate; 0 for a whole record.
+        comments: Lines of text about the record, such as those of a WFDB header.
         notes: The repairs that were made before encoding.
     """
 
@@ -44,7 +44,7 @@ class Tokens:
 
 @dataclass(frozen=True)
 class TokenHeader:
-    """Facts that the tokens of a file share.
+    """What all tokens of a file have in common.
 
     Args:
         tokenizer: The tokenizer's identity, a hash of its settings and weights.
@@ -73,7 +73,7 @@ class TokenHeader:
 
     @classmethod
     def from_json(cls, text: bytes) -> "TokenHeader":
-        """The header in the metadata of a token file; ValueError, KeyError or TypeError if it is not one."""
+        """The header from the metadata of a token file; ValueError, KeyError or TypeError for other metadata."""
         values = json.loads(text)
         if (version := values.pop("format")) != FORMAT:
             raise ValueError(f"token format {version}; this version reads format {FORMAT}")
@@ -81,12 +81,12 @@ class TokenHeader:
         return cls(leads=tuple(values.pop("leads")), codebooks=codebooks, **values)
 
     def check(self, tokens: Tokens) -> None:
-        """ValueError if codes do not fit the codebooks, or lengths and rates are impossible."""
+        """Raises ValueError if codes do not fit the codebooks, or lengths or rates are impossible."""
         if not isinstance(tokens, Tokens):
             raise ValueError(f"got {type(tokens).__name__}; wanted Tokens, as from Tokenizer.encode")
         counts = (tokens.samples, tokens.start, tokens.source_samples)
-        whole = all(isinstance(count, int | np.integer) and count >= 0 for count in counts)
-        if not (whole and is_positive(tokens.source_rate)):
+        counts_valid = all(isinstance(count, int | np.integer) and count >= 0 for count in counts)
+        if not (counts_valid and is_positive(tokens.source_rate)):
             raise ValueError(f"{tokens.name} has samples {counts} at {tokens.source_rate} Hz; wanted positive numbers")
         texts = (tokens.name, *tokens.comments, *tokens.notes)
         if not all(isinstance(text, str) for text in texts) or isinstance(tokens.comments, str):

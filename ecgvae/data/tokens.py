@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecgvae.codebooks import CodebookSpec
+from ecgvae.data.errors import check_free, first_line
 from ecgvae.data.jobs import write_atomically
 from ecgvae.data.token_header import TokenHeader, Tokens, in_words
 
@@ -18,20 +19,21 @@ if TYPE_CHECKING:
 __all__ = ["CodebookSpec", "TokenFile", "TokenHeader", "Tokens", "merge_tokens", "open_tokens", "write_tokens"]
 
 METADATA_KEY = b"ecgvae"
-GROUP_ROWS = 4096  # with GROUP_CODES it bounds memory in writing and reading
+# Limits of a group of rows, which bound memory in writing and reading.
+GROUP_ROWS = 4096
 GROUP_CODES = 1 << 20
 
 
 def write_tokens(
     path: str | Path, header: TokenHeader, tokens: Iterable[Tokens], overwrite: bool = False
 ) -> Path:
-    """Writes a token file, in bounded memory. The file appears when it is complete.
+    """Writes a token file atomically and in bounded memory.
 
     Args:
         path: The file.
-        header: The facts that the tokens share, such as `Tokenizer.header()`.
+        header: The header of the file, such as `Tokenizer.header()`.
         tokens: The tokens of each record.
-        overwrite: Replaces a file that exists.
+        overwrite: Whether to replace a file that exists.
 
     Returns:
         The path.
@@ -51,7 +53,7 @@ def write_tokens(
 
 
 def merge_tokens(paths: Iterable[str | Path], out: str | Path, overwrite: bool = False) -> Path:
-    """Joins token files of one tokenizer, in bounded memory; ValueError if they are of several."""
+    """Joins token files in bounded memory; ValueError if they are not all of one tokenizer."""
     files = [open_tokens(path) for path in paths]
     if not files:
         raise ValueError(f"no token files to join as {out}; wanted at least one")
@@ -96,7 +98,7 @@ def open_tokens(path: str | Path) -> "TokenFile":
 
 
 class TokenFile:
-    """The tokens of a file, by index or in order; one group of rows at a time is in memory."""
+    """The tokens of a file, by index or in order. Only one group of rows is in memory at a time."""
 
     def __init__(self, path: Path, header: TokenHeader, file: "parquet.ParquetFile"):
         self.path, self.header, self._file = path, header, file
@@ -130,7 +132,7 @@ class TokenFile:
         try:
             return self._file.read_row_group(group, columns=_schema(self.header).names)
         except (pyarrow.ArrowException, OSError) as error:
-            raise ValueError(f"{self.path} is damaged: {str(error).splitlines()[0]}") from None
+            raise ValueError(f"{self.path} is damaged: {first_line(error)}") from None
 
     def _rows(self, table: "pyarrow.Table") -> Iterator[Tokens]:
         for batch in table.to_batches():
@@ -196,7 +198,7 @@ def _table(header: TokenHeader, tokens: list[Tokens]) -> "pyarrow.Table":
 
 
 def _write(path: Path, header: TokenHeader, tables: "Iterable[pyarrow.Table]", overwrite: bool) -> Path:
-    """Writes tables to a new file; small ones are joined."""
+    """Writes tables to a new file; small tables are joined to larger groups of rows."""
     from pyarrow import concat_tables, parquet
 
     def write(temporary: Path) -> None:
@@ -211,7 +213,6 @@ def _write(path: Path, header: TokenHeader, tables: "Iterable[pyarrow.Table]", o
             if waiting:
                 writer.write_table(concat_tables(waiting))
 
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; use --overwrite")
+    check_free(path, overwrite)
     write_atomically(path, write)
     return path

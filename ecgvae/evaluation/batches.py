@@ -1,4 +1,4 @@
-"""A store's records in batches for a model, and their reconstructions, for every family of models."""
+"""Records of a store in batches for a model, and their reconstructions by a model of any family."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +14,11 @@ from ecgvae.models import Autoencoder, QuantizedAutoencoder
 from ecgvae.signal import Record, conform, ratio, resample
 from ecgvae.tokenizer import STEP_MV
 
-MAX_BATCH_SAMPLES = 1 << 18      # of a lead (44 minutes at 100 Hz); a single record may have more
+MAX_BATCH_SAMPLES = 1 << 18      # per lead (44 minutes at 100 Hz); a single record may have more
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class RecordBatch:
     """Records of one length: their rows in the store, and their coded leads (b, c, t) in mV at the model's rate."""
 
     rows: np.ndarray
@@ -27,21 +27,21 @@ class Batch:
 
 
 def split_rows(store: Store, split: str) -> np.ndarray:
-    """The rows of a split. ValueError if there are none."""
+    """The rows of a split; ValueError if there are none."""
     rows = store.split(split)
     if len(rows) == 0:
         raise ValueError(f"{store.path} has no records in its {split} split")
     return rows
 
 
-def batches(model: Autoencoder, store: Store, rows: np.ndarray, size: int = 64) -> Iterator[Batch]:
+def batches(model: Autoencoder, store: Store, rows: np.ndarray, size: int = 64) -> Iterator[RecordBatch]:
     """Whole records in batches of equal length, on the model's device, from the shortest to the longest.
 
     Args:
-        model: The model, which decides leads, rate and device.
+        model: The model whose leads, rate and device the batches have.
         store: The records.
-        rows: Which of them.
-        size: Largest number of records in a batch; long records make smaller batches.
+        rows: The rows to use.
+        size: Largest number of records in a batch; batches of long records are smaller.
     """
     device, lengths = model.expansion.device, store.spans[rows, 1]
     for length in np.unique(lengths):
@@ -50,18 +50,18 @@ def batches(model: Autoencoder, store: Store, rows: np.ndarray, size: int = 64) 
         for start in range(0, len(group), count):
             records = [store.record(row) for row in group[start:start + count]]
             x = np.stack([conform(record, model.signal).signal for record in records])
-            yield Batch(group[start:start + count], records, torch.from_numpy(x).to(device))
+            yield RecordBatch(group[start:start + count], records, torch.from_numpy(x).to(device))
 
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Inference without TensorFloat-32, whose ten bits would change which code is nearest."""
+    """Inference without TensorFloat-32, whose 10-bit mantissa can change which code is nearest."""
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         yield
 
 
 def reconstruct(model: Autoencoder, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
-    """The reconstruction at the model's highest rate: with all codebooks, or from the continuous latent."""
+    """Reconstructs coded leads at the model's highest rate: with all codebooks, or from the continuous latent."""
     with full_precision():
         if isinstance(model, QuantizedAutoencoder):
             return model.detokenize(model.tokenize(x), x.shape[-1])
@@ -70,7 +70,7 @@ def reconstruct(model: Autoencoder, x: Float[Tensor, "b c t"]) -> Float[Tensor, 
 
 
 def to_all_leads(model: Autoencoder, coded: Float[Tensor, "c t"], record: Record) -> np.ndarray:
-    """All leads (l, t) from coded ones, at the record's rate and length, rounded as in `Tokenizer.decode`."""
+    """All leads (leads, t) from coded ones, at the record's rate and length, rounded as in `Tokenizer.decode`."""
     signal = coded.float().cpu().numpy()
     if record.rate != model.signal.rate:
         signal = resample(signal, model.signal.rate, record.rate)[:, :record.samples]

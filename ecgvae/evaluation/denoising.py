@@ -13,33 +13,33 @@ from ecgvae.evaluation.batches import batches, reconstruct, split_rows
 from ecgvae.models import Autoencoder
 from ecgvae.noise import Corruption, NoiseRecordings, corruptions
 
-KINDS = ("wander", "muscle", "electrode", "mains-50")
+TEST_KINDS = ("wander", "muscle", "electrode", "mains-50")
 SNRS_DB = (20, 10, 5, 0)
 
 
 def held_out_noises(rate: float, recordings: str | Path | None = None, device: str = "cpu") -> dict[str, Corruption]:
-    """The noises of the test, by kind: second halves of recordings, which are not used in training, or synthetic.
+    """Noise for evaluation, by kind: second halves of recordings, which training does not use, or synthetic noise.
 
     Args:
         rate: Sampling rate of the signals in Hz.
-        recordings: Folder of recorded noise (see `ecgvae.noise.NoiseRecordings`); None for synthetic noise alone.
+        recordings: Folder of recorded noise (see `ecgvae.noise.NoiseRecordings`); None for only synthetic noise.
         device: Device of the recordings.
     """
     recorded = None if recordings is None else NoiseRecordings(recordings, rate, "second", device)
-    return corruptions(KINDS, rate, recorded)
+    return corruptions(TEST_KINDS, rate, recorded)
 
 
 def denoising(model: Autoencoder, store: Store, split: str, noises: Mapping[str, Corruption],
               snrs_db: Sequence[float] = SNRS_DB, seed: int = 0) -> list[dict]:
     """PRDN (%) between clean signals and a model's reconstructions of noisy ones.
 
-    Noise is added to the coded leads at the model's rate; PRDN is computed over all its leads. The noise depends on the
-    seed only: it is the same at every SNR, and for all models with the same leads and rate.
+    Noise is added to the coded leads at the model's rate; PRDN is computed over all leads. The noise depends only on
+    the seed, so it is the same at every SNR and for all models with the same leads and rate.
 
     Args:
         model: The model.
         store: The records.
-        split: Which of them.
+        split: The split to use.
         noises: Functions that add noise, by name.
         snrs_db: Signal-to-noise ratios in dB.
         seed: Seed of the noise.
@@ -62,6 +62,6 @@ def denoising(model: Autoencoder, store: Store, split: str, noises: Mapping[str,
 
 
 def prdn(model: Autoencoder, x: Tensor, y: Tensor) -> np.ndarray:
-    """PRDN (%) of every lead of every record, from the coded leads (b, c, t) of the true signals and the others."""
+    """PRDN (%) of every lead of every record; x are the true signals, as coded leads (b, c, t), y the others."""
     target, other = (model.all_leads(signals.float()).cpu().numpy() for signals in (x, y))
     return metrics.prdn(target, other).ravel()

@@ -1,4 +1,4 @@
-"""The likelihood that a variational model gives to a store's records, and how much of its latent it uses."""
+"""The likelihood of a store's records under a variational model, and the active units of its latent."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ from ecgvae.nn.gaussian import ACTIVE_UNIT_VARIANCE
 def likelihood(model: str | Path, store: Store, split: str = "test", seconds: float = 10.0, samples: int = 16,
                batch_size: int = 64, device: str = "cpu", seed: int = 0,
                progress: Callable[[int, int], None] | None = None) -> dict:
-    """Lower bounds on the log-density of the first `seconds` of a split's records, in nats: means over records.
+    """Lower bounds on the log-density of the first `seconds` of a split's records, in nats, averaged over records.
 
     The density is that of the coded leads in mV, so only models with the same leads, rate and `seconds` can be
     compared. A conditional model gets all conditions that the store has, and its given leads.
@@ -25,18 +25,19 @@ def likelihood(model: str | Path, store: Store, split: str = "test", seconds: fl
     Args:
         model: A vae or cvae: a shipped name or a folder.
         store: The records.
-        split: Which of them.
-        seconds: Length of the part of each record that is used.
-        samples: Draws of the latent for each record.
+        split: The split to use.
+        seconds: Length of the first part of each record that is used.
+        samples: Number of latents drawn for each record.
         batch_size: Records in a batch.
         device: Device of the model.
         seed: Seed of the draws.
-        progress: Called with the number of records that are done, and the number of all.
+        progress: Called with the number of records done and their total.
 
     Returns:
-        Facts; `elbo`, a mean over `samples` draws; `iwae`, the importance-weighted bound with as many draws; `kl`;
-        each of them also per second; and `active_units` of `units`. An active unit is a latent channel whose posterior
-        mean has a variance above 0.01 over records and frames (Burda et al. 2016, section 5).
+        Facts about model and data. `elbo`, a mean over `samples` draws; `iwae`, the importance-weighted bound with the
+        same number of draws; and `kl`: each also per second, as in `elbo_per_second`. `active_units`, `units` and their
+        ratio `active_share`: an active unit is a latent channel whose posterior mean has a variance above 0.01 over
+        records and frames (Burda et al. 2016, section 5).
 
     Raises:
         ValueError: The model has no likelihood, or the store has another rate or no records in the split.
@@ -67,7 +68,7 @@ def likelihood(model: str | Path, store: Store, split: str = "test", seconds: fl
 
 
 def load_vae(name: str | Path, store: Store, device: str) -> VAE:
-    """A model that has a likelihood, at the rate of the store. ValueError for another model."""
+    """Loads a model; ValueError if it has no likelihood, or another rate than the store."""
     network: Autoencoder = checkpoint.load(name, device)
     if not isinstance(network, VAE):
         raise ValueError(f"{name} is a model of family {network.settings.family}, which has no likelihood; "
@@ -78,14 +79,14 @@ def load_vae(name: str | Path, store: Store, device: str) -> VAE:
 
 
 def known_conditions(network: VAE, store: Store) -> torch.Tensor | None:
-    """The condition vector of every row of the store; None where the model has none."""
+    """The condition vector of every row of the store; None for a model without such conditions."""
     if isinstance(network, CVAE) and network.condition.part_widths:
         return condition_vectors(store, network.condition)
     return None
 
 
 class Moments:
-    """Mean and variance of every channel of latents (b, d, n) that are added batch by batch."""
+    """The variance of each channel of latents (b, d, n), which are added batch by batch."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -25,8 +25,8 @@ class Probe:
 
     Attributes:
         auc: Area under the ROC curve, averaged over the classes.
-        low, high: Its bootstrap 95 % interval.
-        classes: The area of each class.
+        low, high: Its 95 % bootstrap interval.
+        classes: The AUC of each class.
         C: The inverse regularization strength that was chosen.
         records: Number of records that were scored.
     """
@@ -41,10 +41,10 @@ class Probe:
 
 def probe(model: Autoencoder, store: Store, split: str = "test", corrupt: Corrupt | None = None,
           seed: int = 0) -> Probe:
-    """Fits one logistic regression a class on standardized features of the training split and scores a split.
+    """Fits one logistic regression per class on standardized features of the training split, and scores a split.
 
-    C is the best on the validation split. If that is the split to score, C is the best in a cross-validation within
-    the training split. Records without a superclass are not used.
+    C is chosen on the validation split. If that is the split to score, C is chosen by cross-validation within the
+    training split. Records without a superclass are not used.
 
     Args:
         model: The model whose features are used.
@@ -57,21 +57,21 @@ def probe(model: Autoencoder, store: Store, split: str = "test", corrupt: Corrup
         ValueError: The store has no superclasses, or no records in a split that is needed.
     """
     train_rows, scored_rows = labelled_rows(store, "train"), labelled_rows(store, split)
-    x, y = features(model, store, train_rows), labels(store, train_rows)
+    x, y = pooled_features(model, store, train_rows), labels(store, train_rows)
     if split == "validation":
         C = best_C(*cross_validated_scores(x, y, patients(store, train_rows)))
     else:
         rows = labelled_rows(store, "validation")
-        validation = features(model, store, rows)
+        validation = pooled_features(model, store, rows)
         C = best_C([log_odds(x, y, validation, C) for C in C_GRID], labels(store, rows))
-    target, scores = labels(store, scored_rows), log_odds(x, y, features(model, store, scored_rows, corrupt), C)
+    target, scores = labels(store, scored_rows), log_odds(x, y, pooled_features(model, store, scored_rows, corrupt), C)
     auc = metrics.auc(target, scores)
     low, high = bootstrap_interval(target, scores, seed)
     return Probe(float(auc.mean()), low, high, dict(zip(CLASSES, auc.tolist(), strict=True)), C, len(target))
 
 
-def features(model: Autoencoder, store: Store, rows: np.ndarray, corrupt: Corrupt | None = None) -> np.ndarray:
-    """The pooled features (n, 2 d) of some rows of a store, in their order (see `pool`)."""
+def pooled_features(model: Autoencoder, store: Store, rows: np.ndarray, corrupt: Corrupt | None = None) -> np.ndarray:
+    """The pooled features (n, 2 d) of the given rows of a store, in their order (see `pool`)."""
     by_row: dict[int, np.ndarray] = {}
     for batch in batches(model, store, rows):
         with full_precision():
@@ -95,18 +95,18 @@ def labelled_rows(store: Store, split: str) -> np.ndarray:
 
 
 def labels(store: Store, rows: np.ndarray) -> np.ndarray:
-    """(n, classes) whether a row has each of the superclasses."""
+    """A boolean array (n, classes): whether each row has each superclass."""
     return np.array([[name in names for name in CLASSES] for names in store.records["superclass"].iloc[rows]], bool)
 
 
 def patients(store: Store, rows: np.ndarray) -> np.ndarray:
-    """The patient of each row, or its record where patients are not known: the groups of the cross-validation."""
+    """The patient of each row, or its record if patients are unknown, as groups for cross-validation."""
     column = "patient" if "patient" in store.records else "name"
     return store.records[column].iloc[rows].to_numpy()
 
 
 def cross_validated_scores(x: np.ndarray, y: np.ndarray, groups: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
-    """Scores of every row for each C, from models that were fitted on the other folds; and the labels.
+    """Scores of all rows for each C, from models that were fitted on the other folds; and the labels.
 
     Rows of one group are in the same fold.
     """
@@ -125,7 +125,7 @@ def best_C(scores: list[np.ndarray], target: np.ndarray) -> float:
 
 
 def log_odds(x: np.ndarray, y: np.ndarray, scored: np.ndarray, C: float) -> np.ndarray:
-    """Log-odds (n, classes) of the scored rows, by a logistic regression a class on standardized x and labels y."""
+    """Log-odds (n, classes) of the scored rows, by one logistic regression per class on standardized x and labels y."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
@@ -136,7 +136,7 @@ def log_odds(x: np.ndarray, y: np.ndarray, scored: np.ndarray, C: float) -> np.n
 
 
 def bootstrap_interval(target: np.ndarray, scores: np.ndarray, seed: int) -> tuple[float, float]:
-    """95 % interval of the mean AUC over resampled records; classes that a resample lacks are not averaged."""
+    """95 % interval of the mean AUC over resampled records; classes without an AUC in a resample are left out."""
     random = np.random.default_rng(seed)
     resamples = (random.integers(len(target), size=len(target)) for _ in range(N_BOOTSTRAP))
     low, high = np.percentile([np.nanmean(metrics.auc(target[rows], scores[rows])) for rows in resamples],

@@ -1,4 +1,4 @@
-"""Reconstruction errors of a model at each of its bit rates, and how well its codebooks are used."""
+"""Reconstruction errors of a model at each of its bit rates, and the usage of its codebooks."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -9,11 +9,10 @@ from torch import Tensor
 
 from ecgvae import checkpoint, metrics
 from ecgvae.codebooks import CodebookSpec
-from ecgvae.data.store import Store
-from ecgvae.evaluation.batches import Batch, batches, full_precision, split_rows, to_all_leads
+from ecgvae.data.store import MICROVOLTS_PER_MV, Store
+from ecgvae.evaluation.batches import RecordBatch, batches, full_precision, split_rows, to_all_leads
 from ecgvae.models import Autoencoder, QuantizedAutoencoder
 
-MICROVOLTS_PER_MV = 1000
 ERRORS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "prdn": metrics.prdn,
     "rmse_uv": lambda x, y: metrics.rmse(x, y) * MICROVOLTS_PER_MV,
@@ -23,7 +22,7 @@ ERRORS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 
 
 class Comparison:
-    """Errors of every lead of the records that were added, and the sums of the power spectra."""
+    """Collects errors of every lead of records, and sums of power spectra."""
 
     def __init__(self, rate: float):
         self.rate = rate
@@ -31,7 +30,7 @@ class Comparison:
         self.spectra = np.zeros(())
 
     def add(self, target: np.ndarray, reconstruction: np.ndarray) -> None:
-        """Adds the leads (l, t) of a record, in mV."""
+        """Adds the leads (leads, t) of a record and of its reconstruction, in mV."""
         for name, measure in ERRORS.items():
             self.errors[name].append(measure(target, reconstruction))
         self.spectra = self.spectra + metrics.power_spectrum(np.stack([target, reconstruction]), self.rate)
@@ -50,23 +49,23 @@ def evaluate(model: str | Path, store: Store, split: str = "test", device: str =
     Args:
         model: A shipped name or a folder.
         store: The records.
-        split: Which of them.
+        split: The split to use.
         device: Device of the model.
         batch_size: Largest number of records in a batch.
-        progress: Called with the number of records that are done, and the number of all.
+        progress: Called with the number of records done and their total.
 
     Returns:
         Facts (`model`, `identity`, `store`, `split`, `fingerprint`, `records`) and two lists.
 
         `rows` has a dict for each bit rate. `prdn` (%, mean removed), `rmse_uv`, `snr_db` and `correlation` are
-        computed per lead and record over all leads of the model, and given as mean, median and 95th percentile;
-        `spectrum_db` is `metrics.spectrum_distance` in 15 to 45 Hz. A tokenizer has a row for each number of
-        codebooks, with that number (`codebooks`), `bits_per_second`, `entropy_bits_per_second` under an ideal code
-        for the split's own code frequencies, and the `usage` of the least used of these codebooks. A model with a
-        continuous latent has one row, with `latent_per_second`: numbers of the latent in a second.
+        computed for each lead of each record, and summarized as mean, median and 95th percentile; `spectrum_db` is
+        `metrics.spectrum_distance` from 15 to 45 Hz. A tokenizer has a row for each number of codebooks, with that
+        number (`codebooks`), `bits_per_second`, `entropy_bits_per_second` (with an ideal code for the frequencies of
+        codes in the split), and the `usage` of the least used of these codebooks. A model with a continuous latent
+        has one row, with `latent_per_second`: latent values per second.
 
         `codebooks` has a dict for each codebook, from codebook 0: `usage` (the share of its codes that occur),
-        `entropy` in bits a code, and `perplexity`. It is empty for a continuous latent.
+        `entropy` in bits per code, and `perplexity`. It is empty for a continuous latent.
 
     Raises:
         ValueError: The split has no records, or they do not fit the model.
@@ -81,7 +80,8 @@ def evaluate(model: str | Path, store: Store, split: str = "test", device: str =
         done += len(batch.rows)
         if progress:
             progress(done, len(rows))
-    usage = [codebook_usage(parts, spec.size) for spec, parts in zip(specs, zip(*codes, strict=True), strict=True)]
+    usage = [codebook_usage(batch_codes, spec.size)
+             for spec, batch_codes in zip(specs, zip(*codes, strict=True), strict=True)]
     rates = [bit_rates(specs[:count], usage[:count], network.signal.rate) for count in range(1, len(specs) + 1)]
     table = [{**rate, **comparison.report()}
              for rate, comparison in zip(rates or [latent_rate(network)], comparisons, strict=True)]
@@ -90,8 +90,8 @@ def evaluate(model: str | Path, store: Store, split: str = "test", device: str =
             "rows": table, "codebooks": usage}
 
 
-def compare(model: Autoencoder, batch: Batch, comparisons: Sequence[Comparison]) -> tuple[Tensor, ...]:
-    """Adds a batch to the comparison of every bit rate; returns the codes (b, n) of every codebook."""
+def compare(model: Autoencoder, batch: RecordBatch, comparisons: Sequence[Comparison]) -> tuple[Tensor, ...]:
+    """Adds a batch to the comparison at every bit rate. Returns the codes (b, n) of each codebook."""
     targets = [record.select(model.signal.leads).signal for record in batch.records]
     with full_precision():
         for comparison, reconstruction in zip(comparisons, model.reconstructions(batch.x), strict=True):
@@ -101,15 +101,15 @@ def compare(model: Autoencoder, batch: Batch, comparisons: Sequence[Comparison])
     return tuple(values.cpu() for values in codes)
 
 
-def codebook_usage(parts: Iterable[Tensor], size: int) -> dict[str, float]:
-    """How the codes of a codebook are used, over all records together."""
-    codes = torch.cat([codes.flatten() for codes in parts]).numpy()
+def codebook_usage(batch_codes: Iterable[Tensor], size: int) -> dict[str, float]:
+    """Usage, entropy (bits) and perplexity of a codebook over all records together."""
+    codes = torch.cat([codes.flatten() for codes in batch_codes]).numpy()
     return {"usage": metrics.code_usage(codes, size), "entropy": metrics.entropy(codes, size),
             "perplexity": metrics.perplexity(codes, size)}
 
 
 def bit_rates(specs: Sequence[CodebookSpec], usage: Sequence[dict[str, float]], rate: float) -> dict[str, float]:
-    """Bit rates of some codebooks at a sampling rate in Hz, and the usage of the least used of them."""
+    """Bit rates of codebooks at a sampling rate in Hz, and the usage of the least used of them."""
     entropies = [codebook["entropy"] for codebook in usage]
     return {"codebooks": len(specs), "bits_per_second": metrics.bits_per_second(specs, rate),
             "entropy_bits_per_second": metrics.bits_per_second(specs, rate, entropies),
@@ -117,5 +117,5 @@ def bit_rates(specs: Sequence[CodebookSpec], usage: Sequence[dict[str, float]], 
 
 
 def latent_rate(model: Autoencoder) -> dict[str, float]:
-    """Numbers of a continuous latent in a second."""
+    """Values of a continuous latent per second."""
     return {"latent_per_second": model.settings.latent * model.signal.rate / model.hop}

@@ -1,4 +1,4 @@
-"""How close samples of a model's prior are to real ECG."""
+"""The distance between samples of a model's prior and real ECG."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ from torch import Tensor
 from ecgvae import checkpoint, metrics
 from ecgvae.data.conditions import condition_vectors
 from ecgvae.data.store import Store
-from ecgvae.evaluation.batches import Batch, batches, full_precision, split_rows
+from ecgvae.evaluation.batches import RecordBatch, batches, full_precision, split_rows
 from ecgvae.evaluation.probe import pool
 from ecgvae.models import CVAE, VAE, Autoencoder, Conditioning
 
@@ -18,7 +18,7 @@ DEFAULT_ENCODER = "ptbxl-vqvae-conv"
 
 
 class SampleStatistics:
-    """Statistics of many signals: pooled features, mean power spectrum, and the range of every lead."""
+    """Statistics of a set of signals: pooled features, mean power spectrum, and the range of every lead."""
 
     def __init__(self, model: Autoencoder, encoder: Autoencoder):
         self.model, self.encoder = model, encoder
@@ -35,34 +35,33 @@ class SampleStatistics:
 
     @property
     def features(self) -> np.ndarray:
-        """(n, 2 d), see `ecgvae.evaluation.probe.pool`."""
+        """Pooled features (n, 2 d), see `ecgvae.evaluation.probe.pool`."""
         return np.concatenate(self._features)
 
     @property
     def ranges(self) -> np.ndarray:
-        """Largest less smallest value in mV of every lead of every signal."""
+        """Largest minus smallest value in mV of every lead of every signal."""
         return np.concatenate(self._ranges)
 
 
 def sample_quality(model: Autoencoder, store: Store, split: str = "test", encoder: str | Path = DEFAULT_ENCODER,
                    seed: int = 0) -> dict:
-    """Compares samples of a model's prior with the real records of a split; there are as many, of the same lengths.
+    """Compares samples of a model's prior with the real records of a split, in equal number and of equal lengths.
 
-    A conditional model gets the conditions that the store has of the real records, and their leads where it is given
-    leads.
+    A conditional model gets the conditions of the real records, and their given leads if it has such a condition.
 
     Args:
         model: A vae or cvae.
         store: The real records, with a training split.
-        split: Which of them to compare with.
-        encoder: The model whose features are compared, a shipped name or a folder.
+        split: The split to compare with.
+        encoder: The model whose features are compared: a shipped name or a folder.
         seed: Seed of the samples.
 
     Returns:
-        `records`, their number. `frechet`, the Fréchet distance of features (mean and standard deviation over frames,
-        standardized), and `frechet_ratio`, the same over the distance between as many training records and the split:
-        1 is as close as other real records are. `spectrum_db`, `metrics.spectrum_distance` in 15 to 45 Hz over all
-        leads. `range_mv` of every lead, of the real records and of the samples.
+        `records`: their number. `frechet`: the Fréchet distance of features (mean and standard deviation over frames,
+        standardized). `frechet_ratio`: that distance divided by the distance of the same number of training records;
+        samples with a ratio of 1 are as close as real records. `spectrum_db`: `metrics.spectrum_distance` from 15 to
+        45 Hz over all leads. `range_mv`: summaries of the leads' ranges, of the real records and of the samples.
 
     Raises:
         ValueError: The model has no prior, or the encoder has other leads or another rate.
@@ -90,8 +89,8 @@ def sample_quality(model: Autoencoder, store: Store, split: str = "test", encode
                          for name, statistics in (("real", real), ("samples", samples))}}
 
 
-def sampler(model: Autoencoder, store: Store, seed: int) -> Callable[[Batch], Tensor]:
-    """A function that draws as many signals as a batch has, of its length, under the conditions of its records."""
+def sampler(model: Autoencoder, store: Store, seed: int) -> Callable[[RecordBatch], Tensor]:
+    """A function that draws one signal for each record of a batch, of the same length and under the same condition."""
     if not isinstance(model, VAE):
         raise ValueError(f"a model of family {model.settings.family} has no prior to sample; wanted a vae or cvae")
     generator = torch.Generator(model.expansion.device).manual_seed(seed)
@@ -99,7 +98,7 @@ def sampler(model: Autoencoder, store: Store, seed: int) -> Callable[[Batch], Te
         return lambda batch: model.sample(len(batch.x), batch.x.shape[-1], generator)
     vectors = condition_vectors(store, model.condition).to(model.expansion.device)
 
-    def sample(batch: Batch) -> Tensor:
+    def sample(batch: RecordBatch) -> Tensor:
         vector = vectors[batch.rows] if model.condition.part_widths else None
         condition = Conditioning(vector, model.given_leads(batch.x))
         return model.sample(len(batch.x), batch.x.shape[-1], generator, condition)

@@ -1,6 +1,6 @@
 """ECG artefacts (baseline wander, muscle, electrode motion, mains) at an exact signal-to-noise ratio.
 
-Every source gives noise (b, c, t) of arbitrary scale, drawn from a generator and on the generator's device.
+A noise source draws noise (b, c, t) of any scale from a generator, on the generator's device.
 """
 
 import math
@@ -15,7 +15,7 @@ from ecgvae.noise.diffusion import rms
 from ecgvae.noise.recordings import NoiseRecordings
 
 Shape = tuple[int, int, int]
-Source = Callable[[Shape, torch.Generator], Tensor]
+NoiseSource = Callable[[Shape, torch.Generator], Tensor]
 Corruption = Callable[[Tensor, float | Tensor, torch.Generator], Tensor]       # (x, SNR in dB, generator) -> noisy x
 
 WANDER_BAND_HZ = 0.05, 0.5
@@ -25,7 +25,7 @@ MAX_MAINS_DEVIATION_HZ = 0.05
 MAINS_HARMONICS = 1, 3, 5
 MEAN_JUMP_INTERVAL_S = 4.0          # of electrode motion
 JUMP_RISE_S, JUMP_DECAY_S = 0.05, (0.2, 1.0)
-MIN_DROPOUT_SHARE = 0.1             # of a record
+MIN_DROPOUT_SHARE = 0.1             # of a record's length
 
 
 def add_noise(x: Float[Tensor, "b c t"], noise: Float[Tensor, "b c t"],
@@ -86,8 +86,10 @@ def mains_hum(shape: Shape, generator: torch.Generator, rate: float, frequency: 
     """Mains interference within 0.05 Hz of its frequency, with the odd harmonics up to half the sampling rate.
 
     At exactly half the sampling rate (50 Hz at 100 Hz) its samples alternate in sign, and their amplitude varies
-    slowly with the deviation. A recorder's anti-aliasing filter removes higher frequencies, so ValueError is raised for
-    a rate below twice the mains frequency.
+    slowly with the deviation.
+
+    Raises:
+        ValueError: The rate is below twice the mains frequency; a recorder's anti-aliasing filter would remove the hum.
     """
     if rate < 2 * frequency:
         raise ValueError(f"mains hum of {frequency} Hz at a rate of {rate:g} Hz; wanted {2 * frequency} Hz or more")
@@ -103,14 +105,15 @@ def mains_hum(shape: Shape, generator: torch.Generator, rate: float, frequency: 
 
 
 def drop_lead(x: Float[Tensor, "b c t"], generator: torch.Generator) -> Float[Tensor, "b c t"]:
-    """Sets one lead of each record to 0 mV for a tenth of its length or more. It has no signal-to-noise ratio."""
+    """Sets one lead of each record to 0 mV for at least a tenth of its length."""
     records, leads, samples = x.shape
-    lost = torch.randint(leads, (records, 1, 1), generator=generator, device=generator.device)
+    dropped = torch.randint(leads, (records, 1, 1), generator=generator, device=generator.device)
     share = MIN_DROPOUT_SHARE + (1 - MIN_DROPOUT_SHARE) * uniform((records, 1, 1), generator)
     start = (1 - share) * uniform((records, 1, 1), generator)
     time = (torch.arange(samples, device=generator.device) + 0.5) / samples
-    flat = (torch.arange(leads, device=generator.device)[:, None] == lost) & (time >= start) & (time < start + share)
-    return x.masked_fill(flat, 0)
+    is_dropped = torch.arange(leads, device=generator.device)[:, None] == dropped
+    zeroed = is_dropped & (time >= start) & (time < start + share)
+    return x.masked_fill(zeroed, 0)
 
 
 SYNTHETIC: dict[str, Callable[..., Tensor]] = {
@@ -125,10 +128,10 @@ def corruptions(kinds: Iterable[str], rate: float, recordings: NoiseRecordings |
     Args:
         kinds: Some of `KINDS`.
         rate: Sampling rate of the signals in Hz.
-        recordings: Recorded noise, used for the kinds that it has; the others are synthetic.
+        recordings: Recorded noise, for the kinds that it has; the noise of other kinds is synthetic.
 
     Returns:
-        Functions of signals (b, c, t), which must be on the generator's device.
+        Functions of signals (b, c, t) on the generator's device. "drop-out" ignores the SNR.
 
     Raises:
         ValueError: The rate is too low for one of the kinds.
@@ -144,7 +147,7 @@ def _corruption(kind: str, rate: float, recordings: NoiseRecordings | None) -> C
     if kind == "drop-out":
         return lambda x, snr_db, generator: drop_lead(x, generator)
     if recordings is not None and kind in recordings.signals:
-        source: Source = partial(recordings.crops, kind)
+        source: NoiseSource = partial(recordings.crops, kind)
         device = recordings.signals[kind].device
     else:
         source, device = partial(SYNTHETIC[kind], rate=rate), torch.device("cpu")

@@ -1,8 +1,8 @@
 """Diffusion noise x_t = √ᾱ_t x_0 + √(1 - ᾱ_t) ε (Ho et al. 2020, eq. 4), with x_0 added back.
 
-Diffusion models are trained on all x_t, down to pure noise. An encoder learns little from the noisiest, so here its
-input is x_t + w x_0. The signal-to-noise ratio of that is (w + √ᾱ_t)² / (1 - ᾱ_t): w = 0 is plain diffusion noise, and
-with w = 1 the noise is never stronger than the signal.
+Diffusion models are trained on all x_t, down to pure noise. An encoder learns little from almost pure noise, so its
+input here is x_t + w x_0, with a signal-to-noise ratio of (w + √ᾱ_t)² / (1 - ᾱ_t): w = 0 is plain diffusion noise,
+and with w = 1 the noise is never stronger than the signal.
 """
 
 import math
@@ -16,19 +16,19 @@ MIN_ALPHA_BAR = 1e-9        # as in Chen 2023, "On the Importance of Noise Sched
 
 
 def linear(u: Tensor) -> Tensor:
-    """Linearly rising β (Ho et al. 2020), in the limit of many steps (Song et al. 2021, appendix C)."""
+    """ᾱ for a linearly rising β (Ho et al. 2020), in the limit of many steps (Song et al. 2021, appendix C)."""
     return torch.exp(-0.1 * u - (20 - 0.1) * u**2 / 2)
 
 
 def cosine(u: Tensor, offset: float = 0.008) -> Tensor:
-    """A squared cosine (Nichol and Dhariwal 2021, eq. 17)."""
+    """ᾱ as a squared cosine (Nichol and Dhariwal 2021, eq. 17)."""
     def squared_cosine(u: Tensor) -> Tensor:
         return torch.cos((u + offset) / (1 + offset) * math.pi / 2) ** 2
     return squared_cosine(u) / squared_cosine(torch.zeros_like(u))
 
 
 def sigmoid(u: Tensor, start: float = -3.0, end: float = 3.0) -> Tensor:
-    """A sigmoid between start and end, scaled to fall from 1 to 0 (Jabri et al. 2022)."""
+    """ᾱ as a sigmoid between start and end, scaled to fall from 1 to 0 (Jabri et al. 2022)."""
     first, last = torch.sigmoid(torch.tensor([start, end], dtype=u.dtype))
     return (last - torch.sigmoid(start + (end - start) * u)) / (last - first)
 
@@ -73,14 +73,14 @@ def white_noise(x: Float[Tensor, "b c t"], generator: torch.Generator) -> Float[
 
 def q_sample(x_0: Float[Tensor, "b c t"], alpha_bar: Float[Tensor, "b"],
              noise: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
-    """x_t as a sample of q(x_t | x_0), with an ᾱ_t for each record."""
+    """A sample x_t of q(x_t | x_0), with one ᾱ_t per record."""
     alpha_bar = alpha_bar[:, None, None]
     return alpha_bar.sqrt() * x_0 + (1 - alpha_bar).sqrt() * noise
 
 
 def add_x0(x_t: Float[Tensor, "b c t"], x_0: Float[Tensor, "b c t"], x0_weight: float,
            alpha_bar: Float[Tensor, "b"]) -> Float[Tensor, "b c t"]:
-    """x_t + w x_0, scaled so that its variance is that of x_0 where ε has the RMS of x_0; w is `x0_weight`."""
+    """x_t + w x_0 with w = `x0_weight`, scaled to the variance of x_0 if ε has the RMS of x_0."""
     alpha_bar = alpha_bar[:, None, None]
     return (x_t + x0_weight * x_0) / ((x0_weight + alpha_bar.sqrt()) ** 2 + 1 - alpha_bar).sqrt()
 

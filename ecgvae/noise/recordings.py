@@ -1,4 +1,4 @@
-"""Recorded ECG noise: the MIT-BIH noise stress test database, or other recordings in files of the same names."""
+"""Recorded ECG noise: the MIT-BIH noise stress test database, or other recordings with the same file names."""
 
 from pathlib import Path
 from typing import Literal
@@ -14,16 +14,16 @@ FILES = {"wander": "bw", "muscle": "ma", "electrode": "em"}     # Moody et al. 1
 
 
 class NoiseRecordings:
-    """One half of each noise recording in a folder: the first half is for training, the second for tests.
+    """One half of each noise recording in a folder. The first half is for training, the second for evaluation.
 
     Args:
         folder: A folder with some of the records bw, ma and em.
-        rate: Sampling rate in Hz to which they are resampled.
-        half: Which half.
+        rate: Sampling rate in Hz to which the recordings are resampled.
+        half: The half to use.
         device: Device of `signals`.
 
     Attributes:
-        signals: (channels, samples) in mV for each kind of noise that is there.
+        signals: The recordings by kind of noise, (channels, samples) in mV.
 
     Raises:
         ValueError: The folder has none of the records, or one of them has missing samples.
@@ -60,7 +60,7 @@ class NoiseRecordings:
 
 
 def load_half(path: Path, rate: float, half: str) -> Float[Tensor, "channels samples"]:
-    """One half of a recording. It is cut before it is resampled, so that no sample of the other half leaks into it."""
+    """One half of a recording, cut before resampling so that the other half does not leak into it."""
     file = open_record(path)
     middle = file.samples // 2
     signal = (file.read(0, middle) if half == "first" else file.read(middle)).signal

@@ -1,4 +1,4 @@
-"""Figures: ECG on paper, reconstructions over it, tokens under it, and training curves."""
+"""Figures: ECG on paper with reconstructions or tokens, training curves, and noise schedules."""
 
 from ecgvae.plotting.curves import plot_curves, plot_noise
 from ecgvae.plotting.records import plot_comparison, plot_record

@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 
 def plot_curves(csv_path: str | Path, path: str | Path, overwrite: bool = False) -> Path:
-    """Draws every numeric column of a training log over the step.
+    """Draws each numeric column of a training log against the step.
 
     Args:
         csv_path: A CSV file with a column `step`.
         path: The figure: .png, .pdf or .svg.
-        overwrite: Replaces a figure that exists.
+        overwrite: Whether to replace a figure that exists.
 
     Raises:
-        ValueError: The file has no column `step`, or no other numbers.
+        ValueError: The file has no column `step`, or no other column of numbers.
     """
     import pandas as pd
     from matplotlib.figure import Figure
@@ -51,12 +51,12 @@ def _draw_curve(axes: "Axes", name: str, steps: np.ndarray, values: np.ndarray) 
 
 
 def plot_noise(path: str | Path, steps: int = 1000, overwrite: bool = False) -> Path:
-    """Draws the signal-to-noise ratio of x_t (w = 0) and of x_t + x_0 (w = 1) over t, for every schedule.
+    """Draws the signal-to-noise ratio of x_t (w = 0) and of x_t + x_0 (w = 1) against t, for every schedule.
 
     Args:
         path: The figure: .png, .pdf or .svg.
         steps: Number of diffusion steps T.
-        overwrite: Replaces a figure that exists.
+        overwrite: Whether to replace a figure that exists.
     """
     from matplotlib.figure import Figure
 

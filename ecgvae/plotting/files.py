@@ -1,9 +1,11 @@
-"""Figure files: their suffixes, and writing a file whole or not at all."""
+"""Figure files: checks of their paths, and atomic writing."""
 
 import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ecgvae.data.errors import check_free
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,17 +16,16 @@ MAX_DPI = 150.0
 
 
 def check_destination(path: str | Path, overwrite: bool) -> Path:
-    """The path, if a figure may be written there.
+    """Checks that a figure may be written to a path, and returns the path.
 
     Raises:
-        ValueError: The suffix is not that of a figure.
+        ValueError: The suffix is not one of `SUFFIXES`.
         FileExistsError: The file exists and `overwrite` is false.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path} ends in {path.suffix or 'no suffix'}; wanted {', '.join(SUFFIXES)}")
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; use --overwrite")
+    check_free(path, overwrite)
     return path
 
 

@@ -1,4 +1,4 @@
-"""ECG on paper. A figure has the true size; places are in mm from its top left corner."""
+"""ECG on paper. Figures have the true size; positions are in mm from the top left corner."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MM_PER_SECOND = 25.0
-GAINS_MM_PER_MV = (10.0, 5.0, 2.5, 1.0, 0.5, 0.1)  # the first that keeps the signal within MAX_DEFLECTION_MM is used
-MAX_DEFLECTION_MM = 40.0  # of a trace above or below its baseline
-MARGIN_MM, HEADER_MM, PULSE_MM = 5.0, 7.0, 15.0  # around a panel; height of its title; width of its calibration pulse
-ROW_SECONDS, MAX_SECONDS = 10.0, 30.0  # at most in a row, in a figure
+GAINS_MM_PER_MV = (10.0, 5.0, 2.5, 1.0, 0.5, 0.1)  # the first one that keeps the signal within MAX_DEFLECTION_MM
+MAX_DEFLECTION_MM = 40.0  # above or below the baseline; larger values are clipped
+MARGIN_MM, HEADER_MM, PULSE_MM = 5.0, 7.0, 15.0  # around a panel; its title; its calibration pulse
+ROW_SECONDS, MAX_SECONDS = 10.0, 30.0  # longest row, longest part of a record in a figure
 TRACE_STYLES = (("original", "black", 0.75), ("reconstruction", "red", 0.55))  # name, colour, line width
 
 
 @dataclass(frozen=True)
-class Segment:
+class LeadSegment:
     """A lead from `start` to `stop` in seconds. Its drawing begins `left` mm into its row."""
 
     lead: str
@@ -32,13 +32,13 @@ class Segment:
 
 @dataclass(frozen=True)
 class Trace:
-    """Leads in mV, without the median of the original."""
+    """The leads of a record or its reconstruction in mV, less the median of the record's lead."""
 
     rate: float
     leads: dict[str, np.ndarray]
 
-    def cut(self, segment: Segment) -> tuple[np.ndarray, np.ndarray]:
-        """Times in seconds from the start of the segment, and values in mV; both are empty if the lead is missing."""
+    def cut(self, segment: LeadSegment) -> tuple[np.ndarray, np.ndarray]:
+        """Times in seconds from the start of a segment, and values in mV; empty arrays if the lead is missing."""
         start, stop = (round(second * self.rate) for second in (segment.start, segment.stop))
         values = self.leads.get(segment.lead, np.zeros(0))[start:stop]
         return np.arange(len(values)) / self.rate, values
@@ -46,11 +46,14 @@ class Trace:
 
 @dataclass(frozen=True)
 class Panel:
-    """A sheet of paper with rows of segments; lengths in mm, baselines from its top, the gain in mm/mV."""
+    """A sheet of paper with rows of segments. Lengths are in mm, baselines are measured from the top.
+
+    The gain is in mm/mV.
+    """
 
     title: str
     traces: list[Trace]
-    rows: list[list[Segment]]
+    rows: list[list[LeadSegment]]
     baselines: list[float]
     gain: float
     width: float
@@ -61,11 +64,18 @@ def layout_panel(
     record: Record | RecordFile,
     overlay: Record | None,
     title: str | None = None,
-    rows: list[list[Segment]] | None = None,
+    rows: list[list[LeadSegment]] | None = None,
 ) -> Panel:
-    """The panel of a record's first 30 s, in the standard rows unless others are given.
+    """The panel of a record's first 30 s. The title has the length shown, and the PRDN of that part over all leads.
 
-    The title says what is cut off, and the PRDN of the part shown, averaged over the leads.
+    Args:
+        record: The ECG.
+        overlay: The reconstruction to draw over it.
+        title: Replaces the name of the record in the title.
+        rows: Rows of segments instead of the standard ones.
+
+    Raises:
+        ValueError: The record has no samples.
     """
     if not record.samples:
         raise ValueError(f"{record.name} has no samples; wanted at least one")
@@ -89,26 +99,26 @@ def _shown_part(record: Record | RecordFile) -> Record:
     return record.read(0, round(MAX_SECONDS * record.rate))
 
 
-def _standard_rows(record: Record) -> list[list[Segment]]:
-    """Rows of segments: the standard layout for a short 12-lead record, else a row for each lead and 10 s."""
+def _standard_rows(record: Record) -> list[list[LeadSegment]]:
+    """Rows of segments: the standard layout for a 12-lead record of up to 11 s, else a row for each lead and 10 s."""
     seconds = record.duration
     names = {canonical_lead(lead): lead for lead in record.leads}
     if set(names) != set(LEADS_12) or seconds > ROW_SECONDS + 1:
         spans = [(start, min(start + ROW_SECONDS, seconds)) for start in np.arange(0, seconds, ROW_SECONDS)]
-        return [[Segment(lead, start, stop)] for start, stop in spans for lead in record.leads]
+        return [[LeadSegment(lead, start, stop)] for start, stop in spans for lead in record.leads]
     cuts = np.linspace(0, seconds, 5)
     rows = [
         [
-            Segment(names[lead], start, stop, MM_PER_SECOND * start)
+            LeadSegment(names[lead], start, stop, MM_PER_SECOND * start)
             for lead, start, stop in zip(LEADS_12[row::3], cuts[:-1], cuts[1:], strict=True)
         ]
         for row in range(3)
     ]
-    return [*rows, [Segment(names["II"], 0, seconds)]]
+    return [*rows, [LeadSegment(names["II"], 0, seconds)]]
 
 
 def _traces(record: Record, overlay: Record | None) -> list[Trace]:
-    """The traces of a record and of its reconstruction, both without the record's medians."""
+    """The traces of a record and of its reconstruction, less the medians of the record's leads."""
     medians = {
         lead: np.median(values[np.isfinite(values)]) if np.isfinite(values).any() else 0.0
         for lead, values in zip(record.leads, record.signal, strict=True)
@@ -123,21 +133,21 @@ def _traces(record: Record, overlay: Record | None) -> list[Trace]:
 
 
 def _mean_prdn(record: Record, overlay: Record) -> float:
-    """The mean PRDN over leads; NaN if the two have other rates or lengths."""
+    """The mean PRDN over leads; NaN if leads or lengths differ."""
     try:
         return metrics.summary(metrics.prdn(record.signal, overlay.select(record.leads).signal))["mean"]
     except ValueError:
         return float("nan")
 
 
-def _spacing(traces: list[Trace], rows: list[list[Segment]]) -> tuple[float, list[float], float]:
-    """The gain, the baselines of the rows and the height of the panel, so that rows do not overlap."""
+def _spacing(traces: list[Trace], rows: list[list[LeadSegment]]) -> tuple[float, list[float], float]:
+    """The gain, the baselines of the rows, and the height of the panel, with which rows do not overlap."""
     values = [np.concatenate([trace.cut(segment)[1] for trace in traces for segment in row]) for row in rows]
     above = np.array([row.max(where=np.isfinite(row), initial=0) for row in values])
     below = -np.array([row.min(where=np.isfinite(row), initial=0) for row in values])
     peak = max(above.max(), below.max())
     gain = next((gain for gain in GAINS_MM_PER_MV if gain * peak <= MAX_DEFLECTION_MM), GAINS_MM_PER_MV[-1])
-    above = np.clip(gain * above, gain, MAX_DEFLECTION_MM) + 4  # room for the pulse, and for a name above a tall start
+    above = np.clip(gain * above, gain, MAX_DEFLECTION_MM) + 4  # space for the pulse and the name
     below = np.clip(gain * below, 4, MAX_DEFLECTION_MM)
     gaps = 5 * np.ceil(np.array([above[0], *(below[:-1] + above[1:]), below[-1] + 2]) / 5)
     *baselines, height = np.cumsum(gaps).tolist()
@@ -145,7 +155,7 @@ def _spacing(traces: list[Trace], rows: list[list[Segment]]) -> tuple[float, lis
 
 
 def draw_panels(panels: list[Panel], columns: int = 1, footer: float = 0.0) -> "Figure":
-    """A figure of panels in reading order, with `footer` mm of free space at the bottom."""
+    """A figure with panels in reading order, and `footer` mm of free space at the bottom."""
     from matplotlib.figure import Figure
 
     lines = [panels[first : first + columns] for first in range(0, len(panels), columns)]
@@ -188,7 +198,7 @@ def _draw_paper(axes: "Axes", left: float, top: float, width: float, height: flo
         axes.add_collection(LineCollection(lines, colors=colour, linewidths=weight), autolim=False)
 
 
-def _draw_row(axes: "Axes", panel: Panel, row: list[Segment], left: float, baseline: float) -> None:
+def _draw_row(axes: "Axes", panel: Panel, row: list[LeadSegment], left: float, baseline: float) -> None:
     """Draws a calibration pulse of 1 mV and 0.2 s, then the segments with the names of their leads."""
     top = baseline - panel.gain
     pulse = ([3, 5, 5, 10, 10, 12], [baseline, baseline, top, top, baseline, baseline])
@@ -200,7 +210,7 @@ def _draw_row(axes: "Axes", panel: Panel, row: list[Segment], left: float, basel
             heights = np.clip(panel.gain * values, -MAX_DEFLECTION_MM, MAX_DEFLECTION_MM)
             axes.plot(x + MM_PER_SECOND * seconds, baseline - heights, color=colour, lw=weight)
         seconds, values = panel.traces[0].cut(segment)
-        start = values[seconds < 0.3]  # the part under the name
-        tallest = start.max(where=np.isfinite(start), initial=7 / panel.gain)
-        y = baseline - min(panel.gain * tallest, MAX_DEFLECTION_MM) - 1
+        under_name = values[seconds < 0.3]
+        peak = under_name.max(where=np.isfinite(under_name), initial=7 / panel.gain)
+        y = baseline - min(panel.gain * peak, MAX_DEFLECTION_MM) - 1
         axes.text(x + 1, y, segment.lead, fontsize=8, weight="bold", parse_math=False)

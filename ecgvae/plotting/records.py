@@ -18,14 +18,14 @@ def plot_record(
     """Draws a record on ECG paper in black, and its reconstruction in red with the PRDN of the part shown.
 
     A 12-lead record of up to 11 s has the standard layout: three rows of four leads, and lead II below. Any other
-    record has a row for each lead and 10 s, and only its first 30 s are drawn.
+    record has a row for each lead and 10 s, and is drawn up to 30 s.
 
     Args:
         record: The ECG.
         path: The figure: .png, .pdf or .svg.
         overlay: The reconstruction.
         title: Replaces the name of the record in the title.
-        overwrite: Replaces a figure that exists.
+        overwrite: Whether to replace a figure that exists.
     """
     path = check_destination(path, overwrite)
     return save_figure(draw_panels([layout_panel(record, overlay, title)]), path)
@@ -34,7 +34,12 @@ def plot_record(
 def plot_comparison(
     pairs: Iterable[tuple[Record, Record]], path: str | Path, overwrite: bool = False
 ) -> Path:
-    """Draws a panel as in `plot_record` for every (original, reconstruction); more than three fill two columns."""
+    """Draws each pair (original, reconstruction) as `plot_record` does, in two columns if there are more than three.
+
+    Raises:
+        ValueError: There are no pairs, or the suffix is not that of a figure.
+        FileExistsError: The figure exists and `overwrite` is false.
+    """
     path = check_destination(path, overwrite)
     panels = [layout_panel(original, reconstruction) for original, reconstruction in pairs]
     if not panels:

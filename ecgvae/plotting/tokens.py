@@ -1,4 +1,4 @@
-"""Tokens as strips of colour under the ECG that they belong to."""
+"""Tokens as strips of colours under the ECG."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from ecgvae.plotting.paper import (
     MM_PER_SECOND,
     PULSE_MM,
     ROW_SECONDS,
-    Segment,
+    LeadSegment,
     draw_panels,
     layout_panel,
 )
@@ -34,21 +34,21 @@ def plot_tokens(
     title: str | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Draws the first 10 s of up to three leads, and under them a strip for each codebook, with a colour for each code.
+    """Draws the first 10 s of up to three leads, and below them a strip for each codebook with a colour for each code.
 
     Args:
         record: The ECG that the tokens decode to.
         codes: An array (n,) of codes for each codebook.
-        hops: The hop of each codebook: a code covers this number of samples at the model's rate.
+        hops: The hop of each codebook, in samples per code at the model's rate.
         rate: The model's sampling rate in Hz.
         path: The figure: .png, .pdf or .svg.
         title: Replaces the name of the record in the title.
-        overwrite: Replaces a figure that exists.
+        overwrite: Whether to replace a figure that exists.
     """
     path = check_destination(path, overwrite)
     leads = [lead for lead in record.leads if canonical_lead(lead) in ("II", "V2", "V5")] or list(record.leads[:3])
     stop = min(ROW_SECONDS, record.samples / record.rate)
-    panel = layout_panel(record, None, title, [[Segment(lead, 0, stop)] for lead in leads])
+    panel = layout_panel(record, None, title, [[LeadSegment(lead, 0, stop)] for lead in leads])
     figure = draw_panels([panel], footer=STRIP_MM * len(codes) + 2)
     top = MARGIN_MM + HEADER_MM + panel.height + 1
     for codebook, (row, hop) in enumerate(zip(codes, hops, strict=True)):

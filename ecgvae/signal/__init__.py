@@ -1,4 +1,4 @@
-"""ECG signals: records, WFDB files, leads, rates, and the form in which a model takes them."""
+"""ECG signals: records, WFDB files, leads, resampling, and conversion of records to a model's input."""
 
 from ecgvae.signal.conform import Conformed, Missing, conform, conform_stream
 from ecgvae.signal.leads import (
@@ -6,12 +6,12 @@ from ecgvae.signal.leads import (
     LEADS_12,
     canonical_lead,
     check_lead_map,
-    checked_lead_map,
     fit_leads,
     independent_leads,
     lead_expansion,
     parse_lead_map,
     parse_leads,
+    standardize_lead_map,
 )
 from ecgvae.signal.reading import RecordFile, find_records, open_record, read_record
 from ecgvae.signal.record import Record, SignalSpec
@@ -29,7 +29,6 @@ __all__ = [
     "SignalSpec",
     "canonical_lead",
     "check_lead_map",
-    "checked_lead_map",
     "conform",
     "conform_stream",
     "find_records",
@@ -42,5 +41,6 @@ __all__ = [
     "ratio",
     "read_record",
     "resample",
+    "standardize_lead_map",
     "write_record",
 ]

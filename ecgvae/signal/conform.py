@@ -1,4 +1,4 @@
-"""Records in the form that a model takes: its leads by name, without gaps, fitted to its coded leads, at its rate."""
+"""Conversion of records to a model's input: leads by name, without gaps, fitted to the coded leads, resampled."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from ecgvae.signal.leads import LIMB, checked_lead_map, fit_leads, lead_rows
+from ecgvae.signal.leads import LIMB, fit_leads, lead_rows, standardize_lead_map
 from ecgvae.signal.reading import RecordFile
 from ecgvae.signal.record import Record, SignalSpec
 from ecgvae.signal.repairs import Report, bridge, bridge_limit
@@ -40,9 +40,9 @@ def conform(record: Record, spec: SignalSpec, missing: Missing = "error", refit:
     Args:
         record: The record.
         spec: The leads and the rate.
-        missing: What happens to a lead that the record lacks: "error", or "zero" for 0 mV.
+        missing: "error" refuses a record that lacks a lead; "zero" sets the lead to 0 mV.
         refit: True gives the coded leads of the spec, fitted by least squares; False gives all its leads unchanged.
-        lead_map: The lead that each channel name stands for, where its name alone does not say it.
+        lead_map: Leads by channel name, for channels that are not named after their leads.
 
     Raises:
         ValueError: A lead is missing, the record has no samples, or an option is unknown.
@@ -59,13 +59,21 @@ def conform_stream(
     refit: bool = True,
     lead_map: LeadMap | None = None,
 ) -> Iterator[Conformed]:
-    """Yields blocks of about `seconds` seconds, which end to end equal `conform` of the whole record.
+    """Conforms a record block by block; the blocks end to end equal `conform` of the whole record.
 
-    The last block has the notes of all. The other arguments are those of `conform`.
+    The last block has the notes for the whole record.
+
+    Args:
+        source: The record, or the file from which blocks are read.
+        seconds: Approximate length of a block.
+        spec, missing, refit, lead_map: As for `conform`.
+
+    Raises:
+        ValueError: As for `conform`, or `seconds` is not above 0.
     """
     if not isinstance(seconds, int | float) or not seconds > 0:
         raise ValueError(f"blocks of {seconds!r:.60} s; wanted more than 0")
-    plan = _plan(source, spec, missing, refit, checked_lead_map(lead_map or {}))
+    plan = _plan(source, spec, missing, refit, standardize_lead_map(lead_map or {}))
     block = source.samples
     if seconds * source.rate < block:
         block = max(1, round(seconds * source.rate / plan.ratio.down)) * plan.ratio.down
@@ -79,21 +87,22 @@ def conform_stream(
 
 @dataclass(frozen=True)
 class Plan:
-    """Which rows of a record are used, under which names, for which leads."""
+    """Which channels of a record are used, and which leads are computed from them."""
 
-    rows: list[int]
+    rows: list[int]  # of the used leads in the record
     used: tuple[str, ...]
     wanted: tuple[str, ...]
-    lost: tuple[str, ...]  # wanted, but the record determines them nowhere
-    keep: bool  # wanted leads that are used stay as they are
-    rates: tuple[float, float]
+    undetermined: tuple[str, ...]  # wanted leads that do not follow from the used ones
+    keep: bool  # wanted leads that are present are not changed by the fit
+    rates: tuple[float, float]  # of the record and of the model, in Hz
     ratio: Ratio
 
     @property
     def notes(self) -> tuple[str, ...]:
-        derived = [lead for lead in self.wanted if lead not in (*self.used, *self.lost)]
+        """A note for each lead that is missing in the whole record."""
+        derived = [lead for lead in self.wanted if lead not in (*self.used, *self.undetermined)]
         return (
-            *(f"{lead} is missing, set to 0 mV" for lead in self.lost),
+            *(f"{lead} is missing, set to 0 mV" for lead in self.undetermined),
             *(f"{lead} is missing, derived from others" for lead in derived),
         )
 
@@ -111,24 +120,24 @@ def _plan(source: Record | RecordFile, spec: SignalSpec, missing: Missing, refit
         raise ValueError(f"{source.name}: {error}") from None
     used = tuple(lead for lead in rows if lead in useful)
     keep = not refit or len(spec.coded) == len(spec.leads)
-    _, lost = fit_leads(used, wanted, keep)
-    if lost and (missing == "error" or len(lost) == len(wanted)):
-        leads = ", ".join(source.leads) + "".join(f" (left out: {channel})" for channel in source.skipped_channels)
+    _, undetermined = fit_leads(used, wanted, keep)
+    if undetermined and (missing == "error" or len(undetermined) == len(wanted)):
+        leads = ", ".join(source.leads) + "".join(f" (skipped: {channel})" for channel in source.skipped_channels)
         raise ValueError(f"{source.name} has leads {leads}; the model wants {', '.join(wanted)}")
     rates = source.rate, spec.rate
-    return Plan([rows[lead] for lead in used], used, wanted, lost, keep, rates, ratio(*rates))
+    return Plan([rows[lead] for lead in used], used, wanted, undetermined, keep, rates, ratio(*rates))
 
 
 def _block(source: Record | RecordFile, plan: Plan, report: Report, start: int, stop: int) -> np.ndarray:
-    """The samples from start to stop, read with a margin on each side outside of which nothing affects them."""
+    """The samples from start to stop, computed from a window with all samples on each side that affect them."""
     halo = plan.ratio.halo + bridge_limit(source.rate) + 1
     halo = -(-halo // plan.ratio.down) * plan.ratio.down
     first, last = max(0, start - halo), min(source.samples, stop + halo)
     window = source.read(first, last).signal[plan.rows]
     core = slice(start - first, stop - first)
-    infinite = ~np.isfinite(window)
-    if infinite.any():
-        window[infinite] = np.nan
+    invalid = ~np.isfinite(window)
+    if invalid.any():
+        window[invalid] = np.nan
         for row, begin, end in bridge(window, source.rate, first == 0, last == source.samples):
             report.add_gap(plan.used[row], "bridged", max(start, begin + first), min(stop, end + first))
     block = window[:, core]
@@ -140,11 +149,14 @@ def _block(source: Record | RecordFile, plan: Plan, report: Report, start: int, 
 
 
 def _fit_window(window: np.ndarray, plan: Plan, report: Report, core: slice, first: int) -> np.ndarray:
-    """The wanted leads of a window that begins at sample `first` of the record; reports on its core."""
-    holes = np.isnan(window)
+    """The wanted leads of a window that begins at sample `first` of the record.
+
+    The report gets the repairs in the window's core, which is the part without the samples around it.
+    """
+    is_missing = np.isnan(window)
     fitted = np.zeros((len(plan.wanted), window.shape[1]), dtype=np.float32)
-    for start, stop in _intervals(holes):
-        present = np.flatnonzero(~holes[:, start])
+    for start, stop in _intervals(is_missing):
+        present = np.flatnonzero(~is_missing[:, start])
         available = tuple(plan.used[row] for row in present)
         interval = window[present, start:stop] if len(present) < len(window) else window[:, start:stop]
         inner = slice(max(start, core.start), min(stop, core.stop))
@@ -159,28 +171,32 @@ def _fit_window(window: np.ndarray, plan: Plan, report: Report, core: slice, fir
     return fitted
 
 
-def _intervals(holes: np.ndarray) -> list[tuple[int, int]]:
-    """Intervals, as (start, stop), over which the same leads are missing."""
-    if not holes.any():
-        return [(0, holes.shape[1])]
-    changes = (np.flatnonzero((holes[:, 1:] != holes[:, :-1]).any(axis=0)) + 1).tolist()
-    return list(zip([0, *changes], [*changes, holes.shape[1]], strict=True))
+def _intervals(is_missing: np.ndarray) -> list[tuple[int, int]]:
+    """Intervals, as (start, stop), over which the same leads are missing; from a mask (c, t)."""
+    samples = is_missing.shape[1]
+    if not is_missing.any():
+        return [(0, samples)]
+    changes = (np.flatnonzero((is_missing[:, 1:] != is_missing[:, :-1]).any(axis=0)) + 1).tolist()
+    return list(zip([0, *changes], [*changes, samples], strict=True))
 
 
 @lru_cache(maxsize=1024)
 def _terms(available: tuple[str, ...], wanted: tuple[str, ...], keep: bool) -> Terms:
-    """The fit as (weight, available lead) for each row; their sums do not depend on the length, as `@` would."""
+    """The fit as a list of (weight, index of an available lead) for each wanted lead.
+
+    Unlike a matrix product, a sum over such terms is rounded alike for every length of the signal.
+    """
     weights, _ = fit_leads(available, wanted, keep)
     return [[(float(row[i]), int(i)) for i in np.flatnonzero(row)] for row in weights]
 
 
 def _repairs(plan: Plan, available: tuple[str, ...]) -> list[tuple[str, str]]:
-    """(lead, repair) of each lead that is missing for an interval, or whose sources are."""
+    """(lead, repair) of each lead that is missing, or can't be computed, in an interval with these leads."""
     if len(available) == len(plan.used):
         return []
-    _, lost = fit_leads(available, plan.wanted, plan.keep)
-    repairs = [(lead, "set to 0 mV") for lead in lost if lead not in plan.lost]
+    _, undetermined = fit_leads(available, plan.wanted, plan.keep)
+    repairs = [(lead, "set to 0 mV") for lead in undetermined if lead not in plan.undetermined]
     for lead in plan.used:
-        if lead not in available and lead not in lost:
+        if lead not in available and lead not in undetermined:
             repairs.append((lead, "derived from others" if lead in plan.wanted else "not fitted"))
     return repairs

@@ -17,8 +17,8 @@ _SCP = ("SCP-ECG", f"read it with a library for SCP-ECG, such as BioSig, and wri
 _XML = ("XML, such as HL7 aECG", f"read its samples with xml.etree.ElementTree and write them with {_WRITE}")
 _HDF5 = ("HDF5", f"read it with h5py.File and write it with {_WRITE}")
 
-# (format, how to convert it) by suffix. A folder with files of several formats is named after the signals in it, which
-# DESCRIPTIVE formats may only describe.
+# (format, how to convert it) by suffix. Files of DESCRIPTIVE formats may hold labels: if a folder has files of other
+# formats too, those are taken to be its signals.
 CONVERTERS = {
     ".edf": _EDF, ".bdf": _BDF, ".dcm": _DICOM, ".npy": _NUMPY, ".npz": _NUMPY, ".mat": _MATLAB, ".scp": _SCP,
     ".h5": _HDF5, ".hdf5": _HDF5, ".xml": _XML, ".csv": _CSV, ".tsv": _TSV, ".txt": _TEXT,
@@ -29,7 +29,7 @@ DESCRIPTIVE = (".csv", ".tsv", ".txt", ".xml")
 def describe_file(path: str) -> str | None:
     """The format of a file that is not WFDB and how to convert it, in one line; None for an unknown suffix.
 
-    A path without suffix stands for the file of that name with one.
+    A path without suffix stands for a file of that name with a known suffix.
     """
     suffix = os.path.splitext(path)[1]
     if not os.path.isfile(path):

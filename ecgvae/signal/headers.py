@@ -1,4 +1,4 @@
-"""WFDB header files, read with the grammar of wfdb and checked before anything in them is used."""
+"""WFDB header files, read with the grammar of wfdb and checked before their values are used."""
 
 import os
 import re
@@ -27,14 +27,14 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 
 
 class Channel(NamedTuple):
-    """A signal line: where the samples of a channel are and how they become volts."""
+    """A signal line: the file and format of a channel's samples, and their conversion to volts."""
 
     file: str
     format: str
-    frame: int  # samples a frame
-    skew: int
-    offset: int
-    gain: float
+    samples_per_frame: int
+    skew: int  # in samples
+    byte_offset: int
+    gain: float  # stored steps per unit
     baseline: int
     unit: str
     name: str
@@ -51,9 +51,10 @@ class Header(NamedTuple):
 
 
 def file_size(path: str) -> int:
-    """Size in bytes of a regular file in its folder; a link may lead to a file in or below the folder.
+    """Size in bytes of a regular file, or of the one that a link leads to.
 
-    Any other file is a ValueError.
+    Raises:
+        ValueError: The file is not a regular one, or the link leads out of its folder.
     """
     status = os.lstat(path)
     if stat.S_ISLNK(status.st_mode):
@@ -67,7 +68,7 @@ def file_size(path: str) -> int:
 
 
 def plain_path(path: str | os.PathLike[str]) -> str:
-    """A path that fits on one line of a message; ValueError for any other, and for what is not a path."""
+    """A path as text; ValueError if it is not a path, or has control characters, which would break messages."""
     if not isinstance(path, str | os.PathLike):
         raise ValueError(f"{path!r:.60} is not a path; wanted a text or a Path")
     path = os.fspath(path)
@@ -77,7 +78,7 @@ def plain_path(path: str | os.PathLike[str]) -> str:
 
 
 def read_header(path: str) -> Header:
-    """The header of a record, given by its path without suffix."""
+    """Reads the header of the record at a path without suffix; ValueError if it is not a WFDB header."""
     content = _read_bytes(f"{path}.hea")
     try:
         return parse_header(content)
@@ -86,7 +87,7 @@ def read_header(path: str) -> Header:
 
 
 def segment_names(path: str) -> set[str]:
-    """The segments that a header names; none if it has none or can't be read."""
+    """The names of the segments in a header; none if the record has no segments or its header can't be read."""
     try:
         content = _read_bytes(f"{path}.hea")
         return {name for name, _ in parse_header(content).segments} if _SEGMENTED.search(content) else set()
@@ -146,11 +147,11 @@ def _channel(line: str) -> Channel:
     match = _SIGNAL.match(line)
     if match is None:
         raise ValueError(f"line {line[:40]!r}; wanted a WFDB signal line")
-    file, format_, frame, skew, offset, gain, baseline, unit, adc_zero, name = match.groups()
-    layout = int(frame or 1), int(skew or 0), int(offset or 0)
+    file, format_, samples_per_frame, skew, byte_offset, gain, baseline, unit, adc_zero, name = match.groups()
+    layout = int(samples_per_frame or 1), int(skew or 0), int(byte_offset or 0)
     scale = float(gain or 200) or 200.0, int(baseline or adc_zero or 0)  # a gain of 0 means 200
     channel = Channel(file, format_, *layout, *scale, unit or "mV", name)
-    if channel.frame < 1 or not abs(channel.gain) < float("inf") or abs(channel.baseline) >= 1 << 32:
+    if channel.samples_per_frame < 1 or not abs(channel.gain) < float("inf") or abs(channel.baseline) >= 1 << 32:
         raise ValueError(f"line {line[:40]!r}; wanted finite numbers")
     return channel
 

@@ -1,4 +1,4 @@
-"""Lead names and lead algebra: which leads follow from which (Einthoven 1912, Goldberger 1942)."""
+"""Lead names, and leads as linear combinations of others (Einthoven 1912, Goldberger 1942)."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,13 +28,13 @@ _STANDARD_NAMES = {name.upper(): name for name in LEADS_12} | _SYNONYMS
 
 @lru_cache(maxsize=4096)
 def canonical_lead(name: str) -> str:
-    """The standard spelling of a lead name ("AVR", "lead ii", "MLII", "c1"); an unknown name is only stripped."""
+    """The standard spelling of a lead name ("AVR", "lead ii", "MLII", "c1"); an unknown name keeps its spelling."""
     name = name.strip()
     return _STANDARD_NAMES.get(_PREFIX.sub("", name).upper(), name)
 
 
 def parse_leads(text: str) -> tuple[str, ...]:
-    """Lead names from "standard-12" or a comma-separated list."""
+    """Lead names from "standard-12" or a comma-separated list; ValueError if there are none or one is repeated."""
     if text.strip().lower() == "standard-12":
         return LEADS_12
     leads = tuple(canonical_lead(name) for name in text.split(",") if name.strip())
@@ -44,7 +44,7 @@ def parse_leads(text: str) -> tuple[str, ...]:
 
 
 def parse_lead_map(text: str) -> dict[str, str]:
-    """The lead that each channel name of a file stands for, from comma-separated NAME=LEAD pairs.
+    """Leads by channel name, from comma-separated NAME=LEAD pairs.
 
     Returns:
         Leads, in their standard spelling, by channel name.
@@ -62,11 +62,11 @@ def parse_lead_map(text: str) -> dict[str, str]:
     names = [pair[0] for pair in pairs]
     if repeated := [name for index, name in enumerate(names) if name in names[:index]]:
         raise ValueError(f"lead map {text!r} has {repeated[0]} more than once; wanted every name once")
-    return checked_lead_map({name: lead for name, lead in pairs})
+    return standardize_lead_map({name: lead for name, lead in pairs})
 
 
-def checked_lead_map(lead_map: Mapping[str, str]) -> dict[str, str]:
-    """A lead map with its leads in their standard spelling; ValueError if it is not names by name."""
+def standardize_lead_map(lead_map: Mapping[str, str]) -> dict[str, str]:
+    """A lead map with its leads in their standard spelling; ValueError if a key or value is not a name."""
     if not isinstance(lead_map, Mapping):
         raise ValueError(f"lead map {lead_map!r:.60}; wanted a dictionary like {{'MLII': 'II'}}")
     for name, lead in lead_map.items():
@@ -76,7 +76,7 @@ def checked_lead_map(lead_map: Mapping[str, str]) -> dict[str, str]:
 
 
 def mapped_lead(name: str, lead_map: Mapping[str, str]) -> str | None:
-    """The lead that a lead map has for a channel name: the same name first, then one in another case."""
+    """The lead of a channel name in a lead map; an exact match comes before one that differs in case."""
     name = name.strip()
     if name in lead_map:
         return lead_map[name]
@@ -84,10 +84,16 @@ def mapped_lead(name: str, lead_map: Mapping[str, str]) -> str | None:
 
 
 def lead_rows(names: Sequence[str], lead_map: Mapping[str, str] | None = None) -> dict[str, int]:
-    """The row of each lead among channels, by its standard name.
+    """The row of each lead in a record, by the lead's standard name.
 
-    Of several channels with the same lead the first counts, but one that the lead map names comes before others.
-    Two of one record that the lead map names for the same lead are a ValueError.
+    If several channels have the same lead, the one in the lead map is used, else the first.
+
+    Args:
+        names: The names of the record's channels.
+        lead_map: Leads by channel name.
+
+    Raises:
+        ValueError: The lead map has the same lead for two of the channels.
     """
     leads = [mapped_lead(name, lead_map) if lead_map else None for name in names]
     mapped: dict[str, int] = {}
@@ -100,7 +106,7 @@ def lead_rows(names: Sequence[str], lead_map: Mapping[str, str] | None = None) -
 
 
 def check_lead_map(channels: Iterable[tuple[str, Sequence[str]]], lead_map: Mapping[str, str]) -> None:
-    """Refuses a lead map that applies to no channel of any record.
+    """Raises ValueError if a lead map applies to no channel of any record.
 
     Args:
         channels: Name and channel names of each record; read only up to the first one to which the map applies.
@@ -116,7 +122,7 @@ def check_lead_map(channels: Iterable[tuple[str, Sequence[str]]], lead_map: Mapp
 
 
 def independent_leads(leads: Sequence[str]) -> tuple[str, ...]:
-    """The leads that a model codes: all but those that follow from I and II, where both are present."""
+    """The leads that a model codes: without those that follow from I and II, if both are present."""
     if set(leads) == set(LEADS_12):
         return INDEPENDENT_8
     if not {"I", "II"} <= set(leads):
@@ -144,7 +150,7 @@ def fit_leads(
     Args:
         leads: Available leads, in their standard spelling.
         wanted: Leads to estimate.
-        keep: A wanted lead that is available stays as it is, even where the fit would change it.
+        keep: Whether wanted leads that are available stay unchanged, even if the fit would change them.
 
     Returns:
         The matrix (wanted, leads) float64, and the wanted leads that are undetermined, whose rows are zero.
@@ -163,7 +169,11 @@ def fit_leads(
 
 
 def lead_expansion(leads: tuple[str, ...], coded: tuple[str, ...]) -> np.ndarray:
-    """The matrix (leads, coded) that gives all leads from the coded ones: signal = expansion @ coded."""
+    """The matrix (leads, coded) of all leads from the coded ones: signal = expansion @ coded.
+
+    Raises:
+        ValueError: A lead does not follow from the coded ones.
+    """
     matrix, undetermined = fit_leads(coded, leads, keep=True)
     if undetermined:
         raise ValueError(f"{', '.join(undetermined)} can't be derived from {', '.join(coded)}")

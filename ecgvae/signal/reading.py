@@ -1,4 +1,4 @@
-"""Reading WFDB records from disk; a header is checked against its files before a sample is read."""
+"""Reading WFDB records from disk. A header is checked against its signal files before samples are read."""
 
 import os
 from dataclasses import dataclass, field
@@ -11,13 +11,13 @@ from ecgvae.signal.headers import Header, plain_path, read_header, segment_names
 from ecgvae.signal.record import Record, extent
 from ecgvae.signal.segments import Segment, open_segment
 
-Pieces = tuple[tuple[int, int, Segment], ...]  # first sample, end, and the segment between them
-MAX_REPETITION = 1000  # samples that a record may claim for each sample that its segments hold
+Pieces = tuple[tuple[int, int, Segment], ...]  # start and stop in the record, in samples, and the segment there
+MAX_REPETITION = 1000  # of segments: a record may claim at most this multiple of their samples
 
 
 @dataclass(frozen=True, eq=False)
 class RecordFile:
-    """A record on disk, of which any part can be read; its fields are those of `Record`."""
+    """A record on disk, of which any part can be read. It has the fields of `Record` except the signal."""
 
     name: str
     path: Path  # without suffix
@@ -37,7 +37,7 @@ class RecordFile:
         return self.samples / self.rate
 
     def read(self, start: int = 0, stop: int | None = None) -> Record:
-        """The samples from start to stop, in memory proportional to their number."""
+        """Reads the samples from start to stop. The memory needed is proportional to their number."""
         start, stop, _ = slice(start, stop).indices(self.samples)
         signal = self._signal(start, max(start, stop))
         return Record(signal, self.rate, self.leads, self.name, self.comments, self.skipped_channels)
@@ -62,7 +62,7 @@ def read_record(path: str | Path) -> Record:
         path: The record's path with or without suffix.
 
     Raises:
-        ValueError: The files do not agree, have no voltages, or are of another format than WFDB.
+        ValueError: The files contradict each other, have no voltages, or are not WFDB.
         FileNotFoundError: There is no such record.
 
     Example:
@@ -75,13 +75,13 @@ def read_record(path: str | Path) -> Record:
 def open_record(path: str | Path) -> RecordFile:
     """Opens a WFDB record, so that parts of it can be read.
 
-    Channels with several samples a frame are averaged to the frame rate, as wfdb.rdrecord does.
+    Channels with several samples per frame are averaged to the frame rate, as wfdb.rdrecord does.
 
     Args:
         path: The record's path with or without suffix.
 
     Raises:
-        ValueError: The files do not agree, have no voltages, or are of another format than WFDB.
+        ValueError: The files contradict each other, have no voltages, or are not WFDB.
         FileNotFoundError: There is no such record.
     """
     path = _without_suffix(path)
@@ -119,18 +119,18 @@ def _open_single(path: str, header: Header) -> tuple[Segment, int, Pieces]:
 def _open_segments(path: str, header: Header) -> tuple[Segment, int, Pieces]:
     """The segments of a record.
 
-    All have the same leads, or a first segment without samples (the layout) lists the leads of all.
+    All have the same leads, or a first segment without samples (the layout segment) lists the leads of all.
     """
     (first, length), *others = header.segments
-    layout = None if length or first == "~" else _segment_header(path, header, first)
-    segments = header.segments if layout is None else others
+    layout_header = None if length or first == "~" else _segment_header(path, header, first)
+    segments = header.segments if layout_header is None else others
     names = dict.fromkeys(name for name, _ in segments if name != "~")
     opened = {name: open_segment(_sibling(path, name), _segment_header(path, header, name)) for name in names}
     if not opened:
         raise ValueError(f"{path}.hea has no samples")
-    whole = next(iter(opened.values())) if layout is None else Segment(path, layout, 0)
+    layout = next(iter(opened.values())) if layout_header is None else Segment(path, layout_header, 0)
     for segment in opened.values():
-        _check_leads(path, segment, whole, layout is None)
+        _check_leads(path, segment, layout, equal=layout_header is None)
     pieces, samples = [], 0
     for name, length in segments:
         if name != "~":
@@ -141,10 +141,10 @@ def _open_segments(path: str, header: Header) -> tuple[Segment, int, Pieces]:
             pieces.append((samples, samples + length, opened[name]))
         samples += length
     available = sum(segment.samples * len(segment.leads) for segment in opened.values())
-    if header.samples not in (None, samples) or samples * len(whole.leads) > MAX_REPETITION * available:
+    if header.samples not in (None, samples) or samples * len(layout.leads) > MAX_REPETITION * available:
         claim = samples if header.samples is None else header.samples
         raise ValueError(f"{path}.hea claims {claim} samples; its segments don't hold them")
-    return whole, samples, tuple(pieces)
+    return layout, samples, tuple(pieces)
 
 
 def _sibling(path: str, name: str) -> str:
@@ -158,9 +158,10 @@ def _segment_header(path: str, header: Header, name: str) -> Header:
     return segment
 
 
-def _check_leads(path: str, segment: Segment, whole: Segment, fixed: bool) -> None:
-    if (segment.leads != whole.leads) if fixed else not set(segment.leads) <= set(whole.leads):
-        leads, wanted = ", ".join(segment.leads), ", ".join(whole.leads)
+def _check_leads(path: str, segment: Segment, layout: Segment, equal: bool) -> None:
+    """Raises ValueError if the leads of a segment are not those of the layout, or if not `equal`, not among them."""
+    if (segment.leads != layout.leads) if equal else not set(segment.leads) <= set(layout.leads):
+        leads, wanted = ", ".join(segment.leads), ", ".join(layout.leads)
         raise ValueError(f"{segment.path}.hea has leads {leads}; {path}.hea wants {wanted}")
 
 
@@ -168,7 +169,7 @@ def find_records(source: str | Path) -> list[Path]:
     """Finds all WFDB records at or below a path. The segments of a record are not records themselves.
 
     Args:
-        source: A record, or a folder, which is searched with all folders in it.
+        source: A record, or a folder, which is searched with all its subfolders.
 
     Returns:
         Their paths without suffix, sorted.

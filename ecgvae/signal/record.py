@@ -1,4 +1,4 @@
-"""An ECG in memory, and the contract a model makes about the ECG it takes."""
+"""An ECG in memory, and the specification of a model's signal."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -23,13 +23,13 @@ class Record:
         signal: Samples (c, t) in mV, NaN where missing; kept as float32.
         rate: Sampling rate in Hz.
         leads: The name of each row of the signal.
-        name: The record's name, which may have folders in it.
+        name: The record's name, which may be a relative path.
         comments: Lines of text that go with the record, such as those of a WFDB header.
         skipped_channels: Channels of the file that are not voltages, as "ABP (mmHg)".
 
     Raises:
-        ValueError: The signal is not numbers (c, t), the rate is not a number above 0, or the leads are not
-            different names, one for each row.
+        ValueError: The signal is not an array of numbers (c, t), the rate is not above 0, or the leads are not
+            one different name for each row.
 
     Example:
         >>> Record(np.zeros((2, 1000)), rate=500, leads=("I", "II"), name="rest")
@@ -77,7 +77,7 @@ class Record:
         return self.samples / self.rate
 
     def select(self, leads: Sequence[str]) -> "Record":
-        """The record with these leads in this order, matched by name; ValueError if it lacks one."""
+        """The record with the given leads in their order, matched by name; ValueError if it lacks one."""
         rows = lead_rows(self.leads) | {lead: row for row, lead in enumerate(self.leads)}
         names = [lead if lead in rows else canonical_lead(lead) for lead in leads]
         if not rows.keys() >= set(names):
@@ -85,18 +85,26 @@ class Record:
         return replace(self, signal=self.signal[[rows[lead] for lead in names]], leads=tuple(leads))
 
     def read(self, start: int = 0, stop: int | None = None) -> "Record":
-        """The samples from start to stop, as `RecordFile.read` gives them."""
+        """The part from sample `start` to `stop`, like `RecordFile.read`."""
         return replace(self, signal=self.signal[:, start:stop])
 
 
 class SignalSpec(Settings):
-    """The signal that a model takes and gives: leads, rate in Hz, unit, and millivolts per model unit."""
+    """A model's input and output signal.
+
+    Attributes:
+        leads: Lead names in order.
+        rate: Sampling rate in Hz.
+        unit: Unit of the signal.
+        scale: Millivolts per unit inside the model.
+        filters: Filters of the signal; none is defined yet.
+    """
 
     leads: tuple[str, ...] = Field(default=LEADS_12, min_length=1)
     rate: float = Field(default=100, gt=0)
     unit: Literal["mV"] = "mV"
     scale: float = Field(default=1.0, gt=0)
-    filters: tuple[str, ...] = Field(default=(), max_length=0)  # no filter is defined yet
+    filters: tuple[str, ...] = Field(default=(), max_length=0)
 
     @field_validator("leads")
     @classmethod
@@ -113,12 +121,12 @@ class SignalSpec(Settings):
 
     @property
     def coded(self) -> tuple[str, ...]:
-        """The independent leads, which the model codes."""
+        """The independent leads, which are the channels of the model."""
         return independent_leads(self.leads)
 
     @property
     def expansion(self) -> np.ndarray:
-        """The matrix (leads, coded) that gives all leads from the coded ones."""
+        """The matrix (leads, coded) of all leads from the coded ones."""
         return lead_expansion(self.leads, self.coded)
 
 
@@ -130,10 +138,10 @@ def is_positive(value: object) -> bool:
 
 
 def as_signal(values: ArrayLike, name: str = "the signal") -> np.ndarray:
-    """Real numbers as a float32 array; anything else is a ValueError in one line."""
+    """Real numbers as a float32 array; ValueError for anything else."""
     try:
         array = np.asarray(values)
-    except (ValueError, TypeError, RuntimeError):  # rows of different lengths, a tensor on a GPU
+    except (ValueError, TypeError, RuntimeError):  # such as for rows of different lengths or a tensor on a GPU
         array = np.asarray(None)
     if array.dtype.kind not in "biuf":
         kind = type(values).__name__ if array.dtype.kind == "O" else array.dtype
@@ -143,12 +151,12 @@ def as_signal(values: ArrayLike, name: str = "the signal") -> np.ndarray:
 
 
 def extent(leads: int, seconds: float, rate: float) -> str:
-    """How large a record is, in words."""
+    """The number of leads, the length and the rate of a record, as text."""
     return f"{leads} {'lead' if leads == 1 else 'leads'}, {seconds:g} s at {rate:g} Hz"
 
 
 def _texts(record: str, field: str, values: Sequence[str]) -> tuple[str, ...]:
-    """A tuple of texts; a single text, which would fall apart into letters, is a ValueError like anything else."""
+    """The values as a tuple; ValueError if they are not strings, or are a single string instead of a list."""
     texts = None if isinstance(values, str) or not isinstance(values, Iterable) else tuple(values)
     if texts is None or not all(isinstance(text, str) for text in texts):
         raise ValueError(f"{record} has {field} {values!r:.60}; wanted a list of texts")

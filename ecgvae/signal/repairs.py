@@ -1,4 +1,4 @@
-"""Bridging of missing samples, and a note for everything that is found or repaired."""
+"""Bridging of short gaps, and notes about gaps, repairs and flat leads."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 MAX_BRIDGE_SECONDS = 0.2
-MAX_LISTED_GAPS = 3  # of a lead; more of them are one note
-MIN_NOTED_CHANGE_MV = 0.05  # by the fit
+MAX_LISTED_GAPS = 3  # per lead and repair; more gaps share one note
+MIN_NOTED_CHANGE_MV = 0.05  # smaller changes by the fit are not noted
 
 
 def bridge_limit(rate: float) -> int:
-    """Samples of the longest gap that is bridged."""
+    """Length in samples of the longest gap that is bridged, at a rate in Hz."""
     return int(MAX_BRIDGE_SECONDS * rate + 1e-9)
 
 
@@ -29,16 +29,16 @@ def bridge(
     Args:
         signal: A window (c, t) of a record.
         rate: Its sampling rate in Hz.
-        at_start: The window starts with its record; a gap there takes the value after it.
-        at_end: The window ends with its record; a gap there takes the value before it.
+        at_start: Whether the window starts with its record; a gap there gets the value after it.
+        at_end: Whether the window ends with its record; a gap there gets the value before it.
 
     Returns:
         (row, start, stop) of each gap that was filled.
     """
     samples, bridged = signal.shape[1], []
-    holes = np.isnan(signal)
-    for row in np.flatnonzero(holes.any(axis=1)).tolist():
-        for start, stop in runs(holes[row]):
+    is_missing = np.isnan(signal)
+    for row in np.flatnonzero(is_missing.any(axis=1)).tolist():
+        for start, stop in runs(is_missing[row]):
             before = signal[row, start - 1] if start else None
             after = signal[row, stop] if stop < samples else None
             if before is None and at_start:
@@ -54,7 +54,7 @@ def bridge(
 
 @dataclass
 class Report:
-    """What was found and repaired in a record, collected from its windows in order; positions are in samples."""
+    """Findings and repairs in a record, collected from its windows in order; positions are in samples."""
 
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     gaps: dict[tuple[str, str], list[tuple[int, int]]] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class Report:
                 self.ranges[lead] = min(before[0], minimum), max(before[1], maximum)
 
     def add_gap(self, lead: str, repair: str, start: int, stop: int) -> None:
-        """Adds a gap and its repair, joined to the gap before it where they meet."""
+        """Adds a gap and its repair, merged with the gap before it if they touch."""
         if start < stop:
             intervals = self.gaps.setdefault((lead, repair), [])
             if intervals and intervals[-1][1] == start:

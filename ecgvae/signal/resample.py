@@ -17,9 +17,9 @@ FILTER_WINDOW = ("kaiser", 5.0)
 
 @dataclass(frozen=True)
 class Ratio:
-    """`up` output samples for `down` input samples.
+    """The ratio of two sampling rates: `up` output samples for `down` input samples.
 
-    A block that starts at a multiple of `down` gives the same samples as the whole signal.
+    Resampling a block that starts at a multiple of `down` gives the same samples as resampling the whole signal.
     """
 
     up: int
@@ -27,7 +27,7 @@ class Ratio:
 
     @property
     def halo(self) -> int:
-        """Input samples on each side on which an output sample depends."""
+        """Number of input samples on each side that an output sample depends on."""
         return 0 if self.up == self.down else ZERO_CROSSINGS * max(self.up, self.down) // self.up + 1
 
     def length(self, samples: int) -> int:
@@ -61,8 +61,8 @@ def _filter(factor: int) -> np.ndarray:
 def resample(x: np.ndarray, rate_in: float, rate_out: float) -> np.ndarray:
     """Resamples a signal to another rate.
 
-    Equals scipy.signal.resample_poly(x, up, down, axis=-1, window=("kaiser", 5.0), padtype="edge"). The first and
-    last values are held beyond the ends, so that an offset makes no step there.
+    Equals scipy.signal.resample_poly(x, up, down, axis=-1, window=("kaiser", 5.0), padtype="edge"). Beyond its ends
+    the signal is continued with its first and last values, so that an offset causes no step.
 
     Args:
         x: Samples (c, t).

@@ -1,4 +1,4 @@
-"""The samples that a header without segments describes: format 16 is read here, every other format by wfdb."""
+"""Samples of a header without segments: format 16 is read here, other formats by wfdb."""
 
 import os
 from collections import Counter
@@ -11,7 +11,7 @@ from ecgvae.signal.headers import Channel, Header, file_size
 
 MV_PER_UNIT = {"mv": 1.0, "uv": 1e-3, "v": 1e3}
 FLAC_FORMATS = ("508", "516", "524")
-# Number of samples and of the bytes they take in the other formats.
+# The smallest number of samples that fill whole bytes, and the number of these bytes, by format.
 SAMPLES_AND_BYTES = {"8": (1, 1), "16": (1, 2), "24": (1, 3), "32": (1, 4), "61": (1, 2), "80": (1, 1), "160": (1, 2)}
 SAMPLES_AND_BYTES |= {"212": (2, 3), "310": (3, 4), "311": (3, 4)}
 MIN_FLAC_FRAME_BYTES = 10
@@ -28,14 +28,14 @@ class Segment:
 
     @cached_property
     def names(self) -> list[str]:
-        """The names of all channels; a name that comes again gets a number."""
+        """The names of all channels; repeated names get a number, as in "V1#2"."""
         names = [channel.name or f"channel {i}" for i, channel in enumerate(self.header.channels, start=1)]
         if len(set(names)) == len(names):
             return names
-        times: Counter[str] = Counter()
+        occurrences: Counter[str] = Counter()
         for i, name in enumerate(names):
-            times[name] += 1
-            names[i] = name if times[name] == 1 else f"{name}#{times[name]}"
+            occurrences[name] += 1
+            names[i] = name if occurrences[name] == 1 else f"{name}#{occurrences[name]}"
         return names
 
     @cached_property
@@ -57,21 +57,21 @@ class Segment:
         )
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        """The samples from start to stop."""
+        """The samples of the voltage channels from start to stop."""
         if stop <= start or not self.voltages:
             return np.empty((len(self.voltages), max(stop - start, 0)), dtype=np.float32)
-        return (_read_plain if _is_plain(self.header) else _read_by_wfdb)(self, start, stop)
+        return (_read_format_16 if _is_format_16(self.header) else _read_by_wfdb)(self, start, stop)
 
 
 def open_segment(path: str, header: Header) -> Segment:
-    """The channels of a header; ValueError if its files do not hold the samples that it claims."""
+    """Opens the channels of a header. ValueError if its files do not hold the number of samples that it claims."""
     folder = os.path.dirname(path)
     files: dict[str, list[Channel]] = {}
     for channel in header.channels:
         files.setdefault(channel.file, []).append(channel)
     available = {file: _available_samples(folder, file, channels) for file, channels in files.items()}
     if header.samples is None and header.channels[0].format in FLAC_FORMATS:
-        raise ValueError(f"{path}.hea does not give the number of samples of its FLAC file; wanted it")
+        raise ValueError(f"{path}.hea does not give the number of samples; wanted it, as its file is FLAC")
     samples = next(iter(available.values())) if header.samples is None else header.samples
     for file, count in available.items():
         if count < samples:
@@ -82,21 +82,22 @@ def open_segment(path: str, header: Header) -> Segment:
 
 
 def _available_samples(folder: str, file: str, channels: list[Channel]) -> int:
-    """The number of frames of these channels for which a signal file has room."""
-    path, format_, offset = os.path.join(folder, file), channels[0].format, channels[0].offset
+    """The largest number of frames of these channels that a signal file of this size can hold."""
+    path, format_, offset = os.path.join(folder, file), channels[0].format, channels[0].byte_offset
     size = file_size(path)
-    if any((channel.format, channel.offset) != (format_, offset) for channel in channels):
+    if any((channel.format, channel.byte_offset) != (format_, offset) for channel in channels):
         raise ValueError(f"{path} is described in several formats or offsets; wanted one")
     if format_ in FLAC_FORMATS:
-        return max(_flac_samples(path, size, len(channels)) - offset, 0) // channels[0].frame
+        return max(_flac_samples(path, size, len(channels)) - offset, 0) // channels[0].samples_per_frame
     if format_ not in SAMPLES_AND_BYTES:
         raise ValueError(f"{path} has format {format_[:10]}; WFDB has {', '.join((*SAMPLES_AND_BYTES, *FLAC_FORMATS))}")
-    count, size_of_count = SAMPLES_AND_BYTES[format_]
-    return max(size - offset, 0) * count // (size_of_count * sum(channel.frame for channel in channels))
+    group_samples, group_bytes = SAMPLES_AND_BYTES[format_]
+    frame_samples = sum(channel.samples_per_frame for channel in channels)
+    return max(size - offset, 0) * group_samples // (group_bytes * frame_samples)
 
 
 def _flac_samples(path: str, size: int, channels: int) -> int:
-    """Samples of each channel by STREAMINFO (RFC 9639, section 8.2), at most those for which the file has room."""
+    """Samples of each channel by STREAMINFO (RFC 9639, section 8.2), limited to what a file of this size can hold."""
     with open(path, "rb") as file:
         info = file.read(42)
     if len(info) < 42 or info[:4] != b"fLaC" or info[4] & 0x7F:
@@ -107,20 +108,20 @@ def _flac_samples(path: str, size: int, channels: int) -> int:
     return min(packed & (1 << 36) - 1, block * (size // MIN_FLAC_FRAME_BYTES))
 
 
-def _is_plain(header: Header) -> bool:
-    """Whether all samples are in one file of format 16, one sample of each channel after the other."""
+def _is_format_16(header: Header) -> bool:
+    """Whether all samples are in one file of format 16, with one sample per channel and frame."""
     first = header.channels[0]
     return all(
-        channel.format == "16" and channel.file == first.file and channel.frame == 1 and not channel.skew
+        channel.format == "16" and channel.file == first.file and channel.samples_per_frame == 1 and not channel.skew
         for channel in header.channels
     )
 
 
-def _read_plain(segment: Segment, start: int, stop: int) -> np.ndarray:
+def _read_format_16(segment: Segment, start: int, stop: int) -> np.ndarray:
     channels, rows = segment.header.channels, segment.voltages
     path = os.path.join(os.path.dirname(segment.path), channels[0].file)
     with open(path, "rb") as file:
-        file.seek(channels[0].offset + 2 * len(channels) * start)
+        file.seek(channels[0].byte_offset + 2 * len(channels) * start)
         content = file.read(2 * len(channels) * (stop - start))
     if len(content) < 2 * len(channels) * (stop - start):
         raise OSError(f"{path} ends before sample {stop}")
@@ -131,10 +132,10 @@ def _read_plain(segment: Segment, start: int, stop: int) -> np.ndarray:
 
 
 def _millivolts(stored: np.ndarray, channels: list[Channel]) -> np.ndarray:
-    """Format 16 (t, c) as (c, t) float32, equal to the bit to what wfdb computes in float64."""
+    """Format 16 (t, c) as (c, t) float32 in mV, bit for bit equal to wfdb's float64 result rounded to float32."""
     signal = stored.T.astype(np.float32, order="C")
-    # Between whole numbers of less than 24 bits float32 rounds as float64 does (Figueroa 1995).
-    if all(_is_whole(*scale) for scale in {(c.gain, c.baseline, c.unit) for c in channels}):
+    # A quotient of integers below 2**24 is rounded alike in float32 and by way of float64 (Figueroa 1995).
+    if all(_is_integer_scale(*scale) for scale in {(c.gain, c.baseline, c.unit) for c in channels}):
         gain, baseline = np.array([(c.gain, c.baseline) for c in channels], dtype=np.float32).T[:, :, None]
         signal -= baseline
         signal /= gain
@@ -151,7 +152,8 @@ def _millivolts(stored: np.ndarray, channels: list[Channel]) -> np.ndarray:
     return signal
 
 
-def _is_whole(gain: float, baseline: int, unit: str) -> bool:
+def _is_integer_scale(gain: float, baseline: int, unit: str) -> bool:
+    """Whether samples are converted to mV with integers that float32 holds exactly."""
     return unit == "mV" and gain.is_integer() and abs(gain) < 1 << 24 and abs(baseline) < 1 << 22
 
 
@@ -161,7 +163,7 @@ def _read_by_wfdb(segment: Segment, start: int, stop: int) -> np.ndarray:
     path, header = os.path.abspath(segment.path), segment.header
     if "::" in path or "://" in path:
         raise ValueError(f"{path} looks like a URL to wfdb; wanted a path without :: and ://")
-    # Format 8 holds differences, and wfdb can't cut a record of unknown length.
+    # Format 8 stores differences, so it is read from the start; wfdb can't read part of a record of unknown length.
     first = 0 if header.samples is None or any(c.format == "8" for c in header.channels) else start
     end = None if header.samples is None else stop
     try:
@@ -170,6 +172,6 @@ def _read_by_wfdb(segment: Segment, start: int, stop: int) -> np.ndarray:
             scale = [MV_PER_UNIT[header.channels[i].unit.lower()] for i in segment.voltages]
             signal = record.p_signal[start - first : stop - first] * scale
             return np.ascontiguousarray(signal.T, dtype=np.float32)
-    except Exception as error:  # wfdb raises all kinds on files it doesn't understand
+    except Exception as error:  # wfdb raises errors of many types on files it can't read
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{path}.hea can't be read by wfdb: {reason[:200]}") from None

@@ -8,10 +8,10 @@ import numpy as np
 
 from ecgvae.signal.headers import plain_path
 from ecgvae.signal.record import Record
+from ecgvae.signal.segments import MISSING_SAMPLE
 
 GAINS_PER_MV = (1000, 500, 200, 100, 50, 20, 10, 5, 2, 1)  # 1000 steps per mV are a resolution of 1 µV
 MAX_SAMPLE = 32767
-MISSING_SAMPLE = -32768
 
 
 def write_record(
@@ -23,7 +23,7 @@ def write_record(
 
     Args:
         record: The record.
-        folder: The folder to write to, which is made if it does not exist.
+        folder: The folder to write to. It is created if it does not exist.
         name: The record's name in the folder, which may have subfolders; by default its own name.
         overwrite: Replaces files that exist.
 
@@ -31,7 +31,7 @@ def write_record(
         The path without suffix.
 
     Raises:
-        ValueError: The name is not one of WFDB, or the record has no samples or more than 32,767 mV.
+        ValueError: WFDB does not allow the name, or the record has no samples or more than 32,767 mV.
         FileExistsError: A file exists, and `overwrite` is False.
     """
     if not isinstance(record, Record):
@@ -44,14 +44,14 @@ def write_record(
         for file in (data, header):
             if file.exists():
                 raise FileExistsError(f"{file} exists; wanted a new name or overwrite")
-    stored, gains = _digital(record)
+    stored, gains = _quantize(record)
     path.parent.mkdir(parents=True, exist_ok=True)
     header_text = _header(record, path.name, stored, gains)
     drafts = [file.with_name(f".{file.name}.{os.getpid()}.partial") for file in (data, header)]
     try:
         drafts[0].write_bytes(stored.T.tobytes())
         drafts[1].write_text(header_text, encoding="utf-8", newline="\n")
-        header.unlink(missing_ok=True)  # or an interruption would leave an old header for new samples
+        header.unlink(missing_ok=True)  # so that an interruption leaves no old header with new samples
         drafts[0].replace(data)
         drafts[1].replace(header)
     finally:
@@ -61,7 +61,7 @@ def write_record(
 
 
 def _safe_name(name: str) -> PurePosixPath:
-    """A record's name as a path below the folder, in WFDB's letters."""
+    """A record's name as a relative path; ValueError if it leaves the folder or WFDB does not allow it."""
     path = PurePosixPath(plain_path(name))
     if path.is_absolute() or ".." in path.parts:
         raise ValueError(f"record name {name!r}; wanted a path below the folder")
@@ -70,7 +70,7 @@ def _safe_name(name: str) -> PurePosixPath:
     return path
 
 
-def _digital(record: Record) -> tuple[np.ndarray, list[int]]:
+def _quantize(record: Record) -> tuple[np.ndarray, list[int]]:
     """Samples (c, t) as int16, and the gain of each lead in steps per mV."""
     if not record.signal.size:
         raise ValueError(f"{record.name} has no samples")

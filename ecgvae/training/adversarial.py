@@ -1,6 +1,6 @@
-"""Adversarial training: discriminators that are trained together with the model, and the term they add to its loss.
+"""Adversarial training: discriminators that are trained with the model, and the term that they add to its loss.
 
-A VQ-VAE trained this way is a VQGAN (Esser et al. 2021). The trained model has the same class with or without it.
+A VQ-VAE that is trained this way is a VQGAN (Esser et al. 2021); the trained model is still a VQVAE.
 """
 
 from typing import TypeAlias
@@ -16,25 +16,25 @@ from ecgvae.settings import Settings
 from ecgvae.signal import SignalSpec
 
 MAX_ADAPTIVE_WEIGHT = 1e4       # reached where the gradient of the adversarial loss vanishes
-TERMS = ("adversarial", "feature_matching", "adaptive_weight", "discriminator")     # columns of the log
+LOG_COLUMNS = ("adversarial", "feature_matching", "adaptive_weight", "discriminator")
 Signals: TypeAlias = Float[Tensor, "b c t"]
 Loss: TypeAlias = Float[Tensor, ""]
-Maps: TypeAlias = list[list[Tensor]]       # the feature maps of every discriminator; the last of each are its logits
+Maps: TypeAlias = list[list[Tensor]]       # the feature maps of each discriminator; its last map has the logits
 
 
 class AdversarialSettings(Settings):
-    """When the discriminators are used, and with which weight.
+    """Settings of adversarial training.
 
-    They are trained from step `start` on. The weight of the generator loss is 0 up to step `start`, then rises
+    The discriminators are trained after step `start`. The weight of the generator loss is 0 up to that step, then rises
     linearly to `weight` over `ramp` steps.
 
     Attributes:
-        weight: Norm of the generator loss's gradient over that of the reconstruction's, at the decoder's last layer.
+        weight: Norm of the generator loss's gradient at the decoder's last layer, relative to that of the other losses.
         feature_matching: Weight of the feature matching term relative to the adversarial term.
         start: Step after which the discriminators are used.
         ramp: Steps in which the weight rises.
         learning_rate: Learning rate of the discriminators (Adam).
-        width: Channels of a discriminator's first layer.
+        width: Number of channels of a discriminator's first layer.
     """
 
     weight: float = Field(0.5, gt=0)
@@ -46,7 +46,7 @@ class AdversarialSettings(Settings):
 
 
 class Adversary:
-    """Discriminators with their optimizer. `generator_loss` also takes one step of the discriminators."""
+    """The discriminators and their optimizer."""
 
     def __init__(self, signal: SignalSpec, settings: AdversarialSettings, device: torch.device | str = "cpu"):
         self.settings, self.scale = settings, signal.scale
@@ -56,24 +56,24 @@ class Adversary:
 
     def generator_loss(self, step: int, real: Signals, fake: Signals, reconstruction: Loss,
                        last_layer: nn.Parameter) -> tuple[Loss, dict[str, Tensor]]:
-        """The adversarial part of the model's loss; the discriminators take one step on the same batch.
+        """Computes the adversarial part of the model's loss, and takes a step of the discriminators on the same batch.
 
-        One pass through the discriminators serves both: their step comes after the model's gradient is computed.
+        Both use the same pass through the discriminators, whose step comes after the model's gradient is computed.
 
         Args:
             step: Number of the training step.
             real: The true signals in mV.
             fake: The model's reconstructions of them in mV.
-            reconstruction: The model's other losses, for the adaptive weight.
+            reconstruction: The sum of the model's other losses, for the adaptive weight.
             last_layer: The weights of the decoder's last layer.
 
         Returns:
-            The term to add to `reconstruction`, and the values of `TERMS` for the log.
+            The term to add to `reconstruction`, and the values of `LOG_COLUMNS`.
         """
         weight = self.weight(step)
         if not weight:
             zero = reconstruction.new_zeros(())
-            return zero, dict.fromkeys(TERMS, zero)
+            return zero, dict.fromkeys(LOG_COLUMNS, zero)
         detached = fake.detach().requires_grad_()
         real_maps, fake_maps = self.discriminators(real / self.scale), self.discriminators(detached / self.scale)
         adversarial, matching = generator_hinge(fake_maps), feature_matching(real_maps, fake_maps)
@@ -84,7 +84,7 @@ class Adversary:
         surrogate = ((fake - detached.detach()) * gradient).sum()   # zero, with the objective's gradient
         loss = weight * balance * (objective.detach() + surrogate)
         terms = (adversarial, matching, balance, discriminator)
-        return loss, {name: term.detach() for name, term in zip(TERMS, terms, strict=True)}
+        return loss, {name: term.detach() for name, term in zip(LOG_COLUMNS, terms, strict=True)}
 
     def weight(self, step: int) -> float:
         """Weight of the generator loss at a step: zero up to `start`, then a linear rise to the full weight."""
@@ -131,21 +131,21 @@ def feature_matching(real: Maps, fake: Maps) -> Loss:
 
 
 def adaptive_weight(reconstruction: Loss, fake: Signals, gradient: Signals, last_layer: nn.Parameter) -> Loss:
-    """Norm of the reconstruction's gradient at the last layer over the adversary's (Esser et al. 2021, eq. 7).
+    """Ratio of two gradient norms at the last layer, reconstruction to adversary (Esser et al. 2021, eq. 7).
 
     Args:
         reconstruction: The loss without the adversary.
         fake: The model's output.
         gradient: The gradient of the adversarial objective at `fake`.
-        last_layer: The weights at which both gradients are compared.
+        last_layer: The weights of the decoder's last layer.
     """
-    of_reconstruction, = torch.autograd.grad(reconstruction, last_layer, retain_graph=True)
-    of_adversary, = torch.autograd.grad(fake, last_layer, gradient, retain_graph=True)
-    ratio = all_reduce_mean(of_reconstruction).norm() / (all_reduce_mean(of_adversary).norm() + 1e-6)
+    reconstruction_gradient, = torch.autograd.grad(reconstruction, last_layer, retain_graph=True)
+    adversary_gradient, = torch.autograd.grad(fake, last_layer, gradient, retain_graph=True)
+    ratio = all_reduce_mean(reconstruction_gradient).norm() / (all_reduce_mean(adversary_gradient).norm() + 1e-6)
     return ratio.clamp(max=MAX_ADAPTIVE_WEIGHT)
 
 
 def all_reduce_mean(x: Tensor) -> Tensor:
-    """The mean over processes; x itself where there is only one."""
+    """The mean over processes; changes x. A single process gets x itself."""
     all_reduce(x)
     return x / distributed.get_world_size() if is_distributed() else x

@@ -16,8 +16,8 @@ def augment(x: Float[Tensor, "b c t"], settings: AugmentSettings,
 
     Args:
         x: Signals in mV.
-        settings: How much of each; 0 switches one off.
-        generator: A CPU generator. All random numbers come from it.
+        settings: The strength of each variation; 0 switches it off.
+        generator: A CPU generator, the source of all random numbers.
     """
     def normal(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator).to(x)
@@ -33,7 +33,7 @@ def augment(x: Float[Tensor, "b c t"], settings: AugmentSettings,
 def stretch_time(x: Float[Tensor, "b c t"], factor: float) -> Float[Tensor, "b c t"]:
     """Plays the signal slower (factor > 1) or faster, at the same length.
 
-    A slower signal loses its end. A faster one is too short and is continued by its mirror image.
+    A slower signal is cut at its end. A faster one is continued by its mirror image.
     """
     length = x.shape[-1]
     needed = min(length, math.ceil(length / factor))

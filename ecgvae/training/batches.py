@@ -17,7 +17,7 @@ from ecgvae.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class Batch:
-    """A model's input, the signals it should reconstruct, and its condition; signals in mV."""
+    """A model's input, its target and its condition; signals in mV."""
 
     input: Float[Tensor, "b c t"]
     target: Float[Tensor, "b c t"]
@@ -25,7 +25,7 @@ class Batch:
 
 
 class Batches:
-    """Draws batches from the training split of a store, as a recipe describes them."""
+    """Draws batches from the training split of a store, augmented and noised by the settings of a recipe."""
 
     def __init__(self, recipe: Recipe, store: Store, model: Autoencoder, device: torch.device):
         self.recipe, self.model = recipe, model
@@ -39,7 +39,7 @@ class Batches:
         return len(self.windows)
 
     def draw(self, generator: torch.Generator) -> Batch:
-        """The next batch. All random numbers come from the CPU generator."""
+        """Draws a batch with a CPU generator, the source of all random numbers."""
         x, rows = self.windows.batch(self.recipe.training.batch_size, generator)
         x = augment(x, self.recipe.augment, generator)
         given_leads = self.model.given_leads(x)

@@ -1,4 +1,4 @@
-"""The log of a run: two CSV files, and the same numbers and pictures for TensorBoard."""
+"""The log of a run: two CSV files, and the same numbers with pictures for TensorBoard."""
 
 import csv
 import math
@@ -12,19 +12,21 @@ FORMER_COLUMNS = {"evenness": "usage_loss"}
 
 
 class Log:
-    """Logs numbers by step. On resume, rows after the resumed step are removed; only an `active` log writes files.
+    """Logs numbers by step. When a run is resumed, rows after the resumed step are removed.
+
+    Only an `active` log, which is that of the first process, writes files.
 
     The columns of log.csv are:
 
     - `loss`: the total, with the recipe's weights;
-    - `prdn`, `derivative`, `spectral`: relative errors of the batch in per cent. Their losses are the mean logarithms
-      of these errors as fractions (see `ecgvae.training.objectives`);
+    - `prdn`, `derivative`, `spectral`: relative errors of the batch in %. Their losses are the mean logarithms of
+      these errors as fractions (see `ecgvae.training.objectives`);
     - the model's other loss terms (`commitment`, `usage_loss`, `nll`, `kl`, ...), those of the adversary, and the
       model's statistics (`perplexity`, `active_units`, ...);
     - `gradient`: norm of the gradient before it is clipped;
     - `learning_rate`.
 
-    The columns `prdn_1`, `prdn_2`, ... of validation.csv are the mean PRDN in per cent with one, two, ... codebooks.
+    The columns `prdn_1`, `prdn_2`, ... of validation.csv are the mean PRDN in % with one, two, ... codebooks.
     """
 
     def __init__(self, run: Path, step: int, active: bool = True):
@@ -40,7 +42,7 @@ class Log:
             self.board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
 
     def training(self, step: int, values: dict, every: int) -> None:
-        """Logs the values of the first step, and of those that are multiples of `every`."""
+        """Logs the values of the first step and of steps that are multiples of `every`."""
         if step % every == 0 or step == 1:
             self.last_row = {name: float(value) for name, value in values.items()}
             self.write("log", step, self.last_row)
@@ -73,7 +75,7 @@ class Log:
 class Table:
     """A CSV file to which rows are appended. Its first row decides the columns.
 
-    Opening one removes the rows after `step`, and a last line that was cut off while it was written.
+    The constructor removes the rows after `step`, and a last line without an end, of an interrupted run.
     """
 
     def __init__(self, path: Path, step: int):
@@ -101,14 +103,14 @@ class Table:
 
 
 def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of a CSV file; none where there is no file. Text after the last line's end is ignored."""
+    """Columns and rows of a CSV file; none if there is no file. A last line without an end is ignored."""
     lines = path.read_text().split("\n")[:-1] if path.exists() else []
     columns, *rows = (line.split(",") for line in lines) if lines else ([],)
     return columns, rows
 
 
 def write_table(path: Path, columns: list[str], rows: list[list[str]]) -> None:
-    """Replaces a CSV file; no columns make an empty one."""
+    """Replaces a CSV file; without columns it becomes empty."""
     lines = [",".join(row) + "\n" for row in (columns, *rows) if row]
     write_atomically(path, lambda partial: partial.write_text("".join(lines)))
 
@@ -117,7 +119,7 @@ def convert_former_log(path: Path) -> None:
     """Rewrites a log.csv of an earlier version, so that its rows and those of a resumed run have the same meaning.
 
     Earlier versions logged the losses of relative errors (mean logarithms) in place of the errors, and no learning
-    rate, by whose absence they are recognized. The learning rate of their rows stays empty.
+    rate. A log without the column `learning_rate` is such a log; in its rows the column stays empty.
     """
     columns, rows = read_table(path)
     if not columns or "learning_rate" in columns:

@@ -1,4 +1,4 @@
-"""The training loop. Seed and step number decide each step, so a resumed run equals an uninterrupted one."""
+"""The training loop. All random numbers of a step depend on the seed and the step number only, for exact resuming."""
 
 import copy
 import math
@@ -27,27 +27,28 @@ from ecgvae.training.recipe import Recipe, TrainingSettings
 from ecgvae.training.run import differences, open_run
 from ecgvae.training.validation import Validation
 
-Progress = Callable[[int, dict[str, float]], None]      # called with the step and the values that were logged last
+StepCallback = Callable[[int, dict[str, float]], None]      # called with the step and the last logged values
 
 
 @dataclass
 class State:
-    """Everything that a run carries from one step to the next."""
+    """The state of a run between two steps."""
 
     model: Autoencoder
     average: Autoencoder        # exponential moving average of the model, which is validated and saved
     optimizer: torch.optim.Optimizer
-    store: str                  # fingerprint of the store it is trained on
+    store: str                  # fingerprint of the training data
     adversary: Adversary | None = None
     step: int = 0
 
     @property
     def components(self) -> dict[str, Any]:
-        """Everything with a state dict, by its name in state.pt."""
+        """The components with a state dict, by their names in state.pt."""
         components = {"model": self.model, "average": self.average, "optimizer": self.optimizer}
         return components | ({"adversary": self.adversary} if self.adversary else {})
 
     def save(self, path: Path) -> None:
+        """Writes the state atomically; OSError if that fails."""
         values = {name: component.state_dict() for name, component in self.components.items()}
         values |= {"store": self.store, "step": self.step}
         try:
@@ -59,7 +60,7 @@ class State:
         """Loads a saved state, of this version or an earlier one.
 
         Raises:
-            ValueError: It is damaged, or of another recipe or store.
+            ValueError: The file is damaged, or of another recipe or store.
         """
         try:
             saved = torch.load(path, weights_only=True, map_location="cpu")
@@ -74,7 +75,7 @@ class State:
 
 
 def train(recipe: Recipe, store: Store, out: str | Path, resume: bool = False,
-          progress: Progress | None = None) -> Path:
+          progress: StepCallback | None = None) -> Path:
     """Trains a model on a store's training split.
 
     A run that is stopped and resumed, any number of times, has the result of an uninterrupted run, bit for bit on the
@@ -83,10 +84,10 @@ def train(recipe: Recipe, store: Store, out: str | Path, resume: bool = False,
     Args:
         recipe: All settings of the training.
         store: The signals.
-        out: Folder of the run. It gets recipe.json, log.csv, validation.csv, tensorboard/, pictures/, state.pt and
-            the trained model, in model/.
+        out: Folder of the run, for recipe.json, log.csv, validation.csv, tensorboard/, pictures/, state.pt and the
+            trained model in model/.
         resume: Whether to continue the run in that folder.
-        progress: Called after every step, with the step and the values that were logged last.
+        progress: Called after every step with its number and the last logged values.
 
     Returns:
         The folder of the trained model, OUT/model.
@@ -96,7 +97,7 @@ def train(recipe: Recipe, store: Store, out: str | Path, resume: bool = False,
         FileNotFoundError: There is no run to resume.
         ValueError: The recipe does not fit the store or the run that is resumed, or the loss is not finite.
     """
-    accelerator = Accelerator(mixed_precision="no")      # not its own autocast, which is global: see `autocast`
+    accelerator = Accelerator(mixed_precision="no")      # Accelerate's autocast would be global; see `autocast`
     run, state = Path(out), init_state(recipe, store, accelerator.device)
     if accelerator.is_main_process:
         open_run(run, recipe, store, resume)
@@ -122,8 +123,8 @@ def train(recipe: Recipe, store: Store, out: str | Path, resume: bool = False,
 
 
 def run_steps(recipe: Recipe, state: State, batches: Batches, accelerator: Accelerator, log: Log,
-              validation: Validation, run: Path, progress: Progress) -> None:
-    """The loop: trains from the state's step to the last, with logs, validations and saved states on the way."""
+              validation: Validation, run: Path, progress: StepCallback) -> None:
+    """Trains from the step of the state to the last one; logs, validates and saves the state."""
     settings = recipe.training
     network = torch.compile(state.model) if settings.compile else state.model
     network, optimizer = accelerator.prepare(network, state.optimizer)
@@ -170,7 +171,7 @@ def load_initial_model(name: str, recipe: Recipe) -> Autoencoder:
 
 def training_step(state: State, network: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch, recipe: Recipe,
                   accelerator: Accelerator) -> dict[str, Any]:
-    """Takes one optimizer step on one batch; returns the values of log.csv (see `ecgvae.training.log.Log`)."""
+    """Takes one optimizer step on a batch. Returns the values of log.csv (see `ecgvae.training.log.Log`)."""
     settings, model = recipe.training, state.model
     rate = learning_rate(state.step, settings)
     for group in optimizer.param_groups:
@@ -199,7 +200,7 @@ def training_step(state: State, network: nn.Module, optimizer: torch.optim.Optim
 
 @torch.no_grad()
 def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """Moves the averaged weights and codebooks towards the model's; buffers of integers are copied."""
+    """Updates the moving average of the model's weights and floating-point buffers; copies other buffers."""
     for old, new in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
         if new.is_floating_point():
             old.lerp_(new, 1 - decay)
@@ -208,7 +209,7 @@ def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
 
 
 def step_generator(seed: int, step: int, process: int) -> torch.Generator:
-    """The CPU generator of a step in a process. Also seeds torch's global generator, which quantizers use."""
+    """The CPU generator for a step in a process. Also seeds torch's global generator, which quantizers use."""
     number = ((seed * 1_000_003 + step) * 1_009 + process) & (2**62 - 1)
     torch.manual_seed(number - process)     # the same in every process, so that all of them revive the same codes
     return torch.Generator().manual_seed(number)
@@ -226,7 +227,7 @@ def is_due(step: int, every: int, last: int) -> bool:
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:
-    """Matrix products in bfloat16 for "bf16", and for "auto" on a GPU that supports it; else no autocast."""
+    """A context with matrix products in bfloat16 for "bf16", and for "auto" on a GPU that supports it."""
     supported = device.type == "cuda" and torch.cuda.is_bf16_supported()
     enabled = precision == "bf16" or (precision == "auto" and supported)
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)

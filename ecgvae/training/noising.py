@@ -1,4 +1,4 @@
-"""Noise as augmentation: the recipe's block `noise`, and how it is applied to a batch."""
+"""Noise as augmentation: the recipe's block `noise`, and the noising of a batch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ Kind = Literal["wander", "muscle", "electrode", "mains-50", "mains-60", "drop-ou
 
 
 class NoiseSettings(Settings):
-    """How training signals are noised. Some records stay clean; the others get diffusion noise or ECG artefacts.
+    """Noise of training signals. Some records stay clean; the others get diffusion noise or ECG artefacts.
 
     Attributes:
         clean: Share of the records that stay clean.
@@ -36,10 +36,10 @@ class NoiseSettings(Settings):
         steps: Number of timesteps of the diffusion noise.
         timestep_sampling: Distribution of the timesteps t, one of `ecgvae.noise.TIMESTEP_POWERS`.
         x0_weight: The w of x_t + w x_0 (see `ecgvae.noise.diffusion`).
-        artefacts: Share of the noised records that get an artefact in place of diffusion noise.
-        kinds: The artefacts, each equally likely.
+        artefacts: Share of the noised records that get an artefact instead of diffusion noise.
+        kinds: The artefacts, all equally likely.
         snr_db: Lowest and highest signal-to-noise ratio of artefacts in dB.
-        recordings: Folder of recorded noise; the first half of each recording is used in place of synthetic noise.
+        recordings: Folder of recorded noise; the first half of each recording replaces synthetic noise.
     """
 
     former_names: ClassVar[dict[str, str]] = {"draw": "timestep_sampling", "w": "x0_weight", "snr": "snr_db"}
@@ -65,22 +65,22 @@ class NoiseSettings(Settings):
 
 @dataclass(frozen=True)
 class NoisePlan:
-    """What happens to each record of a batch. Records of the same treatment form a group and are processed together."""
+    """The treatment of each record of a batch. Records with the same treatment form a group."""
 
-    counts: tuple[int, ...]     # records in each group: clean, diffusion noise, each of the artefacts
+    counts: tuple[int, ...]     # records per group: clean, diffusion noise, then one group per artefact
     order: Tensor               # (b,) indices of the records, group by group
     alpha_bar: Tensor           # (b,) ᾱ_t in that order
     snr_db: Tensor              # (b,) in that order
 
 
 class Noising:
-    """Noises batches of signals without ever making a GPU wait for the CPU.
+    """Noises batches of signals without synchronizing the GPU with the CPU.
 
     The plan for a batch is drawn from a CPU generator and is the same on every device. The noise itself is drawn on
     the device, from a generator that the CPU generator seeds.
 
     Args:
-        settings: Which noise, how strong, and for which share of the records.
+        settings: Kinds, levels and shares of noise.
         rate: Sampling rate of the signals in Hz.
         device: Device of the signals.
 
@@ -97,17 +97,17 @@ class Noising:
         self.artefacts = [partial(self._corrupt, kind) for kind in corruptions(kinds, rate, recordings).values()]
 
     def __call__(self, x: Signals, generator: torch.Generator) -> tuple[Signals, Signals]:
-        """The model's input and its target."""
+        """The model's input and its target for signals x, with a CPU generator."""
         return self._apply(self._plan(len(x), generator), x)
 
     def pair(self, x: Signals, y: Float[Tensor, "b k t"], generator: torch.Generator
              ) -> tuple[tuple[Signals, Signals], tuple[Float[Tensor, "b k t"], Float[Tensor, "b k t"]]]:
-        """Input and target for x, and for y. Kind and level of the noise are the same in both, its samples are not."""
+        """Input and target for x and for y, with the same kinds and levels of noise but different noise samples."""
         plan = self._plan(len(x), generator)
         return self._apply(plan, x), self._apply(plan, y)
 
     def _plan(self, count: int, generator: torch.Generator) -> NoisePlan:
-        """Draws the treatment of `count` records, and seeds the generator of the noise."""
+        """Draws the treatments of `count` records, and seeds the generator of the noise."""
         settings = self.settings
 
         def bernoulli(probability: float) -> Tensor:
@@ -125,7 +125,7 @@ class Noising:
         return NoisePlan(counts, *on_device)
 
     def _apply(self, plan: NoisePlan, x: Signals) -> tuple[Signals, Signals]:
-        """Input and target for x. The noise is new in every call."""
+        """Input and target for x. Every call draws new noise."""
         groups = zip(*(values.split(plan.counts) for values in (x[plan.order], plan.alpha_bar, plan.snr_db)),
                      strict=True)
         treatments: tuple[Callable[..., Signals], ...] = (self._keep_clean, self._diffuse, *self.artefacts)

@@ -1,4 +1,4 @@
-"""Muon for matrices and convolution kernels and Adam for the other parameters, as one optimizer."""
+"""One optimizer: Muon for matrices and convolution kernels, Adam for the other parameters."""
 
 import torch
 from torch import Tensor, nn
@@ -9,9 +9,9 @@ NEWTON_SCHULZ_COEFFICIENTS = (3.4445, -4.7750, 2.0315)      # of Jordan et al. 2
 class Muon(torch.optim.Optimizer):
     """Muon (Jordan et al. 2024): steps along the orthogonalized momentum of every parameter of two or more dimensions.
 
-    A convolution kernel is treated as a matrix of outputs by all other dimensions; torch's own Muon takes true
-    matrices only. Updates have the size of AdamW's (Liu et al. 2025, eq. 4), so one learning rate and one weight decay
-    serve all parameters. Vectors are updated by Adam, without weight decay.
+    A convolution kernel is flattened to a matrix (outputs, all other dimensions); torch.optim.Muon takes matrices only.
+    Updates are scaled to the RMS of AdamW's (Liu et al. 2025, eq. 4), so that Muon and Adam share a learning rate.
+    Vectors are updated by Adam, without weight decay.
     """
 
     def __init__(self, model: nn.Module, lr: float, betas: tuple[float, float] = (0.9, 0.98), momentum: float = 0.95,

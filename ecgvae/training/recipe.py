@@ -1,4 +1,4 @@
-"""Recipes: all settings of a training, read from YAML and checked before anything runs."""
+"""Recipes: all settings of a training, read from YAML and checked before the training starts."""
 
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -11,7 +11,7 @@ from ecgvae.settings import Settings, describe_error
 from ecgvae.training.adversarial import AdversarialSettings
 from ecgvae.training.noising import NoiseSettings
 
-YAML_ERRORS = (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError)     # all that PyYAML raises
+YAML_ERRORS = (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError)     # raised by PyYAML
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -27,7 +27,7 @@ class LossWeights(Settings):
         usage_loss: Loss that makes a scalar quantizer use all points of its grid equally often.
         nll: Negative log-likelihood of a VAE.
         kl: Kullback-Leibler divergence of a VAE (the beta of a beta-VAE).
-        kl_warmup: Steps in which the weight `kl` rises from 0.
+        kl_warmup: Steps over which the weight `kl` rises from 0.
     """
 
     former_names: ClassVar[dict[str, str]] = {"evenness": "usage_loss"}
@@ -49,12 +49,12 @@ class LossWeights(Settings):
 
 
 class AugmentSettings(Settings):
-    """How training signals are varied (see `ecgvae.training.augment`).
+    """Augmentation of training signals (see `ecgvae.training.augment`).
 
     Attributes:
-        gain: Standard deviation of the logarithm of a factor for each record.
-        mixing: Standard deviation of the share that each lead gets from each lead.
-        stretch: Largest relative change of the time axis, drawn once a batch.
+        gain: Standard deviation of the logarithm of a record's gain.
+        mixing: Standard deviation of the weights with which leads are added to each other.
+        stretch: Largest relative change of the time axis, which is drawn once per batch.
     """
 
     gain: float = Field(0.0, ge=0)
@@ -63,21 +63,21 @@ class AugmentSettings(Settings):
 
 
 class TrainingSettings(Settings):
-    """Length of a training, its optimizer (Muon with warm-up and cosine decay) and what is written how often.
+    """Length of a training, its optimizer (Muon with warm-up and cosine decay), and intervals of logs and validations.
 
     Attributes:
         steps: Number of optimizer steps.
-        batch_size: Windows in a batch, on each device.
+        batch_size: Number of windows in a batch, per device.
         window: Length of a window in seconds.
         learning_rate: Highest learning rate.
-        warmup: Steps in which the learning rate rises from 0.
-        betas: Decay rates of Adam, which trains biases and gains.
-        momentum: Momentum of Muon, which trains all other weights.
+        warmup: Steps over which the learning rate rises from 0.
+        betas: Decay rates of Adam, for biases and gains.
+        momentum: Momentum of Muon, for all other weights.
         weight_decay: Weight decay of Muon.
         max_grad_norm: Gradients are clipped to this norm.
         ema_decay: Decay of the exponential moving average of the weights. The average is validated and saved.
-        init_from: A trained model (a shipped name or a folder) whose weights the training starts with.
-        precision: "bf16" for matrix products in bfloat16, "auto" for that on a GPU that supports it.
+        init_from: A trained model (a shipped name or a folder) that provides the initial weights.
+        precision: "bf16" for matrix products in bfloat16; "auto" for bf16 on a GPU that supports it, else fp32.
         compile: Whether to use torch.compile.
         seed: Seed of all random numbers.
         log_every: Steps between rows of log.csv.
@@ -146,7 +146,7 @@ def read_recipe(path: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
 
 
 def parse_recipe(values: dict, path: str | Path) -> Recipe:
-    """Checks the blocks of a recipe. ValueError names `path` and the key."""
+    """Makes a recipe from its blocks; ValueError with the path and the key if a value is wrong."""
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
@@ -154,7 +154,7 @@ def parse_recipe(values: dict, path: str | Path) -> Recipe:
 
 
 def apply_override(values: dict, override: str) -> None:
-    """Sets one `key.path=value` in nested blocks, in place of a value under another name of the same key."""
+    """Sets one `key.path=value` in nested blocks, and removes the same key under its other names."""
     key, equals, text = override.partition("=")
     path = key.strip().split(".")
     shown = " ".join(override.split())
@@ -174,7 +174,7 @@ def apply_override(values: dict, override: str) -> None:
 
 
 def _other_names(key: str, settings: type[Settings] = Settings) -> set[str]:
-    """The former and present names of a key in any block of settings."""
+    """The other names of a key, former or present, in any block of settings."""
     names = {name for pair in settings.former_names.items() if key in pair for name in pair}
     return names.union(*(_other_names(key, block) for block in settings.__subclasses__())) - {key}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ecgvae.data.jobs import write_atomically
 from ecgvae.data.store import Store
+from ecgvae.training.folder import check_run_folder
 from ecgvae.training.objectives import STFT_SIZES
 from ecgvae.training.recipe import Recipe, parse_recipe
 
@@ -19,7 +20,7 @@ def open_run(run: Path, recipe: Recipe, store: Store, resume: bool) -> None:
     Raises:
         FileExistsError: The folder has a run and `resume` is false.
         FileNotFoundError: There is no run to resume.
-        ValueError: The recipe does not fit the store, or differs from that of the run.
+        ValueError: The recipe does not fit the store, or differs from the run's recipe.
     """
     path = run / "recipe.json"
     if store.rate != recipe.model.signal.rate:
@@ -27,10 +28,7 @@ def open_run(run: Path, recipe: Recipe, store: Store, resume: bool) -> None:
     if recipe.training.window * store.rate < MIN_WINDOW_SAMPLES:
         raise ValueError(f"training.window is {recipe.training.window:g} s; wanted {MIN_WINDOW_SAMPLES} samples or "
                          f"more, {MIN_WINDOW_SAMPLES / store.rate:g} s")
-    if (run / "log.csv").exists() and not resume:
-        raise FileExistsError(f"{run} holds a run; use --resume to go on with it or another --out")
-    if resume and not path.exists():
-        raise FileNotFoundError(f"{run} holds no run to resume")
+    check_run_folder(run, resume)
     if resume:
         check_same_recipe(path, recipe)
         return
@@ -39,9 +37,9 @@ def open_run(run: Path, recipe: Recipe, store: Store, resume: bool) -> None:
 
 
 def check_same_recipe(path: Path, recipe: Recipe) -> None:
-    """ValueError with the key and both values if a recipe differs from a run's recipe.json.
+    """Raises ValueError with the key and both values if a recipe differs from the recipe.json of a run.
 
-    The settings are compared, not the text: recipe.json may be of a version with other names or fewer settings.
+    Parsed settings are compared, since a recipe.json of an earlier version may have former names or lack settings.
     """
     try:
         values = json.loads(path.read_text())
@@ -49,14 +47,14 @@ def check_same_recipe(path: Path, recipe: Recipe) -> None:
         values = None
     if not isinstance(values, dict):
         raise ValueError(f"{path} is damaged; wanted the recipe that the run was started with")
-    own = parse_recipe(values, path).model_dump(mode="json")
-    for key, started, given in differences(own, recipe.model_dump(mode="json")):
-        raise ValueError(f"{path} has {key} {json.dumps(started)}, the recipe given {json.dumps(given)}; "
+    saved = parse_recipe(values, path).model_dump(mode="json")
+    for key, saved_value, new_value in differences(saved, recipe.model_dump(mode="json")):
+        raise ValueError(f"{path} has {key} {json.dumps(saved_value)}, the recipe given {json.dumps(new_value)}; "
                          "a run is resumed with its own recipe")
 
 
 def differences(one: Any, other: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Where two trees of settings differ: the path of keys, and both values."""
+    """The differences of two trees of settings, each as the path of keys and both values."""
     if isinstance(one, dict) and isinstance(other, dict):
         for key in one | other:
             yield from differences(one.get(key), other.get(key), f"{path}.{key}".lstrip("."))

@@ -17,7 +17,7 @@ WINDOW_SECONDS = 10
 
 
 class Validation:
-    """Measures a model on the first records of the validation split, ten seconds of each, the same every time."""
+    """Measures a model on the first ten seconds of the first records of the validation split."""
 
     def __init__(self, store: Store, signal: SignalSpec, run: Path):
         self.signal, self.folder = signal, run / "pictures"
@@ -38,13 +38,13 @@ class Validation:
         if self.x is None:
             return {}, None
         device = next(model.parameters()).device
-        batches = [[y.cpu() for y in model.reconstructions(x.to(device))] for x in self.x.split(BATCH_SIZE)]
-        reconstructions = [torch.cat(parts) for parts in zip(*batches, strict=True)]
-        picture = self.draw(model, self.x, reconstructions[-1], step)
+        by_batch = [[y.cpu() for y in model.reconstructions(x.to(device))] for x in self.x.split(BATCH_SIZE)]
+        reconstructions = [torch.cat(outputs) for outputs in zip(*by_batch, strict=True)]
+        picture = self.draw_picture(model, self.x, reconstructions[-1], step)
         return {f"prdn_{count}": mean_prdn(model, self.x, y) for count, y in enumerate(reconstructions, 1)}, picture
 
-    def draw(self, model: Autoencoder, x: Tensor, y: Tensor, step: int) -> Path | None:
-        """Draws the first records with their reconstructions over them."""
+    def draw_picture(self, model: Autoencoder, x: Tensor, y: Tensor, step: int) -> Path | None:
+        """Draws the first records, overlaid with their reconstructions; returns the path of the picture."""
         pairs = []
         for index, name in list(enumerate(self.names))[:MAX_DRAWN_RECORDS]:
             coded = torch.stack([x[index], y[index]]).to(model.expansion.device)

@@ -1,4 +1,4 @@
-"""Trains every family with every backbone for the same number of steps, and prints one table of all of them.
+"""Trains every family with every backbone for the same number of steps, and prints a table of their results.
 
     python recipes/ptbxl/compare.py ptbxl.store runs/compare
 
@@ -61,21 +61,25 @@ def run(name: str, recipe: Recipe, store: Store, out: Path, split: str) -> dict:
 
 
 def training_speeds(recipes: dict[str, Recipe], store: Store) -> dict[str, float]:
-    """Records of 10 s a second in training, by model. The models take turns, so other load slows all of them alike."""
+    """Training speed of each model, in records of 10 s per second.
+
+    The models take turns, so that other load on the machine slows all of them alike.
+    """
     accelerator = Accelerator(mixed_precision="no")
     steps = {name: make_step(recipe, store, accelerator) for name, recipe in recipes.items()}
     times: dict[str, list[float]] = {name: [] for name in recipes}
-    for number in range(1 + TIMED_STEPS):        # the first one warms up
+    for round_index in range(1 + TIMED_STEPS):       # the first round is a warm-up
         for name, step in steps.items():
             start = time.perf_counter()
             step()
-            times[name] += [time.perf_counter() - start] * (number > 0)
+            if round_index:
+                times[name].append(time.perf_counter() - start)
     return {name: recipe.training.batch_size * recipe.training.window / RECORD_SECONDS / statistics.median(times[name])
             for name, recipe in recipes.items()}
 
 
 def make_step(recipe: Recipe, store: Store, accelerator: Accelerator) -> Callable[[], object]:
-    """A function that takes the last step of a training, in which everything that starts late is active."""
+    """A function that takes the last step of a training, in which for example the discriminators are active."""
     state = init_state(recipe, store, accelerator.device)
     state.step = recipe.training.steps - 1
     batch = Batches(recipe, store, state.model, accelerator.device).draw(torch.Generator().manual_seed(0))
@@ -84,7 +88,7 @@ def make_step(recipe: Recipe, store: Store, accelerator: Accelerator) -> Callabl
 
 
 def table_row(report: dict, speed: float) -> list[str]:
-    """The row of a model at its highest rate; "-" for what does not apply to it."""
+    """The row of a model at its highest rate; "-" for columns that do not apply to it."""
     last, bounds, samples = report["rows"][-1], report.get("likelihood", {}), report.get("samples", {})
 
     def cell(values: dict, key: str, digits: int, factor: float = 1) -> str:
@@ -122,7 +126,7 @@ def main() -> None:
 
 
 def by_rate(report: dict, rates: list[int]) -> list[str]:
-    """PRDN at each of the bit rates, empty where the model does not have it."""
+    """PRDN at each of the bit rates; an empty cell if the model does not have that rate."""
     values = {round(row["bits_per_second"]): f"{row['prdn']['mean']:.1f}" for row in report["rows"]}
     return [values.get(rate, "") for rate in rates]
 

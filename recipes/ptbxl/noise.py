@@ -1,12 +1,12 @@
-"""Compares ways of noising the input: trains a model with each of them and prints what each model can do.
+"""Compares noise configurations: trains a model with each of them and prints the models' errors and probe AUCs.
 
     python recipes/ptbxl/noise.py ptbxl.store runs/noise --recordings nstdb --steps 500
 
-In the tables, w is the weight of x_0 in x_t + w x_0 (`noise.x0_weight`), t is how timesteps are drawn
-(`noise.timestep_sampling`), and clean is the share of records without noise. With the last configuration half of the
-noised records get artefacts instead, from the first half of each recording. The script measures PRDN of clean
-records, PRDN from the clean signal when noise is added at 20, 10, 5 and 0 dB, and the AUC of a linear probe on clean
-and on noisy records. If it is interrupted, the same command continues it.
+In the tables, w is the weight of x_0 in x_t + w x_0 (`noise.x0_weight`), t is the distribution of timesteps
+(`noise.timestep_sampling`), and clean is the share of records without noise. In the last configuration half of the
+noised records get artefacts instead of diffusion noise, from the first half of each recording. The script measures the
+PRDN of clean records, the PRDN from the clean signal when noise is added at 20, 10, 5 and 0 dB, and the AUC of a linear
+probe on clean and on noisy records. If it is interrupted, the same command continues it.
 """
 
 import argparse
@@ -37,7 +37,7 @@ PROBE_NOISE = "muscle", 5        # noise and SNR in dB of the noisy records of t
 
 
 def run(configuration: dict, args: argparse.Namespace, store: Store) -> dict:
-    """Trains and measures with one configuration, or reads the report of an earlier call."""
+    """Trains and measures a model with one configuration, or reads the report of an earlier call."""
     name = "-".join(f"{FOLDER_KEYS.get(key, key)}={value}" for key, value in configuration.items())
     path = args.out / name / f"report-{args.split}.json"
     if path.exists():
@@ -61,7 +61,7 @@ def run(configuration: dict, args: argparse.Namespace, store: Store) -> dict:
 
 
 def describe(report: dict) -> str:
-    """The configuration of a report in words."""
+    """The configuration of a report, as text."""
     if report["clean"] == 1:
         return "no noise"
     artefacts = f", {report['artefacts']:g} of the rest artefacts" if "artefacts" in report else ""
@@ -69,7 +69,7 @@ def describe(report: dict) -> str:
 
 
 def errors(report: dict, noise: str, key: str = "prdn") -> list[str]:
-    """PRDN at each SNR of a noise."""
+    """PRDN at each SNR of one kind of noise."""
     return [f"{row[key]['mean']:.1f}" for row in report["denoising"] if row["noise"] == noise]
 
 

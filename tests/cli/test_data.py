@@ -90,7 +90,7 @@ def test_an_option_that_a_script_does_not_take_is_one_line(records, two_data_set
 def test_an_unknown_data_set_names_the_nearest(records, tmp_path):
     assert "no data set ptb-xl; wanted one of ptbxl; did you mean ptbxl?" in mistake(
         "prepare", records, tmp_path / "out", "--dataset", "ptb-xl")
-    assert "ptbxl_database.csv is not there; wanted PTB-XL's own folder" in mistake(
+    assert "ptbxl_database.csv is not there; wanted the folder of PTB-XL" in mistake(
         "prepare", records, tmp_path / "out", "--dataset", "ptbxl")
 
 
@@ -127,5 +127,5 @@ def test_a_lead_map_names_the_leads_of_channels(write_raw_record, tmp_path):
 
 
 def test_a_table_and_a_data_set_exclude_each_other(records, tmp_path):
-    assert "--dataset and --table came together; wanted one of them" in mistake(
+    assert "--dataset and --table exclude each other; wanted only one of them" in mistake(
         "prepare", records, tmp_path / "out", "--dataset", "ptbxl", "--table", tmp_path / "labels.csv")

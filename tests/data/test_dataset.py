@@ -97,5 +97,5 @@ def test_what_cannot_be_is_refused():
         Windows(store, np.array([0]), 10, ("I", "II"))
     with pytest.raises(ValueError, match="^0 records"):
         Windows(store, np.array([], int), 10)
-    with pytest.raises(ValueError, match="0 samples a window"):
+    with pytest.raises(ValueError, match="0 samples per window"):
         Windows(store, np.array([0]), 0)

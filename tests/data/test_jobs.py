@@ -14,7 +14,7 @@ def test_other_settings_or_another_run_are_refused(tmp_path):
     parts = Parts(folder, {"rate": 100, "leads": ("I", "II")})
     with pytest.raises(OSError, match="in use"):
         Parts(folder, {"rate": 100, "leads": ("I", "II")})
-    parts.save(1, lambda path: path.write_text("one"))
+    write_atomically(parts.path(1), lambda path: path.write_text("one"))
     (folder / "part-000002.tmp").write_text("half")
     with parts:
         pass
@@ -31,7 +31,7 @@ def test_other_settings_or_another_run_are_refused(tmp_path):
 
 def test_a_removal_that_is_interrupted_can_be_repeated(tmp_path, monkeypatch):
     with Parts(tmp_path / "job", {"rate": 100}) as parts:
-        parts.save(0, lambda path: path.mkdir())
+        write_atomically(parts.path(0), lambda path: path.mkdir())
         monkeypatch.setattr("shutil.rmtree", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             parts.remove()
@@ -72,5 +72,5 @@ def test_workers_are_stopped_when_nobody_waits_for_them():
 
 
 def test_a_worker_that_dies_is_an_error():
-    with pytest.raises(OSError, match="worker process ended"):
+    with pytest.raises(OSError, match="worker process died"):
         list(run_parallel(os._exit, [(3,), (3,)], workers=2))

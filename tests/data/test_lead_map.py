@@ -56,7 +56,7 @@ def test_a_map_belongs_to_the_job_only_where_there_is_one(channels, tmp_path):
         return json.loads((tmp_path / "out.partial" / "job.json").read_text())
 
     assert begin().keys() == begin(lead_map={}).keys() == {"leads", "rate", "window", "missing", "records"}
-    with pytest.raises(ValueError, match=r"begun with other settings \(lead_map\)"):
+    with pytest.raises(ValueError, match=r"started with other settings \(lead_map\)"):
         build_store(channels[0], tmp_path / "out", leads=("I", "II"), workers=1, lead_map=MAP)
     assert begin(lead_map=MAP, overwrite=True)["lead_map"] == MAP
 

@@ -127,7 +127,7 @@ def test_doubled_names_are_listed(source, tmp_path):
     path = source / "a" / "r0"
     store = build_store(source, tmp_path / "out", records=[path, path, source / "gone"], workers=1)
     assert store.records["name"].tolist() == ["a/r0"]
-    assert "the name a/r0 is taken" in reasons(store)[f"{path}.hea"] and "gone.hea" in reasons(store)
+    assert "the name a/r0 is already that of" in reasons(store)[f"{path}.hea"] and "gone.hea" in reasons(store)
 
 
 def test_nothing_usable_leaves_nothing(tmp_path):

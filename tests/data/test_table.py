@@ -75,7 +75,7 @@ def test_spellings_of_splits(tmp_path, spelling, split):
     ("record\tage\na\t1\n", "has no commas in its first line"),
     ("record,age,age\na,1,2\n", "has columns named age; wanted different names"),
     ("record,,\na,1,2\n", r"has columns named \(empty\)"),
-    ("record,rate,notes\na,1,2\n", "has columns rate, notes, which every store has itself; rename them"),
+    ("record,rate,notes\na,1,2\n", "has columns rate, notes, which are columns of every store; rename them"),
     ("record,name\na,1\n", "has columns name, which"),
     ('record,age\na,"1"2\n', r"is not a table \(CSV\): "),
     (b"record,age\na,\xe4\n", "is not text in UTF-8"),

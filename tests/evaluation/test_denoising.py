@@ -5,7 +5,7 @@ import pytest
 import torch
 from stores import write_store
 
-from ecgvae.evaluation.denoising import KINDS, denoising, held_out_noises
+from ecgvae.evaluation.denoising import TEST_KINDS, denoising, held_out_noises
 from ecgvae.models import build
 from ecgvae.noise import NoiseRecordings, add_noise
 from ecgvae.signal import Record, write_record
@@ -72,7 +72,7 @@ def test_recorded_noise_is_from_the_second_half(tmp_path):
     signal[:, 1000:] = np.arange(1000) % 2
     write_record(Record(signal, 100, ("noise1", "noise2")), tmp_path, "ma")
     noises = held_out_noises(100, tmp_path)
-    assert tuple(noises) == KINDS
+    assert tuple(noises) == TEST_KINDS
     x = torch.randn(3, 2, 200)
     noise = noises["muscle"](x, 6, torch.Generator().manual_seed(0)) - x
     flipped = (noise[..., 1:] * noise[..., :-1] < 0).float().mean()

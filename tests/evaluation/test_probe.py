@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from stores import write_store
 
 from ecgvae.evaluation import probe as module
-from ecgvae.evaluation.probe import CLASSES, bootstrap_interval, features, labels, probe
+from ecgvae.evaluation.probe import CLASSES, bootstrap_interval, labels, pooled_features, probe
 from ecgvae.metrics import auc
 from ecgvae.models import build
 
@@ -38,7 +38,7 @@ def store(tmp_path_factory):
 
 def test_features_are_mean_and_deviation_over_frames(model, store):
     rows = np.array([7, 3])
-    pooled = features(model, store, rows)
+    pooled = pooled_features(model, store, rows)
     for row, found in zip(rows, pooled, strict=True):
         with torch.inference_mode():
             frames = model.features(torch.from_numpy(store.signal(row))[None])[0].numpy()
@@ -47,7 +47,7 @@ def test_features_are_mean_and_deviation_over_frames(model, store):
 
 def test_test_fold_with_C_from_the_validation_fold(model, store):
     """The whole protocol once more, by scikit-learn's pipeline and its areas."""
-    x, y = features(model, store, np.arange(200)), labels(store, np.arange(200))
+    x, y = pooled_features(model, store, np.arange(200)), labels(store, np.arange(200))
     some = y.any(1)
     train, tune, test = (np.flatnonzero(some & np.isin(np.arange(200) % 10 + 1, folds))
                          for folds in (range(1, 9), [9], [10]))

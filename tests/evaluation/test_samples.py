@@ -8,7 +8,7 @@ from stores import write_store
 from ecgvae import checkpoint, metrics
 from ecgvae.evaluation import samples
 from ecgvae.evaluation.batches import batches
-from ecgvae.evaluation.probe import features
+from ecgvae.evaluation.probe import pooled_features
 from ecgvae.evaluation.samples import sample_quality
 from ecgvae.models import build, parse_settings
 
@@ -68,8 +68,9 @@ def test_the_records_themselves_are_at_no_distance(vae, store, encoder, monkeypa
     assert sample_quality(vae, store, encoder=encoder)["frechet"] == pytest.approx(0, abs=1e-6)
     monkeypatch.setattr(vae, "sample", lambda count, length, generator: real.x.flip(1))
     report, network = sample_quality(vae, store, encoder=encoder, seed=5), checkpoint.load(encoder)
-    reference = features(network, store, np.random.default_rng(5).permutation(60)[:40])
-    distance = metrics.frechet((features(network, store, np.arange(60, 100)) - reference.mean(0)) / reference.std(0),
+    reference = pooled_features(network, store, np.random.default_rng(5).permutation(60)[:40])
+    samples = pooled_features(network, store, np.arange(60, 100))
+    distance = metrics.frechet((samples - reference.mean(0)) / reference.std(0),
                                (reference - reference.mean(0)) / reference.std(0))
     assert report["frechet"] / report["frechet_ratio"] == pytest.approx(distance, rel=1e-6)
 

@@ -111,7 +111,7 @@ def test_a_missing_lead_is_an_error_with_both_lists():
     with pytest.raises(ValueError) as error:
         conform(record, SignalSpec())
     assert str(error.value) == (
-        "100 has leads MLII, V5 (left out: ABP (mmHg)); the model wants I, II, V1, V2, V3, V4, V5, V6"
+        "100 has leads MLII, V5 (skipped: ABP (mmHg)); the model wants I, II, V1, V2, V3, V4, V5, V6"
     )
 
 

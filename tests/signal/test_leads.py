@@ -8,12 +8,12 @@ from ecgvae.signal import (
     LEADS_12,
     canonical_lead,
     check_lead_map,
-    checked_lead_map,
     fit_leads,
     independent_leads,
     lead_expansion,
     parse_lead_map,
     parse_leads,
+    standardize_lead_map,
 )
 from ecgvae.signal.leads import LIMB, lead_rows
 
@@ -170,7 +170,7 @@ def test_broken_lead_maps_are_refused(text, message):
 @pytest.mark.parametrize("lead_map", ["MLII=II", {"a": 1}, {1: "II"}, {"": "II"}, {"a": " "}, [("a", "II")]])
 def test_what_is_no_lead_map_is_refused(lead_map):
     with pytest.raises(ValueError, match=r"^lead map [^\n]*wanted [^\n]*'MLII'[^\n]*$"):
-        checked_lead_map(lead_map)
+        standardize_lead_map(lead_map)
 
 
 def test_mapped_channels_come_first_by_name_then_in_any_case():

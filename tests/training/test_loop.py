@@ -56,7 +56,7 @@ def changed(recipe: Recipe, **training) -> Recipe:
 
 @pytest.fixture
 def without_pictures(monkeypatch):
-    monkeypatch.setattr(Validation, "draw", lambda *_: None)
+    monkeypatch.setattr(Validation, "draw_picture", lambda *_: None)
 
 
 def results(run) -> dict:
@@ -121,7 +121,7 @@ class Interrupted(Exception):
 def uninterrupted(store, recipe, tmp_path_factory) -> dict:
     run = tmp_path_factory.mktemp("uninterrupted") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Validation, "draw", lambda *_: None)
+        patch.setattr(Validation, "draw_picture", lambda *_: None)
         train(recipe, store, run)
     found = results(run)
     assert set(found["files"]) == {"recipe.json", "log.csv", "validation.csv", "model/config.json",
@@ -190,7 +190,7 @@ def test_a_folder_has_one_run(store, recipe, tmp_path, without_pictures):
     assert "holds no run to resume" in mistake(FileNotFoundError, short, store, run, resume=True)
     train(short, store, run)
     before = results(run)
-    assert "holds a run; use --resume to go on with it or another --out" in mistake(FileExistsError, short, store, run)
+    assert "holds a run; use --resume to continue it or another --out" in mistake(FileExistsError, short, store, run)
     assert mistake(ValueError, changed(recipe, steps=2), store, run, resume=True) == (
         f"{run}/recipe.json has training.steps 1, the recipe given 2; a run is resumed with its own recipe")
     assert same(results(run), before)
@@ -381,7 +381,7 @@ def train_one_of_two(rank, recipe, path, run):
     torch.set_num_threads(1)
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1",
                       MASTER_PORT=os.environ["ECGVAE_TEST_PORT"], ACCELERATE_USE_CPU="true")
-    Validation.draw = lambda *_: None
+    Validation.draw_picture = lambda *_: None
     PartialState(cpu=True, backend="gloo")
     states, original = [], loop.init_state
     loop.init_state = lambda *arguments: states.append(original(*arguments)) or states[-1]

@@ -1,0 +1,16 @@
+"""The folder of a run, checked without loading torch."""
+
+from pathlib import Path
+
+
+def check_run_folder(folder: Path, resume: bool) -> None:
+    """Checks that a new run does not overwrite another one, or that there is a run to resume.
+
+    Raises:
+        FileExistsError: The folder has a run and `resume` is false.
+        FileNotFoundError: There is no run to resume.
+    """
+    if (folder / "log.csv").exists() and not resume:
+        raise FileExistsError(f"{folder} holds a run; use --resume to continue it or another --out")
+    if resume and not (folder / "recipe.json").exists():
+        raise FileNotFoundError(f"{folder} holds no run to resume")
