@@ -13,7 +13,7 @@ from typing import Any
 from ecgvae import checkpoint
 from ecgvae.data import jobs
 from ecgvae.data.collection import Collection, Entry
-from ecgvae.data.errors import NoUsableRecords, error_text
+from ecgvae.data.errors import NoUsableRecords, Remarks, check_free, error_text
 from ecgvae.data.tokens import TokenFile, Tokens, merge_tokens, open_tokens, write_tokens
 from ecgvae.signal import Missing, write_record
 from ecgvae.tokenizer import Tokenizer
@@ -22,7 +22,6 @@ PART_RECORDS = 512          # of a part; an interruption loses at most one part
 PART_SAMPLES = 1 << 25
 
 Progress = Callable[[int, int], object]
-Remarks = tuple[tuple[str, str], ...]       # (record, remark)
 
 
 def no_progress(done: int, total: int) -> None:
@@ -37,7 +36,7 @@ class Summary:
         out: The file or folder that was written.
         records: Number of records in it.
         seconds: Their length in seconds of ECG.
-        skipped: Records that were left out, and why.
+        skipped: Records that could not be used, and why.
         noted: Records that were repaired, and how.
     """
 
@@ -71,8 +70,8 @@ def tokenize_files(sources: Iterable[str | Path], out: str | Path, tokenizer: To
         out: The token file to write.
         tokenizer: The tokenizer.
         codebooks: Number of first codebooks to use; by default all.
-        missing: What to do with a record that lacks a lead: "error" leaves it out, "zero" takes the lead as 0 mV.
-        lead_map: Lead names of the records and the leads they stand for.
+        missing: What to do with a record that lacks a lead: "error" skips it, "zero" sets the lead to 0 mV.
+        lead_map: Leads by channel name, for channels that are not named after their leads.
         batch_size: Records that go through the model together.
         overwrite: Whether to replace a file that exists.
         progress: Called with the number of records done and their total.
@@ -110,12 +109,6 @@ def tokenize_files(sources: Iterable[str | Path], out: str | Path, tokenizer: To
 def open_parts(out: Path, fingerprint: dict, overwrite: bool) -> jobs.Parts:
     """The parts of an output, in a folder next to it; those of an interrupted job are still there."""
     return jobs.Parts(out.with_name(out.name + ".partial"), fingerprint, overwrite)
-
-
-def check_free(out: Path, overwrite: bool) -> None:
-    """Raises FileExistsError if an output exists and may not be overwritten."""
-    if out.exists() and not overwrite:
-        raise FileExistsError(f"{out} exists; use --overwrite")
 
 
 def broadcast_object(value: Any) -> Any:

@@ -43,7 +43,7 @@ def locate(model: str | Path) -> Path:
 
 
 def model_name(model: str | Path) -> str:
-    """A model's name for people: that of its folder, or of the run whose model it is."""
+    """The display name of a model: that of its folder, or of its run folder."""
     folder = locate(model).resolve()
     is_of_run = folder.name == "model" and (folder.parent / "recipe.json").exists()
     return folder.parent.name if is_of_run else folder.name
@@ -90,7 +90,7 @@ def save(model: "Autoencoder", folder: str | Path, training: dict | None = None,
 
 
 def facts(model: "Autoencoder") -> dict[str, Any]:
-    """What is worth knowing of a model without loading it, as JSON values."""
+    """Facts about a model for its config.json, which can be read without loading the model."""
     return {"parameters": sum(parameter.numel() for parameter in model.parameters()), "hop": model.hop,
             "latent": model.settings.latent, "codebooks": [asdict(spec) for spec in model.codebook_specs]}
 
@@ -133,7 +133,7 @@ def config(model: str | Path) -> dict[str, Any]:
 def load(model: str | Path, device: str = "cpu") -> "Autoencoder":
     """Loads a model of any family, in evaluation mode.
 
-    Memory is taken for the weights in the file only, even if its config.json asks for more.
+    Memory use is bounded by the file of weights, even if config.json asks for more.
 
     Args:
         model: The name of a shipped model, a checkpoint folder, or the folder of a training run.
@@ -198,7 +198,7 @@ def select_device(device: str) -> "torch.device":
 
 
 def identity(model: "str | Path | Autoencoder") -> str:
-    """A short hash of what decides a model's codes and their decoding; token files know their tokenizer by it.
+    """A short hash of the settings and weights of a model, which identifies the tokenizer of a token file.
 
     It is fixed when a model is saved, so that no later default or name changes it.
 
@@ -216,6 +216,7 @@ def identity(model: "str | Path | Autoencoder") -> str:
 
 
 def saved_identity(model: str | Path) -> str:
+    """The identity in config.json, or for format 1 the one that its version computed."""
     from safetensors.numpy import load_file
 
     from ecgvae.legacy import format_1_identity

@@ -14,7 +14,7 @@ from ecgvae.data.tokens import Tokens
 from ecgvae.models import QuantizedAutoencoder
 from ecgvae.signal import Missing, Record, RecordFile, conform_stream, ratio
 
-WARMUP_FLOATS = 31 << 18    # freeing a block of 31 MiB makes glibc keep what is freed later, see mallopt(3)
+WARMUP_FLOATS = 31 << 18    # once a block of 31 MiB was freed, glibc reuses freed blocks of that size, see mallopt(3)
 
 
 def round_up(samples: int, multiple: int) -> int:
@@ -83,12 +83,14 @@ class RecordEncoder:
             all_codes[first:first + len(chunk_codes)] = chunk_codes
 
     def blocks(self, missing: Missing, lead_map: Mapping[str, str] | None) -> Iterator[np.ndarray]:
+        """The signal as the model wants it, block by block; the notes of repairs are kept."""
         for block in conform_stream(self.record, self.model.signal, missing, lead_map=lead_map):
             self.samples += block.signal.shape[1]
             self.notes = block.notes
             yield block.signal
 
     def tokens(self) -> Tokens:
+        """The tokens of the record, when all of its chunks are encoded."""
         record = self.record
         return Tokens(self.codes, self.samples, record.name, record.rate, record.samples,
                       comments=record.comments, notes=self.notes)

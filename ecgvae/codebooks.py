@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class CodebookSpec:
-    """A codebook: its codes come one every `hop` samples and are numbers below `size`."""
+    """A codebook: it has `size` codes, and a signal has one code every `hop` samples."""
 
     hop: int
     size: int

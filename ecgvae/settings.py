@@ -39,7 +39,7 @@ class Settings(BaseModel):
 
 
 def suggest_name(name: object, known: list[str]) -> str:
-    """The end of an error message about an unknown name: a suggestion, or what is known."""
+    """The end of an error message about an unknown name: the nearest known name, or all of them."""
     matches = get_close_matches(name.lower()[:100], known, n=1) if isinstance(name, str) else []
     return f"; did you mean {matches[0]}?" if matches else f"; wanted one of {', '.join(known)}"
 

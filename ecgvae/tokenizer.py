@@ -18,7 +18,7 @@ from ecgvae.signal import Missing, Record, RecordFile, resample
 
 CHUNK_SAMPLES = 1 << 14     # of a long record that a model gets at once (164 s at 100 Hz), without the overlap
 CPU_BATCH = 8               # records at a time on a CPU; more do not fit its cache
-STEP_MV = 0.002             # half the sum of two such steps is whole microvolts: files obey Einthoven's law exactly
+STEP_MV = 0.002             # coded leads are even microvolts, so (I + II) / 2 is whole: WFDB files obey Einthoven's law
 
 
 @dataclass(frozen=True, repr=False)
@@ -125,7 +125,13 @@ class Tokenizer:
             batch_size: Records that go through the model together.
             on_error: Called with the index of a record that cannot be used and the reason; the record is then left
                 out. Without it the reason is raised.
-            lead_map: Lead names of the records and the leads they stand for.
+            lead_map: Leads by channel name, for channels that are not named after their leads.
+
+        Returns:
+            The tokens of all usable records, in order.
+
+        Raises:
+            ValueError: A record cannot be used (without `on_error`), or the model has fewer codebooks.
         """
         codebooks = self.check_codebooks(codebooks)
         specs = self.header(codebooks).codebooks
@@ -179,12 +185,13 @@ class Tokenizer:
 
         Args:
             tokens: Tokens of a record; or plain codes: an array (q, n) or (b, q, n) if all codebooks have the same
-                hop, else a sequence with an array (n,) or (b, n) for each codebook. The first few codebooks suffice.
-            original: Whether a record has the rate and length of the record it came from, else those of the model.
+                hop, else a sequence with an array (n,) or (b, n) for each codebook. Fewer codebooks than the model has are allowed.
+            original: True restores the rate and length of the encoded record; False keeps the model's rate.
             samples: Length of the array, at the model's rate; by default as long as the codes.
 
         Returns:
-            A record with all leads of the model in mV; for plain codes an array (l, t) or (b, l, t) at its rate.
+            A record with all leads of the model in mV; for plain codes an array (leads, t) or (b, leads, t) at the
+            model's rate.
 
         Raises:
             ValueError: The codes are not codes of this tokenizer.
@@ -202,6 +209,7 @@ class Tokenizer:
         return np.stack(records) if is_batch else records[0]
 
     def decode_record(self, tokens: Tokens, original: bool) -> Record:
+        """Decodes the tokens of one record; the arguments are those of `decode`."""
         self.header(len(tokens.codes)).check(tokens)
         signal = self.decode_coded_leads(tokens.codes, tokens.samples)
         rate = self.model.signal.rate
@@ -211,7 +219,7 @@ class Tokenizer:
         return Record(self.all_leads(signal), rate, self.model.signal.leads, tokens.name, tokens.comments)
 
     def all_leads(self, signal: np.ndarray) -> np.ndarray:
-        """All leads (l, t) from the coded ones (c, t), which are rounded to even microvolts first."""
+        """All leads (leads, t) from the coded ones (c, t), which are first rounded to even microvolts."""
         leads = np.empty((len(self.model.signal.leads), signal.shape[1]), np.float32)
         for start in range(0, signal.shape[1], CHUNK_SAMPLES):      # so that only a chunk is float64
             chunk = slice(start, start + CHUNK_SAMPLES)

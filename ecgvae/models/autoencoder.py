@@ -83,7 +83,7 @@ class Autoencoder(nn.Module, ABC):
     @abstractmethod
     def forward(self, x: Float[Tensor, "b c t"], target: Float[Tensor, "b c t"] | None = None,
                 condition: Any = None) -> Reconstruction:
-        """A training pass; `target` is the signal to reconstruct where it is not x itself."""
+        """A training pass; `target` is the signal to reconstruct, by default x."""
 
     @property
     @abstractmethod
@@ -96,7 +96,7 @@ class Autoencoder(nn.Module, ABC):
         return ()
 
     def features(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b d n"]:
-        """Features for a classifier, one vector a frame."""
+        """Features for a classifier, one vector per frame."""
         return self.encode(x)
 
     def reconstruct(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
