@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, bfloat16
 
-from ecgvae.signal import Record
+from ecgvae.signal import Record, parse_leads
 
 Array: TypeAlias = np.ndarray | Tensor
 
@@ -17,20 +17,34 @@ def array_to_records(signal: Array, rate: float | None, leads: Sequence[str] | N
         raise ValueError(f"a signal of type {type(signal).__name__}; wanted a record, an array or a tensor")
     if rate is None or leads is None:
         raise ValueError("an array without rate= or leads=; wanted both, in Hz and as names")
-    array = signal.detach().cpu().numpy() if isinstance(signal, Tensor) else signal
+    array = to_numpy(signal)
     if array.ndim not in (2, 3) or array.dtype.kind not in "fiu":
         raise ValueError(f"an array of {array.dtype} {array.shape}; wanted numbers in mV, (leads, samples) or "
                          "(records, leads, samples)")
-    if np.isinf(array).any():
-        raise ValueError("the array holds infinite numbers; wanted mV, with NaN for missing samples")
+    check_finite(array, "the array")
+    names = parse_leads(leads) if isinstance(leads, str) else tuple(leads)
     batch = array if array.ndim == 3 else array[None]
-    return [Record(row, rate, tuple(leads), f"record {index}" if array.ndim == 3 else "record")
+    return [Record(row, rate, names, f"record {index}" if array.ndim == 3 else "record")
             for index, row in enumerate(batch)]
+
+
+def check_finite(signal: np.ndarray, name: str) -> None:
+    """Raises ValueError if a signal holds infinity; NaN is a missing sample."""
+    if np.isinf(signal).any():
+        raise ValueError(f"{name} holds infinite numbers; wanted mV, with NaN for missing samples")
+
+
+def to_numpy(array: Array) -> np.ndarray:
+    """An array or tensor as an array; bfloat16, which NumPy does not have, becomes float32."""
+    if not isinstance(array, Tensor):
+        return np.asarray(array)
+    array = array.detach().cpu()
+    return (array.float() if array.dtype == bfloat16 else array).numpy()
 
 
 def split_codes(codes: Array | Sequence[Array]) -> tuple[list[np.ndarray], bool]:
     """The codes (b, n) of each codebook, and whether they came as a batch."""
-    rows = [row.detach().cpu().numpy() if isinstance(row, Tensor) else np.asarray(row)
+    rows = [to_numpy(row)
             for row in (codes.swapaxes(0, 1) if isinstance(codes, np.ndarray | Tensor) and codes.ndim == 3 else codes)]
     if len({row.ndim for row in rows}) > 1 or len({len(row) for row in rows if row.ndim == 2}) > 1:
         shapes = ", ".join(str(row.shape) for row in rows)

@@ -121,6 +121,8 @@ def config(model: str | Path) -> dict[str, Any]:
         values = json.loads((folder / "config.json").read_text())
         version, _ = values["format"], values["model"]
     except FileNotFoundError:
+        if (folder / "recipe.json").exists():
+            raise ValueError(f"{folder} is a run without a model yet; finish it with train --resume") from None
         raise ValueError(f"{folder} is not an ecgvae model: it has no config.json") from None
     except (ValueError, KeyError, TypeError, RecursionError):
         raise ValueError(f"{folder / 'config.json'} is damaged; wanted JSON with format and model") from None

@@ -50,6 +50,9 @@ def describe_folder(path: Path) -> dict[str, Any]:
             return describe_as(path)
     if (path / "model" / "config.json").is_file():
         return describe_model(path / "model")
+    if records := sum(1 for _ in path.rglob("*.hea")):
+        raise ValueError(f"{path} is a folder with {records:,} WFDB headers; wanted one record, such as "
+                         f"{next(path.rglob('*.hea')).with_suffix('')}")
     raise ValueError(f"{path} is a folder, but neither a model (config.json), a store (manifest.json) nor a run "
                      "(recipe.json)")
 
@@ -76,8 +79,14 @@ def describe_model(model: str | Path) -> dict[str, Any]:
         "rate": signal.rate, "leads": list(signal.leads), "coded_leads": list(signal.coded),
         **describe_latent(facts, signal.rate),
         "trained_on": {key: training[key] for key in ("store", "fingerprint", "records") if key in training},
-        "validation": config.get("metrics", {}), "versions": config.get("versions", {}),
+        "validation": describe_metrics(config.get("metrics", {}), bool(facts["codebooks"])),
+        "versions": config.get("versions", {}),
     }
+
+
+def describe_metrics(metrics: dict[str, Any], has_codebooks: bool) -> dict[str, Any]:
+    """Validation results; those of a model without codebooks are not numbered."""
+    return metrics if has_codebooks else {name.removesuffix("_1"): value for name, value in metrics.items()}
 
 
 def model_facts(folder: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ecgvae import checkpoint
-from ecgvae.arrays import Array, array_to_records, split_codes
+from ecgvae.arrays import Array, array_to_records, check_finite, split_codes
 from ecgvae.chunks import Chunk, RecordEncoder, round_up, thread_pool
 from ecgvae.data.tokens import TokenHeader, Tokens
 from ecgvae.models import QuantizedAutoencoder
@@ -75,9 +75,11 @@ class Tokenizer:
     def check_codebooks(self, codebooks: int | None) -> int:
         """The number of codebooks to use, all for None; ValueError if the model has fewer."""
         available = len(self.model.codebook_specs)
-        if codebooks is not None and not 1 <= codebooks <= available:
-            raise ValueError(f"codebooks is {codebooks}; {self.name} has 1 to {available}")
-        return codebooks or available
+        if codebooks is None:
+            return available
+        if not isinstance(codebooks, int) or isinstance(codebooks, bool) or not 1 <= codebooks <= available:
+            raise ValueError(f"codebooks is {codebooks!r:.60}; {self.name} has 1 to {available}")
+        return codebooks
 
     @overload
     def encode(self, signal: Record | RecordFile, *, rate: float | None = None, leads: Sequence[str] | None = None,
@@ -96,7 +98,7 @@ class Tokenizer:
             signal: A record; or an array or tensor in mV of shape (c, t), or (n, c, t) for n records. NaN is a
                 missing sample: short gaps are bridged, longer ones derived from other leads or set to 0 mV.
             rate: Sampling rate of an array in Hz.
-            leads: Names of the c leads of an array, in any order.
+            leads: Names of the c leads of an array, in any order; a text like "I,II,V1" or "standard-12" will do.
             codebooks: Number of first codebooks to use; by default all.
             missing: What to do if a lead is missing: "error", or "zero" for 0 mV.
 
@@ -107,6 +109,10 @@ class Tokenizer:
             ValueError: A lead is missing; or an array lacks rate or leads, has a wrong shape, or holds infinity.
         """
         if isinstance(signal, Record | RecordFile):
+            if rate is not None or leads is not None:
+                raise ValueError(f"{signal.name} came with rate= or leads=, which arrays need; wanted the record alone")
+            if isinstance(signal, Record):
+                check_finite(signal.signal, signal.name)
             return self.encode_many([signal], codebooks, missing)[0]
         records = array_to_records(signal, rate, leads)
         tokens = self.encode_many(records, codebooks, missing)
@@ -176,33 +182,44 @@ class Tokenizer:
     def decode(self, tokens: Tokens, original: bool = True, *, samples: int | None = None) -> Record: ...
 
     @overload
+    def decode(self, tokens: list[Tokens], original: bool = True, *, samples: int | None = None) -> list[Record]: ...
+
+    @overload
     def decode(self, tokens: Array | Sequence[Array], original: bool = True, *,
                samples: int | None = None) -> np.ndarray: ...
 
-    def decode(self, tokens: Tokens | Array | Sequence[Array], original: bool = True, *,
-               samples: int | None = None) -> Record | np.ndarray:
+    def decode(self, tokens: Tokens | list[Tokens] | Array | Sequence[Array], original: bool = True, *,
+               samples: int | None = None) -> Record | list[Record] | np.ndarray:
         """Decodes tokens to a record, or plain codes to an array.
 
         Args:
-            tokens: Tokens of a record; or plain codes: an array (q, n) or (b, q, n) if all codebooks have the same
-                hop, else a sequence with an array (n,) or (b, n) for each codebook. Fewer codebooks than the model has are allowed.
+            tokens: Tokens of a record, or a list of them; or plain codes: an array (q, n) or (b, q, n) if all codebooks
+                have the same hop, else a sequence with an array (n,) or (b, n) for each codebook. Fewer codebooks than
+                the model has are allowed.
             original: True restores the rate and length of the encoded record; False keeps the model's rate.
             samples: Length of the array, at the model's rate; by default as long as the codes.
 
         Returns:
-            A record with all leads of the model in mV; for plain codes an array (leads, t) or (b, leads, t) at the
-            model's rate.
+            A record with all leads of the model in mV, or a list of them; for plain codes an array (leads, t) or
+            (b, leads, t) at the model's rate.
 
         Raises:
             ValueError: The codes are not codes of this tokenizer.
         """
         if isinstance(tokens, Tokens):
+            if samples is not None:
+                raise ValueError("samples= came with tokens, which know their length; wanted it with plain codes only")
             return self.decode_record(tokens, original)
-        codes, is_batch = split_codes(tokens)
+        codes_or_tokens: Any = tokens
+        if isinstance(tokens, list | tuple) and tokens and isinstance(tokens[0], Tokens):
+            return [self.decode(item, original, samples=samples) for item in codes_or_tokens]
+        if samples is not None and not (isinstance(samples, int) and samples > 0):
+            raise ValueError(f"samples is {samples!r:.60}; wanted a number above 0")
+        codes, is_batch = split_codes(codes_or_tokens)
         specs = self.header(len(codes)).codebooks
         length = codes[-1].shape[1] * specs[-1].hop if samples is None else samples
         rate = self.model.signal.rate
-        records = [self.decode_record(Tokens(row, length, f"codes[{index}]", rate, length), False).signal
+        records = [self.decode_record(Tokens(row, length, f"record {index}", rate, length), False).signal
                    for index, row in enumerate(zip(*codes, strict=True))]
         if not records:
             return np.empty((0, len(self.model.signal.leads), length), np.float32)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import ecgvae
 from ecgvae import checkpoint
-from ecgvae.models import build
+from ecgvae.models import Conditioning, build
 from ecgvae.models.autoencoder import check_signals
 from ecgvae.signal import INDEPENDENT_8, LEADS_12, Record
 from ecgvae.tokenizer import Tokenizer
@@ -54,6 +54,24 @@ def test_arrays_of_any_number_type_are_in_millivolts(tokenizer):
     expected = tokenizer.encode(x, rate=100, leads=LEADS)
     for dtype in (np.float64, np.int16, np.float16):
         assert equal_codes(tokenizer.encode(x.astype(dtype), rate=100, leads=LEADS), expected)
+
+
+def test_bfloat16_and_leads_as_text_are_understood(tokenizer):
+    x = torch.from_numpy(noise(3, 200)).bfloat16()
+    expected = tokenizer.encode(x.float(), rate=100, leads=LEADS)
+    assert equal_codes(tokenizer.encode(x, rate=100, leads="V1,II,I"), expected)
+
+
+def test_a_list_of_tokens_decodes_to_a_list_of_records(tokenizer):
+    tokens = tokenizer.encode(noise(2, 3, 500), rate=250, leads=LEADS)
+    records = tokenizer.decode(tokens)
+    assert [record.rate for record in records] == [250, 250]
+    for record, one in zip(records, tokens, strict=True):
+        np.testing.assert_array_equal(record.signal, tokenizer.decode(one).signal)
+    with pytest.raises(ValueError, match="samples= came with tokens"):
+        tokenizer.decode(tokens[0], samples=5)
+    with pytest.raises(ValueError, match="samples is 0; wanted a number above 0"):
+        tokenizer.decode(np.zeros((3, 5), int), samples=0)
 
 
 @settings(deadline=None, max_examples=25)
@@ -102,6 +120,10 @@ def test_an_empty_batch_gives_an_empty_result(tokenizer):
     (noise(3, 100), {"rate": 0}, "record has a rate of 0"),
     (noise(3, 100), {"rate": float("nan")}, "record has a rate of nan Hz"),
     (noise(3, 0), {}, "record has no samples"),
+    (Record(noise(3, 100), 100, LEADS), {}, "record came with rate= or leads=, which arrays need"),
+    (Record(np.full((3, 100), np.inf), 100, LEADS), {"rate": None, "leads": None}, "record holds infinite numbers"),
+    (noise(3, 100), {"codebooks": "2"}, "codebooks is '2'; model has 1 to 3"),
+    (noise(3, 100), {"codebooks": True}, "codebooks is True; model has 1 to 3"),
     ([[0.0]], {}, "a signal of type list; wanted a record, an array or a tensor"),
     ("record.hea", {}, "a signal of type str; wanted a record, an array or a tensor"),
 ])
@@ -168,3 +190,20 @@ def test_reprs_are_one_line(tokenizer):
     assert repr(tokenizer) == "Tokenizer('model', 3 leads at 100 Hz, 3 codebooks, cpu)"
     for value in (tokenizer, record, tokens, tokenizer.header(), tokenizer.model.signal):
         assert "\n" not in repr(value) and "array" not in repr(value) and len(repr(value)) < 300
+
+
+def test_model_repr_is_one_line_and_its_text_shows_all_layers(tokenizer):
+    assert re.fullmatch(r"VQVAE\(conv, 3 leads at 100 Hz, latent 8, [\d,]+ parameters\)", repr(tokenizer.model))
+    assert "ResidualUnit" in str(tokenizer.model) and str(tokenizer.model).startswith("VQVAE(\n")
+    assert repr(Conditioning(torch.zeros(2, 3))) == "Conditioning(vector of shape (2, 3), signal of shape None)"
+
+
+def test_models_ask_for_tensors_of_single_precision(tokenizer):
+    """Called directly: in tests, jaxtyping would complain first."""
+    for x, message in ((np.zeros((1, 8, 100)), "signals of type ndarray; wanted a torch tensor"),
+                       (torch.zeros(1, 8, 100).short(), "signals of torch.int16; wanted torch.float32"),
+                       (torch.zeros(1, 8, 100).double(), "signals of torch.float64; wanted torch.float32")):
+        with pytest.raises(ValueError, match=message):
+            check_signals(x, INDEPENDENT_8)
+    with pytest.raises(ValueError, match=re.escape("signals of shape (1, 12, 100); wanted (batch, 3 leads, samples)")):
+        tokenizer.model.all_leads(torch.zeros(1, 12, 100))

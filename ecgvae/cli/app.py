@@ -25,7 +25,7 @@ LeadMap = Annotated[str | None, Option(help="Leads of channels that are not name
 MissingLeads = Annotated[Literal["error", "zero"], Option(help="What to do if a record lacks a lead: error skips the "
                                                                "record, zero sets the lead to 0 mV.")]
 Overwrite = Annotated[bool, Option("--overwrite", help="Replace an output that exists.")]
-Quiet = Annotated[bool, Option("--quiet", "-q", help="Show no progress and no remarks.",
+Quiet = Annotated[bool, Option("--quiet", "-q", help="Show no progress and no remarks, only results and errors.",
                                callback=set_quiet)]
 Tokenizer = Annotated[str, Option(help="Tokenizer: a shipped model, a model folder or a run folder.",
                                   autocompletion=shipped_models)]

@@ -112,6 +112,10 @@ def report(store: "Store", window: float | None) -> None:
         remark(f"{count(unmatched, 'row')} of the table without a record")
     if unlabelled := store.manifest.get("unlabelled_records"):
         remark(f"{count(unlabelled, 'record')} without a row of the table")
+    if shared := store.manifest.get("patients_in_several_splits"):
+        remark(f"{count(shared, 'patient')} with records in several splits: evaluation will be too optimistic")
+    if without := len(store) - sum(len(store.split(name)) for name in ("train", "validation", "test")):
+        remark(f"{count(without, 'record' if window is None else 'window')} in no split")
     rows = count(len(store), "record" if window is None else "window")
     ending = f"; {count(len(skipped), 'record')} skipped" if skipped else ""
     print(f"{rows} with {count(len(store.leads), 'lead')} at {store.rate:g} Hz in {store.path}{ending}")

@@ -1,7 +1,7 @@
 """The command evaluate."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from typer import Argument, Option
 
@@ -18,7 +18,7 @@ def evaluate(
     model: Annotated[str, Argument(metavar="MODEL", autocompletion=shipped_models,
                                    help="A shipped model, a model folder or a run folder.")],
     store: Annotated[Path, Argument(metavar="STORE", help="Store to evaluate on.")],
-    split: Annotated[str, Option(help="Part of the store: train, validation, test or all.")] = "test",
+    split: Annotated[Literal["train", "validation", "test", "all"], Option(help="Part of the store.")] = "test",
     out: Annotated[Path | None, Option(help="JSON file to which the report is also written. Default: none.")] = None,
     device: Device = "auto",
     batch_size: BatchSize = 64,
@@ -52,18 +52,20 @@ def evaluate(
 
 
 def show_report(report: dict) -> None:
-    """Prints a report as a table with a row for each number of codebooks."""
+    """Prints a report: errors with each number of codebooks, and how evenly each codebook's codes are used."""
     errors = ["PRDN %", "median", "95 %", "RMSE µV", "median", "95 %", "SNR dB", "correlation", "spectrum dB"]
     print(f"{report['model']} on {report['records']:,} records ({report['split']}) of {report['store']}")
     if not report["codebooks"]:
         show_table(["numbers/s", *errors],
                    [[f"{row['latent_per_second']:g}", *format_errors(row)] for row in report["rows"]])
         return
-    columns = ["codebooks", "bit/s", "entropy bit/s", *errors, "used %", "perplexity"]
     rows = [[str(row["codebooks"]), f"{row['bits_per_second']:.0f}", f"{row['entropy_bits_per_second']:.0f}",
-             *format_errors(row), f"{100 * row['usage']:.1f}", f"{codebook['perplexity']:.0f}"]
-            for row, codebook in zip(report["rows"], report["codebooks"], strict=True)]
-    show_table(columns, rows)
+             *format_errors(row)] for row in report["rows"]]
+    show_table(["codebooks", "bit/s", "entropy bit/s", *errors], rows)
+    print()
+    show_table(["codebook", "codes used %", "entropy bits", "perplexity"],
+               [[str(index), f"{100 * codebook['usage']:.1f}", f"{codebook['entropy']:.2f}",
+                 f"{codebook['perplexity']:.0f}"] for index, codebook in enumerate(report["codebooks"])])
 
 
 def format_errors(row: dict) -> list[str]:

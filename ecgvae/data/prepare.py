@@ -68,7 +68,8 @@ def build_store(source: str | Path, out: str | Path, *, rate: float = 100, leads
 
     Returns:
         The store. `skipped.csv` in its folder lists the records that could not be used. With labels, its manifest has
-        two counts: "unmatched_rows" (rows of the labels without a record) and "unlabelled_records".
+        counts: "unmatched_rows" (rows of the labels without a record), "unlabelled_records" and
+        "patients_in_several_splits".
 
     Raises:
         ValueError: An option is wrong, no record can be used, or the labels or the lead map fit no record.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecgvae.data.errors import first_line
-from ecgvae.data.table import split_name
+from ecgvae.data.table import SPLITS, split_name
 from ecgvae.signal import Record, canonical_lead
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 MICROVOLTS_PER_MV = 1000
-SPLITS = {"train": range(1, 9), "validation": range(9, 10), "test": range(10, 11)}  # folds, as in PTB-XL
 
 
 class Store:
@@ -95,14 +94,16 @@ class Store:
 
     def signal(self, row: int) -> np.ndarray:
         """The signal of a row, (c, t) float32 in mV."""
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"row {row} of {self.path}; it has {len(self)} rows")
         offset, length = self.spans[row]
         microvolts = self.signals[offset:offset + length].T
         return np.ascontiguousarray(microvolts, np.float32) / np.float32(MICROVOLTS_PER_MV)
 
     def record(self, row: int) -> Record:
         """A row as a record."""
-        columns = self.records.iloc[row]
-        return Record(self.signal(row), self.rate, self.leads, columns["name"], tuple(columns["comments"]))
+        signal, columns = self.signal(row), self.records.iloc[row]
+        return Record(signal, self.rate, self.leads, columns["name"], tuple(columns["comments"]))
 
     def split(self, name: str) -> np.ndarray:
         """The rows of a split.

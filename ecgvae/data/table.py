@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 NAME_COLUMNS = ("record", "name")
 STORE_COLUMNS = ("name", "start", "offset", "length", "rate", "samples", "notes", "comments")  # of every store
+SPLITS = {"train": range(1, 9), "validation": range(9, 10), "test": range(10, 11)}  # folds, as in PTB-XL
 SPLIT_NAMES = {"train": "train", "training": "train", "validation": "validation", "val": "validation",
                "valid": "validation", "dev": "validation", "test": "test"}  # fmt: skip
 MISSING = ("", "NA", "N/A", "<NA>", "NaN", "nan", "null", "NULL")
 LIST_SEPARATOR = ";"
+KNOWN_COLUMNS = (*NAME_COLUMNS, "split", "fold", "patient", "age", "sex")  # in upper or lower case
 
 # A cell is a number only if it has no leading zeros and fits the type, so that identifiers keep all digits.
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})", re.ASCII)
@@ -29,9 +31,10 @@ def read_table(path: str | Path) -> "pandas.DataFrame":
 
     Record names are in the column `record`, else in the column `name`, else in the first column. A name is the path
     of a record relative to the source of the store, with or without the suffix .hea or .dat. The other columns keep
-    their names. A column `split` has train, validation (also val, valid, dev) or test. If any cell of a column has a
-    semicolon, all its cells become lists of texts; an empty cell becomes an empty list. Columns of integers, of other
-    numbers, and of true and false get these types. Empty cells, NA, NaN and null are missing values.
+    their names, but record, name, split, fold, patient, age and sex are known in upper case too. A column `split` has
+    train, validation (also val, valid, dev) or test. If any cell of a column has a semicolon, all its cells become
+    lists of texts; an empty cell becomes an empty list. Columns of integers, of other numbers, and of true and false
+    get these types. Empty cells, NA, NaN and null are missing values.
 
     Args:
         path: A CSV file in UTF-8, separated by commas, with column names in its first line.
@@ -73,8 +76,12 @@ def read_table(path: str | Path) -> "pandas.DataFrame":
 
 def _read_cells(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The column names, and (line number, cells) of each row that is not empty."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; wanted a table (CSV)")
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there; wanted a table (CSV)")
+    if path.suffix.lower() in (".xls", ".xlsx", ".ods"):
+        raise ValueError(f"{path} is a spreadsheet; wanted a table (CSV): save it as CSV UTF-8")
     try:
         text = path.read_bytes().decode("utf-8-sig")
         if "\0" in text:
@@ -88,9 +95,13 @@ def _read_cells(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     if len(lines) < 2:
         raise ValueError(f"{path} has no rows; wanted a line of column names and a row for each record")
     (_, header), *rows = lines
+    header = [name.lower() if name.lower() in KNOWN_COLUMNS else name for name in header]
     if len(header) == 1 and re.search(r"[;\t]", header[0]):
-        raise ValueError(f"{path} has no commas in its first line; wanted columns separated by commas")
-    repeated = [name or "(empty)" for name, count in Counter(header).items() if count > 1 or not name]
+        raise ValueError(f"{path} has no commas in its first line; wanted columns separated by commas "
+                         "(semicolons separate the labels in a cell)")
+    if "" in header:
+        raise ValueError(f"{path}: column {header.index('') + 1} has no name; wanted a name for every column")
+    repeated = [name for name, count in Counter(header).items() if count > 1]
     if repeated:
         raise ValueError(f"{path} has columns named {', '.join(repeated)}; wanted different names")
     for number, cells in rows:
@@ -171,8 +182,9 @@ def match_labels(
         records: The names of the records.
 
     Returns:
-        The labels, with `split` in its standard spelling; the numbers of rows without a record ("unmatched_rows") and
-        of records without a row ("unlabelled_records").
+        The labels, with `split` in its standard spelling; and counts: of rows without a record ("unmatched_rows"), of
+        records without a row ("unlabelled_records"), and of patients with records in several splits
+        ("patients_in_several_splits").
 
     Raises:
         ValueError: The labels are not such a DataFrame, have a name twice, or fit no record.
@@ -196,4 +208,14 @@ def match_labels(
         splits = [split_name(value if is_present else None, str(name))
                   for (name, value), is_present in zip(labels["split"].items(), present, strict=True)]
         labels = labels.assign(split=pandas.array(splits, dtype="string"))
-    return labels, {"unmatched_rows": len(unmatched), "unlabelled_records": len(names) - len(labels) + len(unmatched)}
+    return labels, {"unmatched_rows": len(unmatched), "unlabelled_records": len(names) - len(labels) + len(unmatched),
+                    "patients_in_several_splits": _shared_patients(labels)}
+
+
+def _shared_patients(labels: "pandas.DataFrame") -> int:
+    """The number of patients with records in several splits, by the column `split` or else `fold`."""
+    if "patient" not in labels or not {"split", "fold"} & set(labels):
+        return 0
+    of_fold = {fold: name for name, folds in SPLITS.items() for fold in folds}
+    splits = labels["split"] if "split" in labels else labels["fold"].map(of_fold)
+    return int((splits.groupby(labels["patient"]).nunique() > 1).sum())

@@ -65,6 +65,15 @@ class Autoencoder(nn.Module, ABC):
         expansion = torch.tensor(settings.signal.expansion, dtype=torch.float32, device="cpu")
         self.register_buffer("expansion", expansion, persistent=False)
 
+    def __repr__(self) -> str:
+        backbone, parameters = self.settings.backbone.kind, sum(parameter.numel() for parameter in self.parameters())
+        signal = f"{len(self.signal.leads)} leads at {self.signal.rate:g} Hz"
+        return f"{type(self).__name__}({backbone}, {signal}, latent {self.settings.latent}, {parameters:,} parameters)"
+
+    def __str__(self) -> str:
+        """All layers, as torch shows them."""
+        return super().__repr__()
+
     @abstractmethod
     def encode(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b d n"]:
         """The latent of signals; it does not depend on training mode.
@@ -113,6 +122,7 @@ class Autoencoder(nn.Module, ABC):
 
     def all_leads(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b l t"]:
         """Every lead of `signal.leads` from the coded ones (Einthoven, Goldberger)."""
+        check_signals(x, self.signal.coded, finite=False)
         return torch.einsum("lc,bct->blt", self.expansion, x)
 
     def to_model_input(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c s"]:
@@ -146,10 +156,14 @@ class QuantizedAutoencoder(Autoencoder):
             yield self.detokenize(codes[:count], x.shape[-1])
 
 
-def check_signals(x: Tensor, leads: Sequence[str], finite: bool = True) -> None:
+def check_signals(x: Any, leads: Sequence[str], finite: bool = True) -> None:
     """Raises ValueError unless x is a batch of signals of these leads, (b, c, t) with t > 0, and finite if wanted."""
+    if not isinstance(x, Tensor):
+        raise ValueError(f"signals of type {type(x).__name__}; wanted a torch tensor, as from torch.as_tensor")
     if x.ndim != 3 or x.shape[1] != len(leads) or not x.shape[-1]:
         raise ValueError(f"signals of shape {tuple(x.shape)}; wanted (batch, {len(leads)} leads, samples): "
                          f"{', '.join(leads)} in mV")
+    if not x.is_floating_point() or x.dtype == torch.float64:
+        raise ValueError(f"signals of {x.dtype}; wanted torch.float32, as from x.float()")
     if finite and not x.is_meta and not torch.compiler.is_compiling() and not bool(torch.isfinite(x).all()):
         raise ValueError("the signals hold NaN or infinity; wanted finite numbers in mV")

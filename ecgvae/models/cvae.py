@@ -88,6 +88,10 @@ class Conditioning:
     vector: Float[Tensor, "b k"] | None = None
     signal: Float[Tensor, "b y t"] | None = None
 
+    def __repr__(self) -> str:
+        vector, signal = (None if value is None else tuple(value.shape) for value in (self.vector, self.signal))
+        return f"Conditioning(vector of shape {vector}, signal of shape {signal})"
+
 
 class CVAESettings(VAESettings):
     """A VAE with a condition."""

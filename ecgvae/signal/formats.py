@@ -7,7 +7,7 @@ from collections.abc import Iterable
 _WRITE = "ecgvae.write_record(ecgvae.Record(array, rate, leads), folder)"
 _EDF = ("EDF", "read it with wfdb.io.convert.read_edf and write it with wfdb.wrsamp")
 _BDF = ("BDF", f"read it with pyedflib.highlevel.read_edf and write it with {_WRITE}")
-_DICOM = ("DICOM", f"read it with pydicom.dcmread(file).waveform_array(0) and write it with {_WRITE}")
+_DICOM = ("DICOM", f"read it with pydicom.dcmread(file).waveform_array(0).T and write it, in mV, with {_WRITE}")
 _NUMPY = ("NumPy", f"read it with numpy.load and write it with {_WRITE}")
 _CSV = ("CSV", 'convert it with wfdb.io.convert.csv_to_wfdb(file, fs=rate, units="mV")')
 _TSV = ("TSV", r'convert it with wfdb.io.convert.csv_to_wfdb(file, fs=rate, units="mV", delimiter="\t")')

@@ -113,7 +113,7 @@ def _lines(content: bytes) -> tuple[list[str], tuple[str, ...]]:
         text = content.decode("latin-1")
     comments = tuple(line.strip(" \t#") for line in map(str.strip, text.splitlines()) if line.startswith("#"))
     if not text.isascii():
-        text = re.sub("/[\N{MICRO SIGN}\N{GREEK SMALL LETTER MU}]V", "/uV", text)
+        text = re.sub("/[\u00b5\u03bc]V", "/uV", text)
         text = text.encode("ascii", "ignore").decode()
     lines = [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]
     if max(map(len, lines), default=0) > MAX_LINE_CHARACTERS:

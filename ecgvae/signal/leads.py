@@ -86,14 +86,14 @@ def mapped_lead(name: str, lead_map: Mapping[str, str]) -> str | None:
 def lead_rows(names: Sequence[str], lead_map: Mapping[str, str] | None = None) -> dict[str, int]:
     """The row of each lead in a record, by the lead's standard name.
 
-    If several channels have the same lead, the one in the lead map is used, else the first.
+    If several channels have the same lead by their names, the first is used.
 
     Args:
         names: The names of the record's channels.
         lead_map: Leads by channel name.
 
     Raises:
-        ValueError: The lead map has the same lead for two of the channels.
+        ValueError: The lead map gives a channel the lead of another channel.
     """
     leads = [mapped_lead(name, lead_map) if lead_map else None for name in names]
     mapped: dict[str, int] = {}
@@ -102,6 +102,10 @@ def lead_rows(names: Sequence[str], lead_map: Mapping[str, str] | None = None) -
             raise ValueError(f"{names[mapped[lead]]} and {names[row]} are both mapped to {lead}; wanted one of them")
         if lead is not None:
             mapped[lead] = row
+    for name, lead in zip(names, leads, strict=True):
+        if lead is None and canonical_lead(name) in mapped:
+            other = names[mapped[canonical_lead(name)]]
+            raise ValueError(f"{other} is mapped to {canonical_lead(name)}, which {name} is; wanted one of them")
     return {leads[row] or canonical_lead(names[row]): row for row in reversed(range(len(names)))} | mapped
 
 

@@ -44,6 +44,8 @@ def write_record(
         for file in (data, header):
             if file.exists():
                 raise FileExistsError(f"{file} exists; wanted a new name or overwrite")
+    if np.isinf(record.signal).any():
+        raise ValueError(f"{record.name} holds infinite numbers; wanted mV, with NaN for missing samples")
     stored, gains = _quantize(record)
     path.parent.mkdir(parents=True, exist_ok=True)
     header_text = _header(record, path.name, stored, gains)

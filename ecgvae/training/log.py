@@ -26,6 +26,8 @@ class Log:
     - `gradient`: norm of the gradient before it is clipped;
     - `learning_rate`.
 
+    The errors of step 1 are too low: k-means has just placed the codes on that batch.
+
     The columns `prdn_1`, `prdn_2`, ... of validation.csv are the mean PRDN in % with one, two, ... codebooks.
     """
 

@@ -20,6 +20,9 @@ class TwoRecords(SimpleNamespace):
     def __len__(self) -> int:
         return 2
 
+    def split(self, name: str) -> list[int]:
+        return {"train": [0], "test": [1]}.get(name, [])
+
 
 @pytest.fixture
 def built(records, monkeypatch, tmp_path) -> dict:
@@ -96,9 +99,11 @@ def test_an_unknown_data_set_names_the_nearest(records, tmp_path):
 
 def test_a_table_adds_labels(records, tmp_path):
     table, out = tmp_path / "labels.csv", tmp_path / "store"
-    table.write_text("record,patient,split,rhythm\na,7,train,SR\nward/c,8,test,AF;MI\nnope,9,val,SR\n")
+    table.write_text("record,patient,split,rhythm\na,7,train,SR\nward/c,7,test,AF;MI\nnope,9,val,SR\n")
     result = call("prepare", records, out, "--table", table, "--workers", "1")
-    assert result.stderr == "1 row of the table without a record\n1 record without a row of the table\n"
+    assert result.stderr == ("1 row of the table without a record\n1 record without a row of the table\n"
+                             "1 patient with records in several splits: evaluation will be too optimistic\n"
+                             "1 record in no split\n")
     store = Store(out)
     rhythms = store.records.set_index("name")["rhythm"].to_dict()
     assert rhythms["b"] is None and list(rhythms["a"]) == ["SR"] and list(rhythms["ward/c"]) == ["AF", "MI"]

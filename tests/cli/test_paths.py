@@ -36,7 +36,8 @@ def test_wrong_paths_are_one_line(records, model, store, tokens, tmp_path):
     assert "no model nope" in mistake("tokenize", records, "--out", tmp_path / "out", "--model", "nope")
     assert "it has no config.json" in mistake("evaluate", records, store)
     assert "is not an ecgvae store" in mistake("evaluate", model, records)
-    assert "wanted train, validation, test or all" in mistake("evaluate", model, store, "--split", "half")
+    assert "'half' is not one of 'train', 'validation', 'test', 'all'" in " ".join(
+        call("evaluate", model, store, "--split", "half", code=2).stderr.replace("│", " ").split())
     assert "no nope; wanted a model, run, token file, store or record" in mistake("info", "nope")
     assert "neither a model" in mistake("info", records)
     assert "has no record z" in mistake("plot", tokens, "--record", "z", "--model", model, "--out", tmp_path / "z.png")

@@ -12,7 +12,7 @@ from stores import write_wfdb
 
 from ecgvae.data.prepare import build_store
 from ecgvae.data.store import Store
-from ecgvae.data.table import read_table
+from ecgvae.data.table import match_labels, read_table
 
 LABELS = """\
 record,split,patient,age,sex,fold,weight,labels,checked
@@ -74,7 +74,8 @@ def test_spellings_of_splits(tmp_path, spelling, split):
     ("record;age\na;1\n", "has no commas in its first line"),
     ("record\tage\na\t1\n", "has no commas in its first line"),
     ("record,age,age\na,1,2\n", "has columns named age; wanted different names"),
-    ("record,,\na,1,2\n", r"has columns named \(empty\)"),
+    ("record,,\na,1,2\n", "column 2 has no name; wanted a name for every column"),
+    (",record\n0,a\n", "column 1 has no name; wanted a name for every column"),
     ("record,rate,notes\na,1,2\n", "has columns rate, notes, which are columns of every store; rename them"),
     ("record,name\na,1\n", "has columns name, which"),
     ('record,age\na,"1"2\n', r"is not a table \(CSV\): "),
@@ -89,9 +90,31 @@ def test_what_is_no_such_table_is_refused_in_one_line(tmp_path, text, message):
 
 
 def test_a_table_that_is_not_there(tmp_path):
-    for path in (tmp_path / "nowhere.csv", tmp_path):
-        with pytest.raises(FileNotFoundError, match="is not there; wanted a table"):
-            read_table(path)
+    with pytest.raises(FileNotFoundError, match="is not there; wanted a table"):
+        read_table(tmp_path / "nowhere.csv")
+    with pytest.raises(ValueError, match="is a folder; wanted a table"):
+        read_table(tmp_path)
+    (tmp_path / "labels.xlsx").write_bytes(b"PK\x03\x04")
+    with pytest.raises(ValueError, match="is a spreadsheet; wanted a table .CSV.: save it as CSV UTF-8"):
+        read_table(tmp_path / "labels.xlsx")
+
+
+def test_known_columns_may_be_in_upper_case(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("Record,Labels,Patient,SPLIT,Age\na,NORM,7,Train,60\nb,MI,8,TEST,\n")
+    table = read_table(path)
+    assert list(table.index) == ["a", "b"] and list(table) == ["Labels", "patient", "split", "age"]
+    assert table["split"].tolist() == ["train", "test"]
+
+
+def test_patients_in_several_splits_are_counted():
+    table = pandas.DataFrame({"patient": [1, 1, 2, 2, 3], "split": ["train", "test", "train", None, "validation"]},
+                             index=list("abcde"))
+    assert match_labels(table, "abcde")[1]["patients_in_several_splits"] == 1
+    assert match_labels(table.drop(columns="patient"), "abcde")[1]["patients_in_several_splits"] == 0
+    folds = table.drop(columns="split")
+    for fold, count in (([1, 2, 3, 3, 4], 0), ([1, 9, 3, 10, 4], 2), ([1, 9, 3, 3, 10], 1)):
+        assert match_labels(folds.assign(fold=fold), "abcde")[1]["patients_in_several_splits"] == count
 
 
 letters = st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Z"], exclude_characters=";\ufeff")

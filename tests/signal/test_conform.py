@@ -267,13 +267,15 @@ def test_a_lead_map_comes_before_the_names_of_channels():
     signal = np.float32([[1, 1], [2, 2], [3, 3]])
     record = Record(signal, 100, ("II", "V1", "ECG 2"))
     spec = SignalSpec(leads=("II", "V1"))
-    np.testing.assert_array_equal(conform(record, spec, lead_map={"ecg 2": "II"}).signal, signal[[2, 1]])
+    swapped = conform(record, spec, lead_map={"ecg 2": "II", "II": "V2"})
+    np.testing.assert_array_equal(swapped.signal, signal[[2, 1]])
     np.testing.assert_array_equal(conform(record, spec, lead_map={"II": "V1", "V1": "II"}).signal, signal[[1, 0]])
     np.testing.assert_array_equal(conform(record, spec, lead_map={"another": "II"}).signal, signal[[0, 1]])
 
 
 @pytest.mark.parametrize("lead_map, message", [
     ({"II": "V1", "ECG 2": "v1"}, "^rec: II and ECG 2 are both mapped to V1; wanted one of them$"),
+    ({"ECG 2": "II"}, "^rec: ECG 2 is mapped to II, which II is; wanted one of them$"),
     ({"II": 2}, "^lead map has 'II' for 2; wanted names like 'MLII' for 'II'$"),
     ("II=V1", "^lead map 'II=V1'; wanted a dictionary like "),
 ])

@@ -176,10 +176,12 @@ def test_what_is_no_lead_map_is_refused(lead_map):
 def test_mapped_channels_come_first_by_name_then_in_any_case():
     assert lead_rows(("MLII", "V1", "DII")) == {"II": 0, "V1": 1}
     assert lead_rows(("x", "Ecg1", "ECG1"), {"ECG1": "I", "Ecg1": "V2"}) == {"x": 0, "V2": 1, "I": 2}
-    assert lead_rows(("DII", "ch 2"), {"CH 2": "II"}) == {"II": 1}
+    assert lead_rows(("DIII", "ch 2"), {"CH 2": "II"}) == {"III": 0, "II": 1}
     assert lead_rows(("I", "II"), {"I": "II", "II": "I"}) == {"I": 1, "II": 0}
     with pytest.raises(ValueError, match="a and B are both mapped to II; wanted one of them"):
         lead_rows(("a", "B"), {"A": "II", "b": "II"})
+    with pytest.raises(ValueError, match="ch 2 is mapped to II, which DII is; wanted one of them"):
+        lead_rows(("DII", "ch 2"), {"CH 2": "II"})
 
 
 def test_a_lead_map_of_no_record_is_refused():
