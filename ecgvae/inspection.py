@@ -50,9 +50,9 @@ def describe_folder(path: Path) -> dict[str, Any]:
             return describe_as(path)
     if (path / "model" / "config.json").is_file():
         return describe_model(path / "model")
-    if records := sum(1 for _ in path.rglob("*.hea")):
-        raise ValueError(f"{path} is a folder with {records:,} WFDB headers; wanted one record, such as "
-                         f"{next(path.rglob('*.hea')).with_suffix('')}")
+    if headers := sorted(path.rglob("*.hea")):
+        raise ValueError(f"{path} is a folder with {len(headers):,} WFDB headers; wanted one record, such as "
+                         f"{headers[0].with_suffix('')}")
     raise ValueError(f"{path} is a folder, but neither a model (config.json), a store (manifest.json) nor a run "
                      "(recipe.json)")
 

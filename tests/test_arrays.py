@@ -180,6 +180,10 @@ def test_the_folder_of_a_run_names_its_model(tiny_settings, tmp_path):
     assert checkpoint.locate(tmp_path / "run") == tmp_path / "run" / "model"
     assert Tokenizer.load(tmp_path / "run").identity == checkpoint.identity(tmp_path / "run" / "model")
     assert ecgvae.load(tmp_path / "run", device="cpu").settings == tiny_settings()
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished" / "recipe.json").write_text("{}")
+    with pytest.raises(ValueError, match="unfinished is a run without a model yet; finish it with train --resume"):
+        Tokenizer.load(tmp_path / "unfinished")
     with pytest.raises(ValueError, match="device nonsense"):
         ecgvae.load(tmp_path / "run", device="nonsense")
 

@@ -1,5 +1,6 @@
 """The public interface as a type checker sees it: every name, and the types that calls return."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,19 +28,31 @@ EXPECTED_TYPES = ["ecgvae.tokenizer.Tokenizer", "ecgvae.data.token_header.Tokens
             "ecgvae.signal.record.Record", "ndarray", "ecgvae.models.autoencoder.Autoencoder", "ndarray"]
 
 
+REPOSITORY = Path(ecgvae.__file__).parents[1]
+
+
+def readme_code() -> str:
+    """All Python blocks of the README, as one script."""
+    blocks = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+    return "import numpy as np\narray: np.ndarray\n" + "\n".join(blocks)
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory) -> list[str]:
-    """Lines of mypy's output for a user's script in another folder than the package."""
-    api = pytest.importorskip("mypy.api")
-    script = tmp_path_factory.mktemp("user") / "script.py"
-    script.write_text(USER_CODE)
-    repository = Path(ecgvae.__file__).parents[1]
-    cache = repository / ".mypy_cache" if (repository / "pyproject.toml").exists() else "/dev/null"
-    options = ["--config-file", "", "--cache-dir", str(cache),
-               "--ignore-missing-imports", "--follow-imports", "silent"]
-    code = f"import sys; from mypy import api; print(api.run({[*options, str(script)]!r})[0])"
-    environment = {"MYPYPATH": str(repository), "PATH": ""}
-    assert api
+    """Lines of mypy's output for two scripts in another folder than the package: a user's, and the README's code."""
+    pytest.importorskip("mypy")
+    folder = tmp_path_factory.mktemp("user")
+    scripts = {"script.py": USER_CODE}
+    if (REPOSITORY / "README.md").exists():
+        scripts["readme.py"] = readme_code()
+    for name, code in scripts.items():
+        (folder / name).write_text(code)
+    in_repository = (REPOSITORY / "pyproject.toml").exists()
+    cache = REPOSITORY / ".mypy_cache" / "user" if in_repository else "/dev/null"       # its options are other ones
+    options = ["--config-file", "", "--cache-dir", str(cache), "--ignore-missing-imports", "--follow-imports", "silent",
+               *(str(folder / name) for name in scripts)]
+    code = f"from mypy import api; print(api.run({options!r})[0])"
+    environment = {"MYPYPATH": str(REPOSITORY), "PATH": ""}
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
                           env=environment).stdout.splitlines()
 
@@ -52,10 +65,16 @@ def test_calls_have_types(report):
 
 
 def test_mistakes_in_user_code_are_errors(report):
-    errors = [line for line in report if ": error:" in line]
+    errors = [line for line in report if ": error:" in line and "script.py" in line]
     assert len(errors) == 2, report
     assert 'Module has no attribute "nosuch"' in errors[0]
     assert 'No overload variant of "encode" of "Tokenizer"' in errors[1]
+
+
+@pytest.mark.skipif(not (REPOSITORY / "README.md").exists(), reason="not run from the source tree")
+def test_the_code_of_the_readme_has_no_type_errors(report):
+    assert readme_code().count("ecgvae.") > 5
+    assert not [line for line in report if ": error:" in line and "readme.py" in line]
 
 
 def test_the_package_is_marked_as_typed():
