@@ -122,12 +122,12 @@ class Autoencoder(nn.Module, ABC):
 
     def all_leads(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b l t"]:
         """Every lead of `signal.leads` from the coded ones (Einthoven, Goldberger)."""
-        check_signals(x, self.signal.coded, finite=False)
+        check_signals(x, self.signal.coded, False, self.expansion.dtype)
         return torch.einsum("lc,bct->blt", self.expansion, x)
 
     def to_model_input(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c s"]:
         """Checked signals in units of the model's scale, padded to whole frames."""
-        check_signals(x, self.signal.coded, finite=not self.training)
+        check_signals(x, self.signal.coded, not self.training, self.expansion.dtype)
         return self.pad_to_frames(x) / self.signal.scale
 
     def pad_to_frames(self, x: Float[Tensor, "b c t"], hop: int | None = None) -> Float[Tensor, "b c s"]:
@@ -156,14 +156,14 @@ class QuantizedAutoencoder(Autoencoder):
             yield self.detokenize(codes[:count], x.shape[-1])
 
 
-def check_signals(x: Any, leads: Sequence[str], finite: bool = True) -> None:
+def check_signals(x: Any, leads: Sequence[str], finite: bool = True, dtype: torch.dtype = torch.float32) -> None:
     """Raises ValueError unless x is a batch of signals of these leads, (b, c, t) with t > 0, and finite if wanted."""
     if not isinstance(x, Tensor):
         raise ValueError(f"signals of type {type(x).__name__}; wanted a torch tensor, as from torch.as_tensor")
     if x.ndim != 3 or x.shape[1] != len(leads) or not x.shape[-1]:
         raise ValueError(f"signals of shape {tuple(x.shape)}; wanted (batch, {len(leads)} leads, samples): "
                          f"{', '.join(leads)} in mV")
-    if not x.is_floating_point() or x.dtype == torch.float64:
-        raise ValueError(f"signals of {x.dtype}; wanted torch.float32, as from x.float()")
+    if not x.is_floating_point() or (x.dtype == torch.float64 and dtype != torch.float64):
+        raise ValueError(f"signals of {x.dtype}; wanted {dtype}, as from x.to({dtype})")
     if finite and not x.is_meta and not torch.compiler.is_compiling() and not bool(torch.isfinite(x).all()):
         raise ValueError("the signals hold NaN or infinity; wanted finite numbers in mV")

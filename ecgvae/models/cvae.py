@@ -133,7 +133,7 @@ class CVAE(VAE):
     def given_leads(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b y t"] | None:
         if not self.condition.leads:
             return None
-        check_signals(x, self.signal.coded, finite=not self.training)
+        check_signals(x, self.signal.coded, not self.training, self.expansion.dtype)
         return torch.einsum("yc,bct->byt", self.given_lead_matrix, x)
 
     def given_condition(self, x: Float[Tensor, "b c t"], condition: Conditioning | None = None) -> Conditioning:
