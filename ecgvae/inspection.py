@@ -79,14 +79,8 @@ def describe_model(model: str | Path) -> dict[str, Any]:
         "rate": signal.rate, "leads": list(signal.leads), "coded_leads": list(signal.coded),
         **describe_latent(facts, signal.rate),
         "trained_on": {key: training[key] for key in ("store", "fingerprint", "records") if key in training},
-        "validation": describe_metrics(config.get("metrics", {}), bool(facts["codebooks"])),
-        "versions": config.get("versions", {}),
+        "validation": config.get("metrics", {}), "versions": config.get("versions", {}),
     }
-
-
-def describe_metrics(metrics: dict[str, Any], has_codebooks: bool) -> dict[str, Any]:
-    """Validation results; those of a model without codebooks are not numbered."""
-    return metrics if has_codebooks else {name.removesuffix("_1"): value for name, value in metrics.items()}
 
 
 def model_facts(folder: Path) -> dict[str, Any]:
