@@ -1,5 +1,6 @@
 """Models on disk: a folder with config.json and model.safetensors, nothing that could run code."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -61,6 +62,7 @@ def save(model: "Autoencoder", folder: str | Path, training: dict | None = None,
 
     Raises:
         FileExistsError: The folder exists and holds no model.
+        ValueError: A weight is not finite, as after a training that diverged.
     """
     import torch
     from safetensors.torch import save as to_bytes
@@ -70,12 +72,17 @@ def save(model: "Autoencoder", folder: str | Path, training: dict | None = None,
     folder = Path(folder)
     if folder.exists() and not (folder / "config.json").is_file():
         raise FileExistsError(f"{folder} exists and is not a model; wanted a new name")
+    for name, value in model.state_dict().items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise ValueError(f"{name} has NaN or infinity; wanted a model with finite weights")
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
+    weights = to_bytes({name: value.contiguous() for name, value in model.state_dict().items()})
     values = {
         "format": FORMAT,
         "identity": identity(model),
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "model": model.settings.model_dump(mode="json"),
         "facts": facts(model),
         "training": training or {},
@@ -83,8 +90,7 @@ def save(model: "Autoencoder", folder: str | Path, training: dict | None = None,
         "versions": {"ecgvae": __version__, "torch": torch.__version__.split("+")[0]},
     }
     (partial / "config.json").write_text(json.dumps(values, indent=2) + "\n")
-    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
-    (partial / "model.safetensors").write_bytes(to_bytes(weights))      # save_file makes it unreadable to other users
+    (partial / "model.safetensors").write_bytes(weights)        # save_file makes it unreadable to other users
     rename_into_place(partial, folder)
     return folder
 
@@ -143,7 +149,8 @@ def load(model: str | Path, device: str = "cpu") -> "Autoencoder":
 
     Raises:
         FileNotFoundError: There is no such model.
-        ValueError: It is damaged, its weights do not fit its settings, or torch cannot use the device.
+        ValueError: It is damaged, its weights do not fit its settings or are not finite, or torch cannot use the
+            device.
 
     Example:
         >>> model = ecgvae.load("ptbxl-vae-conv")
@@ -151,7 +158,7 @@ def load(model: str | Path, device: str = "cpu") -> "Autoencoder":
     """
     import torch
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load as from_bytes
 
     from ecgvae.legacy import rename_weights
     from ecgvae.models import build
@@ -163,15 +170,28 @@ def load(model: str | Path, device: str = "cpu") -> "Autoencoder":
         with torch.device("meta"):
             module = build(settings)
         types = {name: value.dtype for name, value in module.state_dict().items()}
-        module.load_state_dict(rename_weights(load_file(path)), assign=True)
-    except FileNotFoundError:
-        raise ValueError(f"{folder} has no model.safetensors") from None
+        module.load_state_dict(rename_weights(from_bytes(read_weights(folder))), assign=True)
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"{path} does not fit its config.json: {' '.join(str(error).split())[:200]}") from None
     for name, value in module.state_dict().items():
         if value.dtype != types[name]:
             raise ValueError(f"{path} has {name} in {value.dtype}; wanted {types[name]}")
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise ValueError(f"{path} has {name} with NaN or infinity; wanted finite weights")
     return module.eval().to(target)
+
+
+def read_weights(folder: Path) -> bytes:
+    """The content of model.safetensors; ValueError if it is missing, or has another checksum than config.json says."""
+    path = folder / "model.safetensors"
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise ValueError(f"{folder} has no model.safetensors") from None
+    expected = config(folder).get("weights_sha256")
+    if expected is not None and hashlib.sha256(content).hexdigest() != expected:
+        raise ValueError(f"{path} is damaged: its checksum is not that in config.json")
+    return content
 
 
 def settings_of(folder: Path) -> Any:
@@ -219,7 +239,7 @@ def identity(model: "str | Path | Autoencoder") -> str:
 
 def saved_identity(model: str | Path) -> str:
     """The identity in config.json, or for format 1 the one that its version computed."""
-    from safetensors.numpy import load_file
+    from safetensors.numpy import load as from_bytes
 
     from ecgvae.legacy import format_1_identity
 
@@ -227,7 +247,7 @@ def saved_identity(model: str | Path) -> str:
     values = config(folder)
     if "identity" in values:
         return str(values["identity"])
-    weights = load_file(folder / "model.safetensors")
+    weights = from_bytes(read_weights(folder))
     return format_1_identity(settings_of(folder).model_dump(mode="json"), weights)
 
 

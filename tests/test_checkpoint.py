@@ -1,5 +1,6 @@
 """Saving and loading models; damaged and wrong files are refused with one line."""
 
+import hashlib
 import json
 import os
 import pickle
@@ -7,6 +8,8 @@ import shutil
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from ecgvae import checkpoint
@@ -99,7 +102,7 @@ def test_no_pickle_is_executed(folder, tmp_path, monkeypatch):
     assert not (tmp_path / "executed").exists()
 
 
-@pytest.mark.parametrize("change", ["missing", "extra", "shape", "type"])
+@pytest.mark.parametrize("change", ["missing", "extra", "shape", "type", "nan", "infinity"])
 def test_weights_must_be_complete_and_fit_the_settings(folder, change):
     path = folder / "model.safetensors"
     weights = load_file(path)
@@ -111,10 +114,39 @@ def test_weights_must_be_complete_and_fit_the_settings(folder, change):
         weights[name] = torch.zeros(3)
     elif change == "shape":
         weights[name] = weights[name][:-1].clone()
-    else:
+    elif change == "type":
         weights[name] = weights[name].double()
+    else:
+        weights[name].view(-1)[3] = float(change)
     save_file(weights, path)
+    assert "its checksum is not that in config.json" in load_error(folder)
+    rewrite(folder, "weights_sha256", value=hashlib.sha256(path.read_bytes()).hexdigest())
     assert name in load_error(folder)
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_flipped_bit_of_the_weights_is_noticed(folder, data):
+    path = folder / "model.safetensors"
+    original = path.read_bytes()
+    content = bytearray(original)
+    position = data.draw(st.integers(0, len(content) - 1))
+    content[position] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(content)
+    try:
+        assert "its checksum is not that in config.json" in load_error(folder)
+    finally:
+        path.write_bytes(original)
+
+
+def test_a_model_that_diverged_is_not_saved(model, folder, tiny_settings, random_model):
+    diverged = random_model(tiny_settings())
+    with torch.no_grad():
+        next(diverged.parameters()).view(-1)[0] = torch.nan
+    with pytest.raises(ValueError, match=r"^encoder.*weight has NaN or infinity; wanted a model with finite weights$"):
+        checkpoint.save(diverged, folder)
+    assert checkpoint.identity(checkpoint.load(folder)) == checkpoint.identity(model)
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
 
 
 @pytest.mark.parametrize(("keys", "value", "expected"), [
