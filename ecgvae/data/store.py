@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -56,6 +57,12 @@ class Store:
         dtype, shape = self.signals.dtype, self.signals.shape
         if shape != wanted or dtype != np.int16:
             raise ValueError(f"{path} is damaged: signals.npy is {dtype} {shape}; wanted int16 {wanted}")
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Store":
+        """The former name of `Store(path)`."""
+        warnings.warn("Store.open(path) is now Store(path)", DeprecationWarning, stacklevel=2)
+        return cls(path)
 
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r}, {len(self)} rows, {len(self.leads)} leads at {self.rate:g} Hz)"

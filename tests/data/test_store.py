@@ -271,3 +271,8 @@ def test_every_odd_form_is_stored_or_listed(data, tmp_path):
     store = build_store(data / "wfdb-odd", tmp_path / "out", leads=("II", "V5"), missing="zero", workers=1)
     assert len(store) + store.manifest["skipped"] > 15 and len(store) >= 10
     assert all("\n" not in reason for reason in reasons(store).values())
+
+
+def test_the_former_way_to_open_a_store_still_works(store):
+    with pytest.deprecated_call(match="is now Store"):
+        assert Store.open(store).fingerprint == Store(store).fingerprint
