@@ -43,12 +43,12 @@ def evaluate(
         out.parent.mkdir(parents=True, exist_ok=True)
     with Progress("records") as progress:
         report = measure(model, Store(store), split, device, batch_size, progress)
+    if out:     # before printing, which a closed pipe ends
+        write_atomically(out, lambda path: path.write_text(to_json(report) + "\n"))
     if as_json:
         show_json(report)
     else:
         show_report(report)
-    if out:
-        write_atomically(out, lambda path: path.write_text(to_json(report) + "\n"))
 
 
 def show_report(report: dict) -> None:
