@@ -6,7 +6,7 @@ from typing import TypeAlias
 import numpy as np
 from torch import Tensor, bfloat16
 
-from ecgvae.signal import Record, parse_leads
+from ecgvae.signal import Record, check_finite, parse_leads
 
 Array: TypeAlias = np.ndarray | Tensor
 
@@ -26,12 +26,6 @@ def array_to_records(signal: Array, rate: float | None, leads: Sequence[str] | N
     batch = array if array.ndim == 3 else array[None]
     return [Record(row, rate, names, f"record {index}" if array.ndim == 3 else "record")
             for index, row in enumerate(batch)]
-
-
-def check_finite(signal: np.ndarray, name: str) -> None:
-    """Raises ValueError if a signal holds infinity; NaN is a missing sample."""
-    if np.isinf(signal).any():
-        raise ValueError(f"{name} holds infinite numbers; wanted mV, with NaN for missing samples")
 
 
 def to_numpy(array: Array) -> np.ndarray:

@@ -72,9 +72,8 @@ def save(model: "Autoencoder", folder: str | Path, training: dict | None = None,
     folder = Path(folder)
     if folder.exists() and not (folder / "config.json").is_file():
         raise FileExistsError(f"{folder} exists and is not a model; wanted a new name")
-    for name, value in model.state_dict().items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise ValueError(f"{name} has NaN or infinity; wanted a model with finite weights")
+    if name := nonfinite_weight(model):
+        raise ValueError(f"{name} has NaN or infinity; wanted a model with finite weights")
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -176,9 +175,15 @@ def load(model: str | Path, device: str = "cpu") -> "Autoencoder":
     for name, value in module.state_dict().items():
         if value.dtype != types[name]:
             raise ValueError(f"{path} has {name} in {value.dtype}; wanted {types[name]}")
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise ValueError(f"{path} has {name} with NaN or infinity; wanted finite weights")
+    if bad := nonfinite_weight(module):
+        raise ValueError(f"{path} has {bad} with NaN or infinity; wanted finite weights")
     return module.eval().to(target)
+
+
+def nonfinite_weight(model: "Autoencoder") -> str | None:
+    """The name of the first weight that holds NaN or infinity."""
+    weights = model.state_dict().items()
+    return next((name for name, value in weights if value.is_floating_point() and not value.isfinite().all()), None)
 
 
 def read_weights(folder: Path) -> bytes:

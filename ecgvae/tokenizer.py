@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from ecgvae import checkpoint
-from ecgvae.arrays import Array, array_to_records, check_finite, split_codes
+from ecgvae.arrays import Array, array_to_records, split_codes
 from ecgvae.chunks import Chunk, RecordEncoder, round_up, thread_pool
 from ecgvae.data.tokens import TokenHeader, Tokens
 from ecgvae.models import QuantizedAutoencoder
-from ecgvae.signal import Missing, Record, RecordFile, resample
+from ecgvae.signal import Missing, Record, RecordFile, check_finite, resample
 
 CHUNK_SAMPLES = 1 << 14     # of a long record that a model gets at once (164 s at 100 Hz), without the overlap
 CPU_BATCH = 8               # records at a time on a CPU; more do not fit its cache

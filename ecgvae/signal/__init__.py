@@ -14,7 +14,7 @@ from ecgvae.signal.leads import (
     standardize_lead_map,
 )
 from ecgvae.signal.reading import RecordFile, find_records, open_record, read_record
-from ecgvae.signal.record import Record, SignalSpec
+from ecgvae.signal.record import Record, SignalSpec, check_finite
 from ecgvae.signal.resample import Ratio, ratio, resample
 from ecgvae.signal.writing import write_record
 
@@ -28,6 +28,7 @@ __all__ = [
     "RecordFile",
     "SignalSpec",
     "canonical_lead",
+    "check_finite",
     "check_lead_map",
     "conform",
     "conform_stream",

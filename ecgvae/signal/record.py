@@ -15,6 +15,12 @@ from ecgvae.signal.leads import LEADS_12, canonical_lead, independent_leads, lea
 MAX_LISTED_LEADS = 12
 
 
+def check_finite(signal: np.ndarray, name: str) -> None:
+    """Raises ValueError if a signal holds infinity; NaN is a missing sample."""
+    if np.isinf(signal).any():
+        raise ValueError(f"{name} holds infinite numbers; wanted mV, with NaN for missing samples")
+
+
 @dataclass(frozen=True, eq=False)
 class Record:
     """An ECG: its signal in millivolts, its sampling rate and the names of its leads.

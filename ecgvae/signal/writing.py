@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from ecgvae.signal.headers import plain_path
-from ecgvae.signal.record import Record
+from ecgvae.signal.record import Record, check_finite
 from ecgvae.signal.segments import MISSING_SAMPLE
 
 GAINS_PER_MV = (1000, 500, 200, 100, 50, 20, 10, 5, 2, 1)  # 1000 steps per mV are a resolution of 1 µV
@@ -44,8 +44,7 @@ def write_record(
         for file in (data, header):
             if file.exists():
                 raise FileExistsError(f"{file} exists; wanted a new name or overwrite")
-    if np.isinf(record.signal).any():
-        raise ValueError(f"{record.name} holds infinite numbers; wanted mV, with NaN for missing samples")
+    check_finite(record.signal, record.name)
     stored, gains = _quantize(record)
     path.parent.mkdir(parents=True, exist_ok=True)
     header_text = _header(record, path.name, stored, gains)
