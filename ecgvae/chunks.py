@@ -12,7 +12,7 @@ import torch
 from ecgvae.codebooks import CodebookSpec
 from ecgvae.data.tokens import Tokens
 from ecgvae.models import QuantizedAutoencoder
-from ecgvae.signal import Missing, Record, RecordFile, conform_stream, ratio
+from ecgvae.signal import Missing, Record, RecordFile, check_finite, conform_stream, ratio
 
 WARMUP_FLOATS = 31 << 18    # once a block of 31 MiB was freed, glibc reuses freed blocks of that size, see mallopt(3)
 
@@ -84,6 +84,8 @@ class RecordEncoder:
 
     def blocks(self, missing: Missing, lead_map: Mapping[str, str] | None) -> Iterator[np.ndarray]:
         """The signal as the model wants it, block by block; the notes of repairs are kept."""
+        if isinstance(self.record, Record):
+            check_finite(self.record.signal, self.record.name)
         for block in conform_stream(self.record, self.model.signal, missing, lead_map=lead_map):
             self.samples += block.signal.shape[1]
             self.notes = block.notes

@@ -14,7 +14,7 @@ from ecgvae.arrays import Array, array_to_records, split_codes
 from ecgvae.chunks import Chunk, RecordEncoder, round_up, thread_pool
 from ecgvae.data.tokens import TokenHeader, Tokens
 from ecgvae.models import QuantizedAutoencoder
-from ecgvae.signal import Missing, Record, RecordFile, check_finite, resample
+from ecgvae.signal import Missing, Record, RecordFile, resample
 
 CHUNK_SAMPLES = 1 << 14     # of a long record that a model gets at once (164 s at 100 Hz), without the overlap
 CPU_BATCH = 8               # records at a time on a CPU; more do not fit its cache
@@ -111,8 +111,6 @@ class Tokenizer:
         if isinstance(signal, Record | RecordFile):
             if rate is not None or leads is not None:
                 raise ValueError(f"{signal.name} came with rate= or leads=, which arrays need; wanted the record alone")
-            if isinstance(signal, Record):
-                check_finite(signal.signal, signal.name)
             return self.encode_many([signal], codebooks, missing)[0]
         records = array_to_records(signal, rate, leads)
         tokens = self.encode_many(records, codebooks, missing)

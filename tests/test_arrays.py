@@ -62,6 +62,14 @@ def test_bfloat16_and_leads_as_text_are_understood(tokenizer):
     assert equal_codes(tokenizer.encode(x, rate=100, leads="V1,II,I"), expected)
 
 
+def test_many_records_are_checked_one_by_one(tokenizer):
+    records = [Record(noise(3, 100), 100, LEADS, "good"), Record(np.full((3, 100), np.inf), 100, LEADS, "bad")]
+    errors = {}
+    tokens = tokenizer.encode_many(records, on_error=errors.__setitem__)
+    assert [item.name for item in tokens] == ["good"]
+    assert str(errors[1]) == "bad holds infinite numbers; wanted mV, with NaN for missing samples"
+
+
 def test_a_list_of_tokens_decodes_to_a_list_of_records(tokenizer):
     tokens = tokenizer.encode(noise(2, 3, 500), rate=250, leads=LEADS)
     records = tokenizer.decode(tokens)
