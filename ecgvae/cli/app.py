@@ -27,6 +27,9 @@ MissingLeads = Annotated[Literal["error", "zero"], Option(help="What to do if a 
 Overwrite = Annotated[bool, Option("--overwrite", help="Replace an output that exists.")]
 Quiet = Annotated[bool, Option("--quiet", "-q", help="Show no progress and no remarks, only results and errors.",
                                callback=set_quiet)]
+Strict = Annotated[bool, Option("--strict", help="End with exit code 1 if a record was skipped.")]
+Comments = Annotated[bool, Option("--comments/--no-comments", help="Whether to keep the comments of headers (age, sex, "
+                                                                   "drugs). Names, dates and times are kept.")]
 Tokenizer = Annotated[str, Option(help="Tokenizer: a shipped model, a model folder or a run folder.",
                                   autocompletion=shipped_models)]
 

@@ -107,7 +107,7 @@ def report(store: "Store", window: float | None) -> None:
     """Prints a summary of a new store, and lists skipped records and unmatched labels."""
     with open(store.path / "skipped.csv", newline="") as file:
         _, *skipped = csv.reader(file)
-    list_skipped([(name, reason) for name, reason in skipped])
+    list_skipped([(name, reason) for name, reason, *kind in skipped if kind != ["note"]])
     if unmatched := store.manifest.get("unmatched_rows"):
         remark(f"{count(unmatched, 'row')} of the table without a record")
     if unlabelled := store.manifest.get("unlabelled_records"):

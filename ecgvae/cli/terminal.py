@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import rich.progress
 
 PROGRESS_SECONDS = 30       # between lines of progress where stderr is not a terminal
+MIN_SHARED = 3              # records with the same remark that are counted instead of listed
 TABLE_COLUMNS = 140         # width of a table, in characters, where stdout is not a terminal
 
 RUN_AGAIN = "run the same command again to go on"
@@ -81,9 +82,31 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def count_of(number: int, total: int, noun: str) -> str:
+    """A number and, where it differs, the total, as in "19 records" or "6 of 19 records"."""
+    return count(number, noun) if number == total else f"{number:,} of {count(total, noun)}"
+
+
+def printable(text: str) -> str:
+    """The text with escapes, such as \\x1b, in place of control characters, which would act on the terminal."""
+    return "".join(char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text)
+
+
 def say(text: str) -> None:
     """Prints a line on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+def show(text: object) -> None:
+    """Prints a result on stdout."""
+    print(printable(str(text)))
+
+
+def end_strict(strict: bool, skipped: int) -> None:
+    """Ends the command with exit code 1 if --strict was given and records were skipped."""
+    if strict and skipped:
+        say(f"ecgvae: {count(skipped, 'record')} skipped, and --strict was given")
+        raise typer.Exit(1)
 
 
 def remark(text: str) -> None:
@@ -93,21 +116,31 @@ def remark(text: str) -> None:
 
 
 def list_remarks(title: str, remarks: Sequence[tuple[str, str]], limit: int = 20) -> None:
-    """Prints remarks about records, the first `limit` of them."""
-    if remarks:
-        remark(f"{title} ({len(remarks):,}):")
-    for name, text in remarks[:limit]:
+    """Prints remarks about records: texts that several records share with their number, then the first `limit` others.
+    """
+    if not remarks:
+        return
+    names: dict[str, list[str]] = {}
+    for name, text in remarks:
+        names.setdefault(text, []).append(name)
+    remark(f"{title} ({count(len({name for name, _ in remarks}), 'record')}):")
+    shared = [(text, group) for text, group in names.items() if len(group) >= MIN_SHARED]
+    for text, group in sorted(shared, key=lambda item: -len(item[1]))[:limit]:
+        remark(f"  {count(len(group), 'record')}, such as {group[0]}: {text}")
+    single = [(name, text) for text, group in names.items() if len(group) < MIN_SHARED for name in group]
+    for name, text in single[:limit]:
         remark(f"  {name}: {text}")
-    if len(remarks) > limit:
-        remark(f"  and {len(remarks) - limit:,} more")
+    if (rest := max(0, len(shared) - limit) + max(0, len(single) - limit)):
+        remark(f"  and {rest:,} more")
 
 
-def list_skipped(skipped: Sequence[tuple[str, str]], path: Path | None = None) -> None:
-    """Prints the skipped records with the reasons, and writes them to a CSV file if a path is given."""
+def list_skipped(skipped: Sequence[tuple[str, str]], path: Path | None = None,
+                 notes: Sequence[tuple[str, str]] = ()) -> None:
+    """Prints the skipped records with the reasons; writes them and the notes to a CSV file if a path is given."""
     if path:
         from ecgvae.data.merge import write_skipped
 
-        write_skipped(list(skipped), path)
+        write_skipped(skipped, path, notes)
     list_remarks("skipped", skipped)
     if any("the model wants" in reason for _, reason in skipped):
         remark("  (--missing-leads zero sets the leads that a record lacks to 0 mV)")
@@ -141,7 +174,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         numeric = index > 0 and all(is_number(row[index]) for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(printable, row))
     console().print(table)
 
 
@@ -161,7 +194,7 @@ def show_facts(facts: dict) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, fact in facts.items():
-        table.add_row(name.replace("_", " "), format_fact(fact))
+        table.add_row(name.replace("_", " "), printable(format_fact(fact)))
     console().print(table)
 
 

@@ -104,7 +104,8 @@ def write_table(rows: list[dict], labels: "pandas.DataFrame | None", path: Path)
     parquet.write_table(table.cast(pyarrow.schema(fields, table.schema.metadata)), path)
 
 
-def write_skipped(skipped: Iterable[tuple[str, str]], path: Path) -> None:
-    """Writes (path, reason) of skipped records as CSV."""
+def write_skipped(skipped: Iterable[tuple[str, str]], path: Path, notes: Iterable[tuple[str, str]] = ()) -> None:
+    """Writes (path, reason) of skipped records, and (name, note) of others, as CSV with the column `kind`."""
+    rows = [*((*item, "skipped") for item in skipped), *((*item, "note") for item in notes)]
     with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        csv.writer(file, lineterminator="\n").writerows([("path", "reason"), *skipped])
+        csv.writer(file, lineterminator="\n").writerows([("path", "reason", "kind"), *rows])

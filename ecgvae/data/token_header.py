@@ -3,13 +3,18 @@
 import json
 from collections.abc import Sized
 from dataclasses import asdict, dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field, StrictInt, StrictStr, ValidationError, field_validator
 
 from ecgvae.codebooks import CodebookSpec
+from ecgvae.settings import Settings, describe_error
 from ecgvae.signal.record import is_positive
+from ecgvae.signal.start_time import StartTime
 
 FORMAT = 1
+MAX_HOP = 1 << 32  # samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +30,11 @@ class Tokens:
         start: First sample of a window in its record, at the model's rate; 0 for a whole record.
         comments: Lines of text about the record, such as those of a WFDB header.
         notes: The repairs that were made before encoding.
+        start_time: Date and time of the first sample, or only its time of day.
+        source_leads: Those of the header's leads that the record had; None if unknown.
+        prdn: For each of the header's leads, the PRDN in % of the decoded signal; None where the record had no such
+            lead, NaN where it is flat. The whole is None if it was not computed.
+        rmse_uv: The same in microvolts, as root mean square error.
     """
 
     codes: tuple[np.ndarray, ...]
@@ -35,11 +45,40 @@ class Tokens:
     start: int = 0
     comments: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    start_time: StartTime = None
+    source_leads: tuple[str, ...] | None = None
+    prdn: tuple[float | None, ...] | None = None
+    rmse_uv: tuple[float | None, ...] | None = None
 
     def __repr__(self) -> str:
         codes = " + ".join(str(len(codes)) for codes in self.codes) or "no"
         start = f" from {self.start}" if self.start else ""
         return f"Tokens({self.name!r}, {codes} codes, {self.samples} samples{start})"
+
+
+class CodebookMetadata(Settings):
+    """A codebook in the metadata of a token file."""
+
+    hop: Annotated[StrictInt, Field(ge=1, le=MAX_HOP)]
+    size: Annotated[StrictInt, Field(ge=1, le=1 << 32)]
+
+
+class Metadata(Settings):
+    """The metadata of a token file: its header as JSON."""
+
+    format: StrictInt
+    tokenizer: StrictStr
+    model: StrictStr
+    rate: float = Field(gt=0, lt=1e9, strict=True)
+    leads: tuple[StrictStr, ...]
+    streams: tuple[CodebookMetadata, ...]  # format 1 calls codebooks streams
+
+    @field_validator("format")
+    @classmethod
+    def _check_format(cls, version: int) -> int:
+        if version != FORMAT:
+            raise ValueError(f"token format {version}; this version reads format {FORMAT}")
+        return version
 
 
 @dataclass(frozen=True)
@@ -68,17 +107,18 @@ class TokenHeader:
     def json(self) -> bytes:
         """The header as the metadata of a token file."""
         values = asdict(self)
-        values["streams"] = values.pop("codebooks")  # format 1 calls codebooks streams
+        values["streams"] = values.pop("codebooks")
         return json.dumps({"format": FORMAT, **values}).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> "TokenHeader":
-        """The header from the metadata of a token file; ValueError, KeyError or TypeError for other metadata."""
-        values = json.loads(text)
-        if (version := values.pop("format")) != FORMAT:
-            raise ValueError(f"token format {version}; this version reads format {FORMAT}")
-        codebooks = tuple(CodebookSpec(**spec) for spec in values.pop("streams"))
-        return cls(leads=tuple(values.pop("leads")), codebooks=codebooks, **values)
+        """The header from the metadata of a token file; ValueError for other metadata."""
+        try:
+            metadata = Metadata.model_validate_json(text)
+        except ValidationError as error:
+            raise ValueError(describe_error(error)) from None
+        codebooks = tuple(CodebookSpec(spec.hop, spec.size) for spec in metadata.streams)
+        return cls(metadata.tokenizer, metadata.model, metadata.rate, metadata.leads, codebooks)
 
     def check(self, tokens: Tokens) -> None:
         """Raises ValueError if codes do not fit the codebooks, or lengths or rates are impossible."""
@@ -91,10 +131,21 @@ class TokenHeader:
         texts = (tokens.name, *tokens.comments, *tokens.notes)
         if not all(isinstance(text, str) for text in texts) or isinstance(tokens.comments, str):
             raise ValueError(f"{tokens.name} has comments {tokens.comments!r:.60}; wanted a list of texts")
+        self._check_leads(tokens)
         if len(tokens.codes) != len(self.codebooks):
             raise ValueError(f"{tokens.name} has {len(tokens.codes)} codebooks; wanted {len(self.codebooks)}")
         for index, (codes, spec) in enumerate(zip(tokens.codes, self.codebooks, strict=True)):
             _check_codes(f"{tokens.name}, codebook {index}", codes, spec, tokens.samples)
+
+    def _check_leads(self, tokens: Tokens) -> None:
+        """Raises ValueError if source leads are not leads of the header, or errors are not one number for each lead."""
+        if tokens.source_leads is not None and not set(tokens.source_leads) <= set(self.leads):
+            raise ValueError(f"{tokens.name} has the source leads {tokens.source_leads!r:.60}; "
+                             f"wanted some of {', '.join(self.leads)}")
+        for name, errors in (("prdn", tokens.prdn), ("rmse_uv", tokens.rmse_uv)):
+            if errors is not None and len(errors) != len(self.leads):
+                raise ValueError(f"{tokens.name} has {len(errors)} values of {name}; "
+                                 f"wanted {len(self.leads)}, one for each lead")
 
 
 def _check_codes(place: str, codes: np.ndarray, spec: CodebookSpec, samples: int) -> None:

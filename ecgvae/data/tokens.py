@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from ecgvae.codebooks import CodebookSpec
 from ecgvae.data.errors import check_free, first_line
 from ecgvae.data.jobs import write_atomically
 from ecgvae.data.token_header import TokenHeader, Tokens, in_words
+from ecgvae.signal.start_time import iso_to_start_time
 
 if TYPE_CHECKING:
     import pyarrow
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["CodebookSpec", "TokenFile", "TokenHeader", "Tokens", "merge_tokens", "open_tokens", "write_tokens"]
 
 METADATA_KEY = b"ecgvae"
+OPTIONAL_COLUMNS = ("start_time", "source_leads", "prdn", "rmse_uv")  # files of earlier versions lack them
 # Limits of a group of rows, which bound memory in writing and reading.
 GROUP_ROWS = 4096
 GROUP_CODES = 1 << 20
+
+_FIELDS = ("name", "start", "samples", "source_rate", "source_samples", "comments", "notes", *OPTIONAL_COLUMNS)
 
 
 def write_tokens(
@@ -86,13 +90,15 @@ def open_tokens(path: str | Path) -> "TokenFile":
     try:
         file = parquet.ParquetFile(path, page_checksum_verification=True)
         header = TokenHeader.from_json(file.schema_arrow.metadata[METADATA_KEY])
-    except (pyarrow.ArrowException, OSError, KeyError, TypeError, AttributeError):
+    except (pyarrow.ArrowException, OSError, KeyError, TypeError):
         raise ValueError(f"{path} is not an ecgvae token file") from None
     except ValueError as error:
         raise ValueError(f"{path} is not an ecgvae token file of this version: {error}") from None
     columns = [(field.name, field.type) for field in file.schema_arrow]
+    names = [name for name, _ in columns]
     for wanted in _schema(header):
-        if columns.count((wanted.name, wanted.type)) != 1:
+        is_absent = wanted.name in OPTIONAL_COLUMNS and wanted.name not in names
+        if not is_absent and (columns.count((wanted.name, wanted.type)) != 1 or names.count(wanted.name) != 1):
             raise ValueError(f"{path} is not an ecgvae token file: no column {wanted.name} of {wanted.type}")
     return TokenFile(path, header, file)
 
@@ -127,32 +133,48 @@ class TokenFile:
         return map(self._table, range(len(self._ends) - 1))
 
     def _table(self, group: int) -> "pyarrow.Table":
+        """A group of rows with all columns; optional ones that the file lacks are empty."""
         import pyarrow
 
+        schema = _schema(self.header)
         try:
-            return self._file.read_row_group(group, columns=_schema(self.header).names)
+            table = self._file.read_row_group(group, columns=schema.names)
         except (pyarrow.ArrowException, OSError) as error:
             raise ValueError(f"{self.path} is damaged: {first_line(error)}") from None
+        columns = [table[field.name] if field.name in table.schema.names else pyarrow.nulls(len(table), field.type)
+                   for field in schema]
+        return pyarrow.Table.from_arrays(columns, schema=schema)
 
     def _rows(self, table: "pyarrow.Table") -> Iterator[Tokens]:
         for batch in table.to_batches():
             columns = {name: batch.column(name) for name in batch.schema.names}
             codebooks = [columns.pop(f"codes_{index}") for index in range(len(self.header.codebooks))]
-            if sum(column.null_count for column in (*batch.columns, *(codes.values for codes in codebooks))):
+            required = [column for name, column in columns.items() if name not in OPTIONAL_COLUMNS]
+            if sum(column.null_count for column in (*required, *codebooks, *(codes.values for codes in codebooks))):
                 raise ValueError(f"{self.path} is damaged: values are missing")
             rows = zip(*(column.to_pylist() for column in columns.values()), strict=True)
-            for row, (name, start, samples, rate, source_samples, *texts) in enumerate(rows):
+            for row, values in enumerate(rows):
+                fields = dict(zip(_FIELDS, values, strict=True))
                 codes = tuple(column[row].values.to_numpy().astype(np.int64) for column in codebooks)
-                tokens = Tokens(codes, samples, name, rate, source_samples, start, *map(tuple, texts))
-                self.header.check(tokens)
-                yield tokens
+                yield self._tokens(codes, fields)
+
+    def _tokens(self, codes: tuple[np.ndarray, ...], fields: dict[str, Any]) -> Tokens:
+        """The checked tokens of a row."""
+        lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+        try:
+            start_time = iso_to_start_time(fields["start_time"])
+            tokens = Tokens(codes, **fields | lists | {"start_time": start_time})
+            self.header.check(tokens)
+        except ValueError as error:
+            raise ValueError(f"{self.path} is damaged: {first_line(error)}") from None
+        return tokens
 
 
 def _schema(header: TokenHeader) -> "pyarrow.Schema":
     """The columns of a token file; codes of at most 65,536 values take two bytes."""
     import pyarrow as pa
 
-    texts = pa.list_(pa.string())
+    texts, numbers = pa.list_(pa.string()), pa.list_(pa.float32())
     columns = [
         ("record", pa.string()),
         ("start", pa.int64()),
@@ -161,6 +183,10 @@ def _schema(header: TokenHeader) -> "pyarrow.Schema":
         ("source_samples", pa.int64()),
         ("comments", texts),
         ("notes", texts),
+        ("start_time", pa.string()),
+        ("source_leads", texts),
+        ("prdn", numbers),
+        ("rmse_uv", numbers),
     ]
     codes = [(f"codes_{index}", pa.list_(pa.uint16() if spec.size <= 1 << 16 else pa.uint32()))
              for index, spec in enumerate(header.codebooks)]
@@ -186,9 +212,9 @@ def _table(header: TokenHeader, tokens: list[Tokens]) -> "pyarrow.Table":
     import pyarrow as pa
 
     schema = _schema(header)
-    names = ("name", "start", "samples", "source_rate", "source_samples", "comments", "notes")
-    columns = ([getattr(item, name) for item in tokens] for name in names)
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=False)]
+    columns = {name: [getattr(item, name) for item in tokens] for name in _FIELDS}
+    columns["start_time"] = [start and start.isoformat() for start in columns["start_time"]]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns.values(), schema, strict=False)]
     for index in range(len(header.codebooks)):
         codes = [item.codes[index] for item in tokens]
         values = pa.array(np.concatenate(codes), schema.field(f"codes_{index}").type.value_type)

@@ -3,7 +3,10 @@
 import os
 import re
 import stat
+from collections.abc import Sequence
 from typing import NamedTuple
+
+from ecgvae.signal.start_time import StartTime, parse_start_time
 
 MAX_HEADER_BYTES = 1_000_000
 MAX_LINE_CHARACTERS = 1000
@@ -23,6 +26,7 @@ _SIGNAL = re.compile(
 )
 _SEGMENT = re.compile(r"([-\w]*+~?)[ \t]++(\d++)", re.ASCII)
 _SEGMENTED = re.compile(rb"^\s*[-\w]+/\d", re.MULTILINE)  # the first line of a record in segments
+_INVENTED = re.compile(r"ecgvae: invented leads: (.+)")  # a comment; see `invented_comment`
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 
 
@@ -41,13 +45,18 @@ class Channel(NamedTuple):
 
 
 class Header(NamedTuple):
-    """A header file: the channels of a record, or (name, samples) of the segments of a record in segments."""
+    """A header file: the channels of a record, or (name, samples) of the segments of a record in segments.
+
+    The comments do not include that about invented leads.
+    """
 
     rate: float
     samples: int | None
     channels: tuple[Channel, ...]
     segments: tuple[tuple[str, int], ...]
     comments: tuple[str, ...]
+    start_time: StartTime = None
+    invented_leads: tuple[str, ...] = ()
 
 
 def file_size(path: str) -> int:
@@ -133,14 +142,30 @@ def parse_header(content: bytes) -> Header:
     rate, samples = float(rate or 250), int(samples) if samples else None  # 250 Hz is WFDB's default
     if not 0 < rate < 1e9 or (samples is not None and not 0 <= samples < 1 << 48):
         raise ValueError(f"{samples} samples at {rate} Hz; wanted positive numbers")
+    about = _without_invented(comments), parse_start_time(lines[0][match.end():]), _invented_leads(comments)
     count = int(segments or channels)
     if len(lines) - 1 != count or count < 1:
         raise ValueError(f"{len(lines) - 1} lines of signals or segments; its first line says {count}")
     if segments:
-        return Header(rate, samples, (), tuple(map(_segment, lines[1:])), comments)
+        return Header(rate, samples, (), tuple(map(_segment, lines[1:])), *about)
     if count > MAX_CHANNELS:
         raise ValueError(f"{count} signals; wanted at most {MAX_CHANNELS}")
-    return Header(rate, samples, tuple(map(_channel, lines[1:])), (), comments)
+    return Header(rate, samples, tuple(map(_channel, lines[1:])), (), *about)
+
+
+def invented_comment(leads: Sequence[str]) -> str:
+    """The comment of a header that says which leads a model has invented."""
+    return f"ecgvae: invented leads: {', '.join(leads)}"
+
+
+def _invented_leads(comments: Sequence[str]) -> tuple[str, ...]:
+    """The invented leads according to a header's comments."""
+    matches = filter(None, map(_INVENTED.fullmatch, comments))
+    return tuple(dict.fromkeys(lead.strip() for match in matches for lead in match[1].split(",")))
+
+
+def _without_invented(comments: Sequence[str]) -> tuple[str, ...]:
+    return tuple(comment for comment in comments if not _INVENTED.fullmatch(comment))
 
 
 def _channel(line: str) -> Channel:

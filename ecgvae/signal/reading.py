@@ -10,6 +10,7 @@ from ecgvae.signal.formats import describe_file, describe_folder
 from ecgvae.signal.headers import Header, plain_path, read_header, segment_names
 from ecgvae.signal.record import Record, extent
 from ecgvae.signal.segments import Segment, open_segment
+from ecgvae.signal.start_time import StartTime, later
 
 Pieces = tuple[tuple[int, int, Segment], ...]  # start and stop in the record, in samples, and the segment there
 MAX_REPETITION = 1000  # of segments: a record may claim at most this multiple of their samples
@@ -26,6 +27,8 @@ class RecordFile:
     samples: int
     comments: tuple[str, ...] = ()
     skipped_channels: tuple[str, ...] = ()
+    start_time: StartTime = None
+    invented_leads: tuple[str, ...] = ()
     pieces: Pieces = field(default=(), repr=False)
 
     def __repr__(self) -> str:
@@ -40,7 +43,9 @@ class RecordFile:
         """Reads the samples from start to stop. The memory needed is proportional to their number."""
         start, stop, _ = slice(start, stop).indices(self.samples)
         signal = self._signal(start, max(start, stop))
-        return Record(signal, self.rate, self.leads, self.name, self.comments, self.skipped_channels)
+        texts = self.name, self.comments, self.skipped_channels
+        return Record(signal, self.rate, self.leads, *texts, later(self.start_time, start / self.rate),
+                      self.invented_leads)
 
     def _signal(self, start: int, stop: int) -> np.ndarray:
         if len(self.pieces) == 1 and self.pieces[0][2].leads == self.leads:
@@ -92,8 +97,9 @@ def open_record(path: str | Path) -> RecordFile:
         raise ValueError(f"{path}.hea has no voltages but {channels}; wanted mV, uV or V")
     if not samples:
         raise ValueError(f"{path}.hea has no samples")
-    texts = header.comments, layout.skipped_channels
-    return RecordFile(os.path.basename(path), Path(path), header.rate, layout.leads, samples, *texts, pieces)
+    invented = tuple(lead for lead in layout.leads if lead in header.invented_leads)
+    facts = header.comments, layout.skipped_channels, header.start_time, invented
+    return RecordFile(os.path.basename(path), Path(path), header.rate, layout.leads, samples, *facts, pieces)
 
 
 def _without_suffix(path: str | Path) -> str:

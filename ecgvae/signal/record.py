@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, time
 from typing import Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ from pydantic import Field, field_validator
 
 from ecgvae.settings import Settings
 from ecgvae.signal.leads import LEADS_12, canonical_lead, independent_leads, lead_expansion, lead_rows
+from ecgvae.signal.start_time import StartTime, later
 
 MAX_LISTED_LEADS = 12
 
@@ -32,6 +34,8 @@ class Record:
         name: The record's name, which may be a relative path.
         comments: Lines of text that go with the record, such as those of a WFDB header.
         skipped_channels: Channels of the file that are not voltages, as "ABP (mmHg)".
+        start_time: Date and time of the first sample, or only its time of day.
+        invented_leads: Leads that were not recorded and do not follow from the recorded ones, but that a model made up.
 
     Raises:
         ValueError: The signal is not an array of numbers (c, t), the rate is not above 0, or the leads are not
@@ -48,6 +52,8 @@ class Record:
     name: str = "record"
     comments: tuple[str, ...] = ()
     skipped_channels: tuple[str, ...] = ()
+    start_time: StartTime = None
+    invented_leads: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
@@ -60,12 +66,15 @@ class Record:
             raise ValueError(f"{self.name} has leads {', '.join(leads)}; wanted every name once")
         if not is_positive(self.rate):
             raise ValueError(f"{self.name} has a rate of {self.rate!r:.60} Hz; wanted a number above 0")
+        if self.start_time is not None and not isinstance(self.start_time, datetime | time):
+            raise ValueError(f"{self.name} has the start time {self.start_time!r:.60}; wanted a datetime or a time")
         fields = {
             "signal": signal,
             "rate": float(self.rate),
             "leads": leads,
             "comments": _texts(self.name, "comments", self.comments),
             "skipped_channels": _texts(self.name, "skipped channels", self.skipped_channels),
+            "invented_leads": _texts(self.name, "invented leads", self.invented_leads),
         }
         for field, value in fields.items():
             object.__setattr__(self, field, value)
@@ -88,11 +97,16 @@ class Record:
         names = [lead if lead in rows else canonical_lead(lead) for lead in leads]
         if not rows.keys() >= set(names):
             raise ValueError(f"{self.name} has leads {', '.join(self.leads)}; wanted {', '.join(leads)}")
-        return replace(self, signal=self.signal[[rows[lead] for lead in names]], leads=tuple(leads))
+        chosen = [rows[lead] for lead in names]
+        invented = tuple(lead for lead, row in zip(leads, chosen, strict=True)
+                         if self.leads[row] in self.invented_leads)
+        return replace(self, signal=self.signal[chosen], leads=tuple(leads), invented_leads=invented)
 
     def read(self, start: int = 0, stop: int | None = None) -> "Record":
         """The part from sample `start` to `stop`, like `RecordFile.read`."""
-        return replace(self, signal=self.signal[:, start:stop])
+        first, _, _ = slice(start, stop).indices(self.samples)
+        return replace(self, signal=self.signal[:, start:stop],
+                       start_time=later(self.start_time, first / self.rate))
 
 
 class SignalSpec(Settings):

@@ -6,9 +6,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from ecgvae.signal.headers import plain_path
+from ecgvae.signal.headers import invented_comment, plain_path
 from ecgvae.signal.record import Record, check_finite
 from ecgvae.signal.segments import MISSING_SAMPLE
+from ecgvae.signal.start_time import format_start_time
 
 GAINS_PER_MV = (1000, 500, 200, 100, 50, 20, 10, 5, 2, 1)  # 1000 steps per mV are a resolution of 1 µV
 MAX_SAMPLE = 32767
@@ -90,11 +91,12 @@ def _quantize(record: Record) -> tuple[np.ndarray, list[int]]:
 
 def _header(record: Record, name: str, stored: np.ndarray, gains: list[int]) -> str:
     rate = np.format_float_positional(record.rate, trim="-")
-    lines = [f"{name} {len(stored)} {rate} {stored.shape[1]}"]
+    lines = [f"{name} {len(stored)} {rate} {stored.shape[1]} {format_start_time(record.start_time)}".rstrip()]
     for lead, gain, signal in zip(record.leads, gains, stored, strict=True):
         checksum = int(signal.sum(dtype=np.int64).astype(np.int16))
         lines.append(f"{name}.dat 16 {gain}(0)/mV 16 0 {signal[0]} {checksum} 0 {_one_line(lead)}")
-    lines += [f"# {_one_line(comment)}" for comment in record.comments]
+    comments = [*record.comments, *([invented_comment(record.invented_leads)] if record.invented_leads else [])]
+    lines += [f"# {_one_line(comment)}" for comment in comments]
     return "\n".join(lines) + "\n"
 
 
