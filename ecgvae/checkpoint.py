@@ -119,12 +119,13 @@ def training_records(model: str | Path) -> "TrainingRecords | None":
     from safetensors.numpy import load as from_bytes
 
     from ecgvae.data.fingerprints import BITS, TrainingRecords
+    from ecgvae.files import read_regular_file
 
     path = locate(model) / TRAINING_RECORDS
     if not path.exists():
         return None
     try:
-        fingerprints = from_bytes(path.read_bytes())["fingerprints"]
+        fingerprints = from_bytes(read_regular_file(path, "the fingerprints of training records"))["fingerprints"]
     except (SafetensorError, KeyError):
         raise ValueError(f"{path} is damaged; wanted the fingerprints of training records") from None
     if fingerprints.dtype != "uint8" or fingerprints.shape[1:] != (BITS // 8,):
