@@ -131,7 +131,7 @@ def choose_files(root: Path, table: "pandas.DataFrame", rate: float, folder: str
 
 
 def prepare(source: Path, out: Path, rate: float = 100, **options: Any) -> Store:
-    """Builds a store of PTB-XL. Records of its table without a file are skipped.
+    """Builds a store of PTB-XL. Records of its table without a file are skipped, or left out if `source` is a subfolder.
 
     Args:
         source: PTB-XL's folder, with `ptbxl_database.csv`; or `records100`, `records500` or a folder below these, of
@@ -152,7 +152,7 @@ def prepare(source: Path, out: Path, rate: float = 100, **options: Any) -> Store
     table = table.assign(file=choose_files(root, table, rate, folder)).dropna(subset="file")
     names = [name.removeprefix(folder) for name in table["file"]]
     labels = table.drop(columns=["filename_lr", "filename_hr", "file"]).set_axis(names)
-    records = sorted(source / name for name in names)
+    records = sorted(source / name for name in names if not folder or (source / f"{name}.hea").is_file())
     return build_store(source, out, rate=rate, labels=labels, records=records, **options)
 
 

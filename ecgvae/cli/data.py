@@ -51,14 +51,8 @@ def prepare(
 
     Training and evaluation read stores. All signals of a store have the same leads and sampling rate.
     """
-    if dataset not in (None, NO_DATASET) and table:
-        raise ValueError("--dataset and --table exclude each other; wanted only one of them")
-    if dataset in (None, NO_DATASET):
-        check_records([source], "a folder of WFDB records")
-    else:
-        check_exists(source, "the folder of a data set")
-    check_output(out, overwrite)
     build = find_builder(source, dataset, table)
+    check_output(out, overwrite)
     from ecgvae.signal import parse_leads
 
     options: dict[str, Any] = {"leads": parse_leads(leads), "window": window, "missing": missing_leads}
@@ -84,19 +78,23 @@ def prepare(
 
 
 def find_builder(source: Path, dataset: str | None, table: Path | None) -> "Callable[..., Store]":
-    """The function that builds the store.
+    """The function that builds the store: that of a data set's script, or `build_store`, with a table if given.
 
-    It is that of the script of a data set, which is recognized if neither it nor a table is given, or `build_store`.
+    A data set is recognized if neither its name nor a table is given.
     """
+    if dataset not in (None, NO_DATASET):
+        if table:
+            raise ValueError("--dataset and --table exclude each other; wanted only one of them")
+        check_exists(source, "the folder of a data set")
+        from ecgvae.resources import load_prepare
+
+        return with_known_options(load_prepare(dataset), dataset)
     if dataset is None and table is None:
         from ecgvae.resources import recognize_dataset
 
         if recognized := recognize_dataset(source):
             return recognized_builder(source, recognized)
-    if dataset not in (None, NO_DATASET):
-        from ecgvae.resources import load_prepare
-
-        return with_known_options(load_prepare(dataset), dataset)
+    check_records([source], "a folder of WFDB records")
     from functools import partial
 
     from ecgvae.data.prepare import build_store
@@ -114,8 +112,8 @@ def recognized_builder(source: Path, dataset: str) -> "Callable[..., Store]":
     from ecgvae.resources import load_prepare
 
     build = with_known_options(load_prepare(dataset), dataset)
-    remark(f"{source} has the data set {dataset}: its labels, patients and folds are taken (--dataset none leaves them "
-           "out)")
+    remark(f"{source} is recognized as the data set {dataset}: its labels, patients and folds are taken (--dataset none "
+           "leaves them out)")
 
     def build_or_advise(*arguments: Any, **options: Any) -> "Store":
         try:

@@ -108,10 +108,10 @@ class Plan:
         """
         derived = [lead for lead in self.wanted if lead not in (*self.used, *self.undetermined)]
         return (
+            *self._resampling,
             *(f"{lead} is missing, set to 0 mV" for lead in self.undetermined),
             *(f"{lead} is missing, derived from others" for lead in derived),
             *(f"{lead} is invented by a model" for lead in self.invented),
-            *self._resampling,
         )
 
     @property
