@@ -3,18 +3,19 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ecgvae import checkpoint
 from ecgvae.data.conditions import condition_vectors
-from ecgvae.data.dataset import Windows
-from ecgvae.data.store import Store
+from ecgvae.data.dataset import load_signals
+from ecgvae.data.store import MICROVOLTS_PER_MV, Store
 from ecgvae.evaluation.batches import split_rows
 from ecgvae.models import CVAE, VAE, Autoencoder, Conditioning
 from ecgvae.nn.gaussian import ACTIVE_UNIT_VARIANCE
 
 
-def likelihood(model: str | Path, store: Store, split: str = "test", seconds: float = 10.0, samples: int = 16,
+def likelihood(model: str | Path, store: Store, split: str = "validation", seconds: float = 10.0, samples: int = 16,
                batch_size: int = 64, device: str = "cpu", seed: int = 0,
                progress: Callable[[int, int], None] | None = None) -> dict:
     """Lower bounds on the log-density of the first `seconds` of a split's records, in nats, averaged over records.
@@ -44,13 +45,12 @@ def likelihood(model: str | Path, store: Store, split: str = "test", seconds: fl
     """
     network = load_vae(model, store, device)
     rows = split_rows(store, split)
-    windows = Windows(store, rows, round(seconds * store.rate), network.signal.coded)
     vectors = known_conditions(network, store)
     generator = torch.Generator().manual_seed(seed)
     totals, moments = torch.zeros(3, dtype=torch.float64), Moments()
     for indices in torch.arange(len(rows)).split(batch_size):
-        x = windows.crops((windows.ends - windows.lengths)[indices]).to(network.expansion.device)
-        condition = None if vectors is None else Conditioning(vectors[windows.rows[indices]].to(x.device))
+        x = first_windows(store, rows[indices], seconds, network.signal.coded).to(network.expansion.device)
+        condition = None if vectors is None else Conditioning(vectors[rows[indices]].to(x.device))
         with torch.inference_mode():
             q = network.posterior(x, condition)
             bounds = (network.elbo(x, samples, generator, condition), network.iwae(x, samples, generator, condition))
@@ -65,6 +65,14 @@ def likelihood(model: str | Path, store: Store, split: str = "test", seconds: fl
             "seconds": seconds, "samples": samples, **nats,
             **{f"{name}_per_second": value / seconds for name, value in nats.items()},
             "active_units": active_units, "units": units, "active_share": active_units / units}
+
+
+def first_windows(store: Store, rows: np.ndarray, seconds: float, coded: tuple[str, ...]) -> torch.Tensor:
+    """The first part of each row, as coded leads (b, c, t) in mV; shorter rows are padded with zeros."""
+    length = round(seconds * store.rate)
+    joined = load_signals(store, rows, np.full(len(rows), length), coded)
+    x = torch.from_numpy(joined).unflatten(1, (len(rows), length)).transpose(0, 1)
+    return x.float() / MICROVOLTS_PER_MV
 
 
 def load_vae(name: str | Path, store: Store, device: str) -> VAE:

@@ -39,7 +39,7 @@ class Probe:
     records: int
 
 
-def probe(model: Autoencoder, store: Store, split: str = "test", corrupt: Corrupt | None = None,
+def probe(model: Autoencoder, store: Store, split: str = "validation", corrupt: Corrupt | None = None,
           seed: int = 0) -> Probe:
     """Fits one logistic regression per class on standardized features of the training split, and scores a split.
 
@@ -72,12 +72,16 @@ def probe(model: Autoencoder, store: Store, split: str = "test", corrupt: Corrup
 
 def pooled_features(model: Autoencoder, store: Store, rows: np.ndarray, corrupt: Corrupt | None = None) -> np.ndarray:
     """The pooled features (n, 2 d) of the given rows of a store, in their order (see `pool`)."""
-    by_row: dict[int, np.ndarray] = {}
+    sums: dict[int, metrics.Moments] = {}
     for batch in batches(model, store, rows):
         with full_precision():
-            pooled = pool(model, batch.x if corrupt is None else corrupt(batch.x))
-        by_row.update(zip(batch.rows.tolist(), pooled, strict=True))
-    return np.stack([by_row[row] for row in rows.tolist()])
+            features = model.features(batch.x if corrupt is None else corrupt(batch.x)).double().cpu().numpy()
+        for row, piece, frames in zip(batch.rows.tolist(), batch.pieces, features, strict=True):
+            own = frames[:, piece.frames(store.rate, model, model.hop)]
+            moments = metrics.Moments.of(own, own)
+            sums[row] = sums[row] + moments if row in sums else moments
+    return np.stack([np.concatenate([sums[row].means[0], np.sqrt(sums[row].squares[0] / sums[row].samples)])
+                     for row in rows.tolist()])
 
 
 def pool(model: Autoencoder, x: Tensor) -> np.ndarray:
