@@ -21,6 +21,17 @@ def check_output(path: Path, overwrite: bool, suffix: str = "") -> None:
     check_free(path, overwrite)
 
 
+def check_side_output(path: Path, out: Path, overwrite: bool, suffix: str) -> None:
+    """Checks a second output like `check_output`; it must be another file than `out` in a folder that can be written.
+    """
+    check_output(path, overwrite, suffix)
+    if path.resolve() == out.resolve():
+        raise ValueError(f"{path} is also the output; wanted another file")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(path.parent, os.W_OK) or path.is_dir():
+        raise OSError(f"{path} can't be written")
+
+
 def check_run(folder: Path, resume: bool) -> None:
     """Checks that the folder of a new run has no other run, or that a run to resume exists."""
     from ecgvae.training.folder import check_run_folder
