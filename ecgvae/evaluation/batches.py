@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ecgvae.chunks import thread_pool
-from ecgvae.data.store import MICROVOLTS_PER_MV, Store
-from ecgvae.evaluation.pieces import Piece, split_pieces
+from ecgvae.data.store import Store
+from ecgvae.evaluation.pieces import Piece, read_piece, split_pieces
 from ecgvae.models import Autoencoder
 from ecgvae.signal import Record, conform, ratio, resample
 from ecgvae.tokenizer import STEP_MV
@@ -73,14 +73,6 @@ def read_batch(model: Autoencoder, store: Store, pieces: list[tuple[int, Piece]]
     x = np.stack([conform(record, model.signal).signal for record in records])
     return RecordBatch(np.array([row for row, _ in pieces]), [piece for _, piece in pieces], records,
                        torch.from_numpy(x).to(model.expansion.device))
-
-
-def read_piece(store: Store, row: int, piece: Piece) -> Record:
-    """The signal of a piece of a row, with the samples around it."""
-    offset = int(store.spans[row, 0])
-    microvolts = store.signals[offset + piece.first:offset + piece.last].T
-    signal = np.ascontiguousarray(microvolts, np.float32) / np.float32(MICROVOLTS_PER_MV)
-    return Record(signal, store.rate, store.leads, f"row {row}")
 
 
 @contextmanager

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from ecgvae import metrics
+from ecgvae.data.fingerprints import TrainingRecords
 from ecgvae.data.store import Store
 from ecgvae.evaluation.batches import RecordBatch, batches, reconstruct, split_rows
-from ecgvae.evaluation.provenance import present_leads
+from ecgvae.evaluation.provenance import count_seen, present_leads
 from ecgvae.models import Autoencoder
 from ecgvae.noise import Corruption, NoiseRecordings, corruptions
 
@@ -31,7 +32,8 @@ def held_out_noises(rate: float, recordings: str | Path | None = None, device: s
 
 
 def denoising(model: Autoencoder, store: Store, split: str, noises: Mapping[str, Corruption],
-              snrs_db: Sequence[float] = SNRS_DB, seed: int = 0) -> list[dict]:
+              snrs_db: Sequence[float] = SNRS_DB, seed: int = 0,
+              trained_on: TrainingRecords | None = None) -> list[dict]:
     """PRDN (%) between clean signals and a model's reconstructions of noisy ones.
 
     Noise is added to the coded leads at the model's rate; PRDN is computed over all leads, except those that a record
@@ -45,10 +47,12 @@ def denoising(model: Autoencoder, store: Store, split: str, noises: Mapping[str,
         noises: Functions that add noise, by name.
         snrs_db: Signal-to-noise ratios in dB.
         seed: Seed of the noise.
+        trained_on: The model's training records, see `checkpoint.training_records`.
 
     Returns:
         A row for each noise and SNR: `noise`, `snr_db`, `prdn` of the reconstructions and `noisy_prdn` of the noisy
-        signals themselves, both as mean, median and 95th percentile.
+        signals themselves, both as mean, median and 95th percentile; `records`, and how many of them the model was
+        trained on (`seen_in_training`, None if unknown).
     """
     device, cases = model.expansion.device, [(name, snr_db) for name in noises for snr_db in snrs_db]
     rows = split_rows(store, split)
@@ -61,7 +65,8 @@ def denoising(model: Autoencoder, store: Store, split: str, noises: Mapping[str,
             noisy = noises[name](batch.x, snr_db, generators[name, snr_db])
             noisy_errors[name, snr_db].add(model, batch, noisy)
             errors[name, snr_db].add(model, batch, reconstruct(model, noisy))
-    return [{"noise": name, "snr_db": snr_db, "prdn": errors[name, snr_db].summary(present),
+    facts = {"records": len(rows), "seen_in_training": count_seen(trained_on, store, rows, model.signal)}
+    return [{"noise": name, "snr_db": snr_db, **facts, "prdn": errors[name, snr_db].summary(present),
              "noisy_prdn": noisy_errors[name, snr_db].summary(present)} for name, snr_db in cases]
 
 

@@ -11,6 +11,7 @@ from ecgvae.data.conditions import condition_vectors
 from ecgvae.data.dataset import load_signals
 from ecgvae.data.store import MICROVOLTS_PER_MV, Store
 from ecgvae.evaluation.batches import split_rows
+from ecgvae.evaluation.provenance import describe_rows
 from ecgvae.models import CVAE, VAE, Autoencoder, Conditioning
 from ecgvae.nn.gaussian import ACTIVE_UNIT_VARIANCE
 
@@ -35,7 +36,7 @@ def likelihood(model: str | Path, store: Store, split: str = "validation", secon
         progress: Called with the number of records done and their total.
 
     Returns:
-        Facts about model and data. `elbo`, a mean over `samples` draws; `iwae`, the importance-weighted bound with the
+        Facts about model and data (see `provenance.describe_rows`). `elbo`, a mean over `samples` draws; `iwae`, the importance-weighted bound with the
         same number of draws; and `kl`: each also per second, as in `elbo_per_second`. `active_units`, `units` and their
         ratio `active_share`: an active unit is a latent channel whose posterior mean has a variance above 0.01 over
         records and frames (Burda et al. 2016, section 5).
@@ -48,7 +49,7 @@ def likelihood(model: str | Path, store: Store, split: str = "validation", secon
     vectors = known_conditions(network, store)
     generator = torch.Generator().manual_seed(seed)
     totals, moments = torch.zeros(3, dtype=torch.float64), Moments()
-    for indices in torch.arange(len(rows)).split(batch_size):
+    for indices in np.split(np.arange(len(rows)), range(batch_size, len(rows), batch_size)):
         x = first_windows(store, rows[indices], seconds, network.signal.coded).to(network.expansion.device)
         condition = None if vectors is None else Conditioning(vectors[rows[indices]].to(x.device))
         with torch.inference_mode():
@@ -62,6 +63,7 @@ def likelihood(model: str | Path, store: Store, split: str = "validation", secon
     units, active_units = network.settings.latent, int((moments.variance() > ACTIVE_UNIT_VARIANCE).sum())
     return {"model": checkpoint.model_name(model), "identity": checkpoint.identity(model),
             "store": str(store.path), "split": split, "fingerprint": store.fingerprint, "records": len(rows),
+            **describe_rows(network.signal, store, rows, checkpoint.training_records(model)),
             "seconds": seconds, "samples": samples, **nats,
             **{f"{name}_per_second": value / seconds for name, value in nats.items()},
             "active_units": active_units, "units": units, "active_share": active_units / units}
@@ -71,8 +73,7 @@ def first_windows(store: Store, rows: np.ndarray, seconds: float, coded: tuple[s
     """The first part of each row, as coded leads (b, c, t) in mV; shorter rows are padded with zeros."""
     length = round(seconds * store.rate)
     joined = load_signals(store, rows, np.full(len(rows), length), coded)
-    x = torch.from_numpy(joined).unflatten(1, (len(rows), length)).transpose(0, 1)
-    return x.float() / MICROVOLTS_PER_MV
+    return torch.from_numpy(joined).unflatten(1, (len(rows), length)).transpose(0, 1).float() / MICROVOLTS_PER_MV
 
 
 def load_vae(name: str | Path, store: Store, device: str) -> VAE:

@@ -3,8 +3,11 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
+from ecgvae.data.store import MICROVOLTS_PER_MV, Store
 from ecgvae.models import Autoencoder
-from ecgvae.signal import ratio
+from ecgvae.signal import Record, ratio
 
 PIECE_SAMPLES = 1 << 14     # per lead at the model's rate (164 s at 100 Hz); the last piece has up to twice as many
 
@@ -51,3 +54,11 @@ def split_pieces(samples: int, rate: float, model: Autoencoder) -> list[Piece]:
     starts = [size * index for index in range(max(1, samples // size))]
     return [Piece(max(0, start - halo), start, stop, min(samples, stop + halo))
             for start, stop in zip(starts, [*starts[1:], samples], strict=True)]
+
+
+def read_piece(store: Store, row: int, piece: Piece) -> Record:
+    """The signal of a piece of a row, with the samples around it."""
+    offset = int(store.spans[row, 0])
+    microvolts = store.signals[offset + piece.first:offset + piece.last].T
+    signal = np.ascontiguousarray(microvolts, np.float32) / np.float32(MICROVOLTS_PER_MV)
+    return Record(signal, store.rate, store.leads, str(store.records["name"].iloc[row]))

@@ -70,7 +70,8 @@ def evaluate(model: str | Path, store: Store, split: str = "validation", device:
              for rate, comparison in zip(rates or [latent_rate(network)], totals.comparisons, strict=True)]
     return {"model": checkpoint.model_name(model), "identity": checkpoint.identity(model),
             "store": str(store.path), "split": split, "fingerprint": store.fingerprint, "records": len(rows),
-            **describe_rows(network, store, rows), "rows": table, "codebooks": usage}
+            **describe_rows(network.signal, store, rows, checkpoint.training_records(model)),
+            "rows": table, "codebooks": usage}
 
 
 @dataclass(frozen=True, eq=False)
