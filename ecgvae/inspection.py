@@ -167,13 +167,17 @@ def describe_store(path: Path) -> dict[str, Any]:
 
     store = Store(path)
     table = store.records
+    own_columns = {*STORE_COLUMNS, *store.manifest.get("origin_columns", ())}
+    resampled = {f"{rate:g} Hz": count for rate, count in sorted(store.resampled.items())}
     return {
         "kind": "store", "path": str(path), "source": store.manifest["source"], "records": len(store),
         "skipped": store.manifest["skipped"], "seconds": float(table["length"].sum() / store.rate), "rate": store.rate,
+        **({"resampled": resampled} if resampled else {}),
         "window": store.manifest["window"], "leads": list(store.leads),
-        "labels": [column for column in table if column not in STORE_COLUMNS],
+        "labels": [str(column) for column in table if column not in own_columns],
         **{key: store.manifest[key] for key in ("unmatched_rows", "unlabelled_records") if key in store.manifest},
         "splits": {name: len(store.split(name)) for name in ("train", "validation", "test")},
+        **({"remarks": list(store.remarks)} if store.remarks else {}),
         "fingerprint": store.fingerprint,
     }
 
