@@ -1,6 +1,5 @@
 """Facts about the records of a store that a reader of a report must know: seen in training, absent leads, rates."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -10,10 +9,9 @@ import numpy as np
 from ecgvae.data.fingerprints import MAX_COMPARED_SEGMENTS, SEGMENT_SECONDS, TrainingRecords, fingerprints
 from ecgvae.data.store import Store
 from ecgvae.evaluation.pieces import Piece, read_piece
-from ecgvae.signal import SignalSpec, canonical_lead, conform, fit_leads
+from ecgvae.signal import SignalSpec, conform, fit_leads
 
 COMPARED_SECONDS = MAX_COMPARED_SEGMENTS * SEGMENT_SECONDS      # at the start of a record
-ABSENT = re.compile(r"(.+) is missing, set to 0 mV")     # a note of `conform`
 
 
 def describe_rows(signal: SignalSpec, store: Store, rows: np.ndarray,
@@ -56,21 +54,7 @@ def row_fingerprints(store: Store, row: int, signal: SignalSpec) -> np.ndarray:
 
 
 def present_leads(store: Store, rows: np.ndarray, leads: Sequence[str]) -> np.ndarray:
-    """A mask (rows, leads): whether each record had each lead, or leads from which it follows.
-
-    A store says so in its column `source_leads`, or, if it is of an earlier version, in the notes of its records.
-    """
-    table, wanted = store.records, tuple(leads)
-    unknown = [None] * len(rows)
-    sources = table["source_leads"].iloc[rows] if "source_leads" in table else unknown
-    notes = table["notes"].iloc[rows] if "notes" in table else unknown
-    absent = [absent_leads(source, note, wanted) for source, note in zip(sources, notes, strict=True)]
+    """A mask (rows, leads): whether each record had each lead, or leads from which it follows."""
+    wanted = tuple(leads)
+    absent = [fit_leads(store.source_leads(int(row)), wanted, True)[1] for row in rows]
     return np.array([[lead not in missing for lead in wanted] for missing in absent], bool)
-
-
-def absent_leads(source: Any, notes: Any, wanted: tuple[str, ...]) -> set[str]:
-    """The wanted leads that a record lacked, by its leads if they are known, else by its notes."""
-    if source is not None and len(source):
-        return set(fit_leads(tuple(dict.fromkeys(map(canonical_lead, source))), wanted, True)[1])
-    matches = [ABSENT.fullmatch(note) for note in ([] if notes is None else notes)]
-    return {match[1] for match in matches if match}
