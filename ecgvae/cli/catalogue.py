@@ -33,9 +33,9 @@ def recipes(
     if not as_json:
         print(text, end="")
         return
-    import yaml
+    from ecgvae.files import parse_yaml
 
-    show_json({**describe_recipe(name, path), "recipe": yaml.safe_load(text)})
+    show_json({**describe_recipe(name, path), "recipe": parse_yaml(text)})
 
 
 def describe_recipe(name: str, path: Path) -> dict[str, str]:

@@ -5,9 +5,12 @@ import math
 from pathlib import Path
 
 from ecgvae.data.jobs import write_atomically
+from ecgvae.files import read_regular_file
 from ecgvae.training.objectives import TERMS
+from ecgvae.training.recipe import MAX_STEPS
 
 TAGS = {"log": "train", "validation": "validation"}     # the group of a table's columns in TensorBoard
+MAX_LOG = 700.0     # the exponential of a larger number overflows
 FORMER_COLUMNS = {"evenness": "usage_loss"}
 
 
@@ -105,10 +108,30 @@ class Table:
 
 
 def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of a CSV file; none if there is no file. A last line without an end is ignored."""
-    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    """Columns and rows of a CSV file; none if there is no file. A last line without an end is ignored.
+
+    Raises:
+        ValueError: It is not a table of numbers by step.
+    """
+    if not path.exists():
+        return [], []
+    try:
+        lines = read_regular_file(path, "the log of a run").decode().split("\n")[:-1]
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is damaged: it is not a text in UTF-8") from None
     columns, *rows = (line.split(",") for line in lines) if lines else ([],)
+    for number, row in enumerate(rows, 2):
+        if columns[0] != "step" or len(row) != len(columns) or not is_row(row):
+            raise ValueError(f"{path} is damaged in line {number}; wanted a step and numbers")
     return columns, rows
+
+
+def is_row(cells: list[str]) -> bool:
+    """Whether cells are a step and numbers, of which some may be missing."""
+    try:
+        return 0 <= int(cells[0]) <= MAX_STEPS and all(isinstance(float(cell or 0), float) for cell in cells)
+    except ValueError:
+        return False
 
 
 def write_table(path: Path, columns: list[str], rows: list[list[str]]) -> None:
@@ -126,7 +149,7 @@ def convert_former_log(path: Path) -> None:
     columns, rows = read_table(path)
     if not columns or "learning_rate" in columns:
         return
-    converted = [[f"{100 * math.exp(float(value))!r}" if name in TERMS else value
+    converted = [[f"{100 * math.exp(min(float(value), MAX_LOG))!r}" if value and name in TERMS else value
                   for name, value in zip(columns, row, strict=True)] for row in rows]
     names = [FORMER_COLUMNS.get(name, name) for name in columns]
     write_table(path, [*names, "learning_rate"], [[*row, ""] for row in converted])
