@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ecgvae.files import read_json
 from ecgvae.settings import describe_error
+from ecgvae.signal import SignalSpec
 
 READABLE_FORMATS = (1, 2)       # 1 has former names of settings and weights, and no identity in its config
 WANTED = "JSON with format and model"
@@ -47,6 +48,28 @@ class ModelConfig(Block):
     training: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
     versions: dict[str, Any] = {}
+
+
+class BackboneHead(Block):
+    """The kind of a backbone."""
+
+    kind: str = Field("conv", max_length=100)
+
+
+class ModelHead(Block):
+    """What is read of the block `model` without building the model."""
+
+    family: str = Field(max_length=100)
+    signal: SignalSpec = SignalSpec()
+    backbone: BackboneHead = BackboneHead()
+
+
+def read_head(path: Path) -> ModelHead:
+    """Family, signal and kind of backbone in a file config.json; ValueError, in one line, if it is damaged."""
+    try:
+        return ModelHead.model_validate(read_config(path)["model"])
+    except ValidationError as error:
+        raise ValueError(f"{path} is damaged: {describe_error(error, 'model')}") from None
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from ecgvae.files import MAX_YAML_BYTES, parse_yaml, read_regular_file
 from ecgvae.models import ModelSettings, parse_settings
 from ecgvae.settings import Settings, describe_error
 from ecgvae.training.adversarial import AdversarialSettings
+from ecgvae.training.folder import MAX_STEPS
 from ecgvae.training.noising import NoiseSettings
 
-MAX_STEPS = 10**9
 MAX_BATCH_SIZE = 1 << 20
 MAX_WINDOW_SECONDS = 86_400
 MAX_SHOWN_CHARACTERS = 200      # of a --set in an error message
