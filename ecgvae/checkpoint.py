@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
+    from ecgvae.data.fingerprints import TrainingRecords
+    from ecgvae.data.training_data import TrainingData
     from ecgvae.models import Autoencoder
+    from ecgvae.signal.amplitudes import Amplitudes
 
 FORMAT = 2
 READABLE_FORMATS = (1, 2)       # 1 has former names of settings and weights, and no identity in its config
+TRAINING_RECORDS = "training_records.safetensors"
 PRETRAINED = Path(__file__).parent / "pretrained"
 
 
@@ -51,7 +55,7 @@ def model_name(model: str | Path) -> str:
 
 
 def save(model: "Autoencoder", folder: str | Path, training: dict | None = None,
-         metrics: dict | None = None) -> Path:
+         metrics: dict | None = None, data: "TrainingData | None" = None) -> Path:
     """Writes a model to a folder; an older model there is replaced completely or not at all.
 
     Args:
@@ -59,6 +63,7 @@ def save(model: "Autoencoder", folder: str | Path, training: dict | None = None,
         folder: A new folder, or that of a model to replace.
         training: Facts about its training, as JSON values.
         metrics: Facts about its quality, as JSON values.
+        data: The amplitudes and fingerprints of the records that it was trained on.
 
     Raises:
         FileExistsError: The folder exists and holds no model.
@@ -86,12 +91,64 @@ def save(model: "Autoencoder", folder: str | Path, training: dict | None = None,
         "facts": facts(model),
         "training": training or {},
         "metrics": metrics or {},
+        **({"amplitudes": data.amplitudes.model_dump()} if data else {}),
         "versions": {"ecgvae": __version__, "torch": torch.__version__.split("+")[0]},
     }
     (partial / "config.json").write_text(json.dumps(values, indent=2) + "\n")
     (partial / "model.safetensors").write_bytes(weights)        # save_file makes it unreadable to other users
+    if data:
+        write_training_records(partial, data)
     rename_into_place(partial, folder)
     return folder
+
+
+def write_training_records(folder: Path, data: "TrainingData") -> None:
+    """Writes the fingerprints of the training records to the folder of a model."""
+    from safetensors.numpy import save as to_bytes
+
+    (folder / TRAINING_RECORDS).write_bytes(to_bytes({"fingerprints": data.fingerprints}))
+
+
+def training_records(model: str | Path) -> "TrainingRecords | None":
+    """The fingerprints of the records that a model was trained on; None if its checkpoint does not have them.
+
+    Raises:
+        ValueError: Their file is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as from_bytes
+
+    from ecgvae.data.fingerprints import BITS, TrainingRecords
+
+    path = locate(model) / TRAINING_RECORDS
+    if not path.exists():
+        return None
+    try:
+        fingerprints = from_bytes(path.read_bytes())["fingerprints"]
+    except (SafetensorError, KeyError):
+        raise ValueError(f"{path} is damaged; wanted the fingerprints of training records") from None
+    if fingerprints.dtype != "uint8" or fingerprints.shape[1:] != (BITS // 8,):
+        raise ValueError(f"{path} has {fingerprints.dtype} {fingerprints.shape}; wanted uint8 (n, {BITS // 8})")
+    return TrainingRecords(fingerprints)
+
+
+def amplitudes(model: str | Path) -> "Amplitudes | None":
+    """The amplitudes of the records that a model was trained on; None if its checkpoint does not have them.
+
+    Raises:
+        ValueError: They are damaged.
+    """
+    from pydantic import ValidationError
+
+    from ecgvae.settings import describe_error
+    from ecgvae.signal.amplitudes import Amplitudes
+
+    values = config(model).get("amplitudes")
+    try:
+        return None if values is None else Amplitudes.model_validate(values)
+    except ValidationError as error:
+        reason = describe_error(error, "amplitudes")
+        raise ValueError(f"{locate(model) / 'config.json'} is damaged: {reason}") from None
 
 
 def facts(model: "Autoencoder") -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from ecgvae.files import special_kind
+
 Remarks = tuple[tuple[str, str], ...]  # (record, reason)
 
 
@@ -17,7 +19,14 @@ class NoUsableRecords(ValueError):
 
 
 def check_free(path: Path, overwrite: bool) -> None:
-    """Raises FileExistsError if an output exists and may not be overwritten."""
+    """Checks that an output may be written.
+
+    Raises:
+        FileExistsError: It exists and may not be overwritten.
+        ValueError: It is neither a file nor a folder, such as a device, which is never replaced.
+    """
+    if (kind := special_kind(path)) and not path.is_dir():
+        raise ValueError(f"{path} is {kind}; wanted a new name")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; use --overwrite")
 

@@ -1,6 +1,6 @@
 """ECG signals: records, WFDB files, leads, resampling, and conversion of records to a model's input."""
 
-from ecgvae.signal.conform import Conformed, Missing, conform, conform_stream
+from ecgvae.signal.conform import Conformed, Missing, conform, conform_stream, recorded_leads
 from ecgvae.signal.leads import (
     INDEPENDENT_8,
     LEADS_12,
@@ -41,6 +41,7 @@ __all__ = [
     "parse_leads",
     "ratio",
     "read_record",
+    "recorded_leads",
     "resample",
     "standardize_lead_map",
     "write_record",

@@ -1,7 +1,7 @@
 """Conversion of records to a model's input: leads by name, without gaps, fitted to the coded leads, resampled."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -94,16 +94,18 @@ class Plan:
     wanted: tuple[str, ...]
     undetermined: tuple[str, ...]  # wanted leads that do not follow from the used ones
     keep: bool  # wanted leads that are present are not changed by the fit
+    invented: tuple[str, ...]  # used leads that a model made up
     rates: tuple[float, float]  # of the record and of the model, in Hz
     ratio: Ratio
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A note for each lead that is missing in the whole record."""
+        """A note for each lead that is missing in the whole record, or is not recorded but made up."""
         derived = [lead for lead in self.wanted if lead not in (*self.used, *self.undetermined)]
         return (
             *(f"{lead} is missing, set to 0 mV" for lead in self.undetermined),
             *(f"{lead} is missing, derived from others" for lead in derived),
+            *(f"{lead} is invented by a model" for lead in self.invented),
         )
 
 
@@ -124,8 +126,25 @@ def _plan(source: Record | RecordFile, spec: SignalSpec, missing: Missing, refit
     if undetermined and (missing == "error" or len(undetermined) == len(wanted)):
         leads = ", ".join(source.leads) + "".join(f" (skipped: {channel})" for channel in source.skipped_channels)
         raise ValueError(f"{source.name} has leads {leads}; the model wants {', '.join(wanted)}")
+    invented = tuple(lead for lead in used if source.leads[rows[lead]] in source.invented_leads)
     rates = source.rate, spec.rate
-    return Plan([rows[lead] for lead in used], used, wanted, undetermined, keep, rates, ratio(*rates))
+    return Plan([rows[lead] for lead in used], used, wanted, undetermined, keep, invented, rates, ratio(*rates))
+
+
+def recorded_leads(record: Record | RecordFile, leads: Sequence[str], lead_map: LeadMap | None = None
+                   ) -> tuple[str, ...]:
+    """The leads among `leads` that a record has as channels, without those that a model invented.
+
+    Args:
+        record: The record.
+        leads: Leads in their standard spelling, such as those of a model.
+        lead_map: Leads by channel name, for channels that are not named after their leads.
+
+    Raises:
+        ValueError: The lead map gives a channel the lead of another channel.
+    """
+    rows = lead_rows(record.leads, standardize_lead_map(lead_map or {}))
+    return tuple(lead for lead in leads if lead in rows and record.leads[rows[lead]] not in record.invented_leads)
 
 
 def _block(source: Record | RecordFile, plan: Plan, report: Report, start: int, stop: int) -> np.ndarray:

@@ -15,6 +15,7 @@ from torch import nn
 from ecgvae import checkpoint
 from ecgvae.data.jobs import write_atomically
 from ecgvae.data.store import Store
+from ecgvae.data.training_data import measure_training_data
 from ecgvae.legacy import rename_weights
 from ecgvae.models import Autoencoder, build
 from ecgvae.nn.codebook import anneal_revival
@@ -117,7 +118,8 @@ def train(recipe: Recipe, store: Store, out: str | Path, resume: bool = False,
     if accelerator.is_main_process:
         facts = {"store": Path(store.manifest["source"]).name, "fingerprint": store.fingerprint,
                  "records": len(batches), **recipe.model_dump(mode="json", exclude={"model"})}
-        checkpoint.save(state.average, run / "model", facts, log.last_validation)
+        data = measure_training_data(store, store.split("train"), recipe.model.signal)
+        checkpoint.save(state.average, run / "model", facts, log.last_validation, data)
     accelerator.wait_for_everyone()
     return run / "model"
 

@@ -1,10 +1,21 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
-from ecgvae.signal import INDEPENDENT_8, LEADS_12, Record, SignalSpec, conform, conform_stream, lead_expansion
+from ecgvae.signal import (
+    INDEPENDENT_8,
+    LEADS_12,
+    Record,
+    SignalSpec,
+    conform,
+    conform_stream,
+    lead_expansion,
+    recorded_leads,
+)
 
 EIGHT_TO_TWELVE = lead_expansion(LEADS_12, INDEPENDENT_8)
 
@@ -289,3 +300,18 @@ def test_a_lead_map_that_cannot_be_is_refused(lead_map, message):
 def test_blocks_have_a_length(seconds):
     with pytest.raises(ValueError, match="wanted more than 0"):
         next(conform_stream(einthoven(), SignalSpec(), seconds=seconds))
+
+
+def test_recorded_leads_are_those_of_the_file_that_no_model_invented():
+    record = Record(np.zeros((4, 10)), 100, ("MLII", "v1", "ECG2", "aVR"), invented_leads=("v1",))
+    assert recorded_leads(record, LEADS_12) == ("II", "aVR")
+    assert recorded_leads(record, ("V5", "II", "V1"), {"ECG2": "v5"}) == ("V5", "II")
+    assert recorded_leads(record, ("V6",)) == ()
+    with pytest.raises(ValueError, match="both mapped to V5"):
+        recorded_leads(record, LEADS_12, {"ECG2": "V5", "v1": "V5"})
+
+
+def test_an_invented_lead_is_noted_where_it_is_used():
+    record = replace(einthoven(), invented_leads=("V1", "V6"))
+    assert conform(record, SignalSpec(leads=("II", "V1"))).notes == ("V1 is invented by a model",)
+    assert conform(record, SignalSpec(leads=("II", "V2"))).notes == ()

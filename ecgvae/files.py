@@ -1,0 +1,75 @@
+"""Reading of files that may be anything: only regular files are opened, and JSON is read with bounded memory."""
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+MAX_JSON_BYTES = 1 << 26
+KINDS = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"),
+         (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"))
+
+
+def special_kind(path: str | Path) -> str | None:
+    """What exists at a path if it is no regular file, such as "a folder" or "a named pipe"; else None.
+
+    Symbolic links are followed. Reading a pipe, a socket or a device may wait for ever or change it.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return None
+    return next((kind for is_kind, kind in KINDS if is_kind(mode)), None)
+
+
+def check_regular(path: str | Path, wanted: str = "a file") -> Path:
+    """Checks that a path is that of a regular file, before it is opened.
+
+    Args:
+        path: The path.
+        wanted: What was wanted, for the message, such as "a token file".
+
+    Returns:
+        The path.
+
+    Raises:
+        FileNotFoundError: There is nothing at the path.
+        ValueError: It is a folder, a named pipe, a socket or a device.
+    """
+    if kind := special_kind(path):
+        raise ValueError(f"{path} is {kind}; wanted {wanted}")
+    os.stat(path)       # FileNotFoundError or PermissionError
+    return Path(path)
+
+
+def read_regular_file(path: str | Path, wanted: str = "a file", max_bytes: int | None = None) -> bytes:
+    """The content of a regular file.
+
+    Args:
+        path: The path.
+        wanted: What was wanted, for the message.
+        max_bytes: The largest size that is read.
+
+    Raises:
+        FileNotFoundError: There is nothing at the path.
+        ValueError: It is no regular file, or a larger one.
+    """
+    size = check_regular(path, wanted).stat().st_size
+    if max_bytes is not None and size > max_bytes:
+        raise ValueError(f"{path} has {size:,} bytes; wanted {wanted} of at most {max_bytes:,}")
+    return Path(path).read_bytes()
+
+
+def read_json(path: str | Path, wanted: str = "JSON", max_bytes: int = MAX_JSON_BYTES) -> Any:
+    """The values in a JSON file.
+
+    Raises:
+        FileNotFoundError: There is nothing at the path.
+        ValueError: It is no regular file, too large, or not JSON, such as one nested too deeply.
+    """
+    content = read_regular_file(path, wanted, max_bytes)
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        raise ValueError(f"{path} is damaged: it is not JSON; wanted {wanted}") from None
