@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ecgvae.data.store import Store
+from ecgvae.decoding import STEP_MV
 from ecgvae.models import Autoencoder, QuantizedAutoencoder
 from ecgvae.signal import Record, conform, ratio, resample
-from ecgvae.tokenizer import STEP_MV
 
 MAX_BATCH_SAMPLES = 1 << 18      # per lead (44 minutes at 100 Hz); a single record may have more
 
