@@ -75,6 +75,7 @@ def open_decoder(model: QuantizedAutoencoder, tokens: Tokens, decoded_by: str, c
     if not leads:
         raise ValueError(f"{tokens.name} had none of the leads {', '.join(signal.leads)}; only invented ones are left")
     rate = tokens.source_rate if original else signal.rate
+    ratio(signal.rate, rate)        # before any work: an impossible rate is an error
     facts = Record(np.empty((len(leads), 0), np.float32), rate, leads, tokens.name, (*tokens.comments, decoded_by),
                    start_time=tokens.start_time, invented_leads=absent if all_leads else ())
     return RecordDecoder(facts, tokens, model, chunk_samples)
@@ -82,7 +83,6 @@ def open_decoder(model: QuantizedAutoencoder, tokens: Tokens, decoded_by: str, c
 
 def check_lengths(tokens: Tokens, rate: float) -> None:
     """Raises ValueError if the lengths of tokens at a model's rate and at the source's rate contradict each other."""
-    ratio(rate, tokens.source_rate)
     seconds, source_seconds = tokens.samples / rate, tokens.source_samples / tokens.source_rate
     allowed = ROUNDING_SECONDS + ROUNDING_RATIO * seconds + 1 / rate + 1 / tokens.source_rate
     if abs(seconds - source_seconds) > allowed:
@@ -108,13 +108,13 @@ def coded_blocks(model: QuantizedAutoencoder, codes: Sequence[np.ndarray], sampl
     """The coded leads (c, t) in mV, in blocks; long codes are decoded in overlapping chunks."""
     device, total_hop = model.expansion.device, model.total_hop
     halo = round_up(model.context[1], total_hop)
-    rows = [(torch.from_numpy(row.astype(np.int64)), spec.hop)
-            for row, spec in zip(codes, model.codebook_specs, strict=False)]
+    rows = [(row, spec.hop) for row, spec in zip(codes, model.codebook_specs, strict=False)]
 
     @torch.inference_mode()
     def decode_chunk(signal: np.ndarray, start: int, stop: int) -> None:
         first, last = max(0, start - halo), min(samples, stop + halo)
-        chunk = [row[None, first // hop:-(-last // hop)].to(device) for row, hop in rows]
+        parts = [row[None, first // hop:-(-last // hop)].astype(np.int64) for row, hop in rows]
+        chunk = [torch.from_numpy(part).to(device) for part in parts]
         signal[:] = model.detokenize(chunk, last - first)[0, :, start - first:stop - first].cpu()
 
     size = chunk_samples // total_hop * total_hop
