@@ -226,7 +226,7 @@ def draw_tokens(path: Path, out: Path, name: str | None = None, model: str | Non
     tokens = next((tokens for tokens in file if name in (None, tokens.name)), None)
     if tokens is None:
         raise ValueError(f"{path} has no record {name}" if name else f"{path} has no records")
-    from ecgvae.batch import load_tokenizer
+    from ecgvae.detokenize import load_tokenizer
 
     decoded = load_tokenizer(file, model, device).decode(tokens, original=False)
     hops = [codebook.hop for codebook in file.header.codebooks]

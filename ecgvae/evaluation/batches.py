@@ -13,12 +13,13 @@ from torch import Tensor
 
 from ecgvae.chunks import thread_pool
 from ecgvae.data.store import Store
+from ecgvae.decoding import STEP_MV
 from ecgvae.evaluation.pieces import Piece, read_piece, split_pieces
 from ecgvae.models import Autoencoder
 from ecgvae.signal import Record, conform, ratio, resample
-from ecgvae.tokenizer import STEP_MV
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 MAX_BATCH_SAMPLES = 1 << 18      # per lead (44 minutes at 100 Hz); a single piece may have more
 
 
