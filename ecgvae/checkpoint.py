@@ -8,15 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecgvae.files import read_regular_file
-
 if TYPE_CHECKING:
     import torch
 
     from ecgvae.models import Autoencoder
 
 FORMAT = 2
-MAX_HEADER_BYTES = 1 << 24       # of a file of weights
 PRETRAINED = Path(__file__).parent / "pretrained"
 
 
@@ -123,7 +120,7 @@ def config(model: str | Path) -> dict[str, Any]:
     Raises:
         ValueError: It is missing, damaged or of another format.
     """
-    from ecgvae.checkpoint_config import read_config
+    from ecgvae.checkpoint_files import read_config
 
     folder = locate(model)
     try:
@@ -156,6 +153,7 @@ def load(model: str | Path, device: str = "cpu") -> "Autoencoder":
     from safetensors import SafetensorError
     from safetensors.torch import load as from_bytes
 
+    from ecgvae.checkpoint_files import MAX_HEADER_BYTES, read_weights
     from ecgvae.legacy import rename_weights
     from ecgvae.models import build
 
@@ -192,27 +190,6 @@ def nonfinite_weight(model: "Autoencoder") -> str | None:
     """The name of the first weight that holds NaN or infinity."""
     weights = model.state_dict().items()
     return next((name for name, value in weights if value.is_floating_point() and not value.isfinite().all()), None)
-
-
-def read_weights(folder: Path, max_bytes: int | None = None) -> bytes:
-    """The content of model.safetensors.
-
-    Args:
-        folder: The folder of the model.
-        max_bytes: The largest size that is read.
-
-    Raises:
-        ValueError: It is missing, no regular file, too large, or has another checksum than config.json says.
-    """
-    path = folder / "model.safetensors"
-    try:
-        content = read_regular_file(path, "weights", max_bytes)
-    except FileNotFoundError:
-        raise ValueError(f"{folder} has no model.safetensors") from None
-    expected = config(folder).get("weights_sha256")
-    if expected is not None and hashlib.sha256(content).hexdigest() != expected:
-        raise ValueError(f"{path} is damaged: its checksum is not that in config.json")
-    return content
 
 
 def settings_of(folder: Path) -> Any:
@@ -264,6 +241,7 @@ def saved_identity(model: str | Path) -> str:
     """The identity in config.json, or for format 1 the one that its version computed."""
     from safetensors.numpy import load as from_bytes
 
+    from ecgvae.checkpoint_files import read_weights
     from ecgvae.legacy import format_1_identity
 
     folder = locate(model)

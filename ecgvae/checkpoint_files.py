@@ -1,15 +1,18 @@
-"""The config.json of a saved model, checked when it is read; its block `model` is checked when the model is built."""
+"""The files of a saved model, config.json and model.safetensors, checked when they are read."""
 
+import hashlib
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ecgvae.files import read_json
+from ecgvae.files import check_regular, read_json, read_regular_file
 from ecgvae.settings import describe_error
 from ecgvae.signal import SignalSpec
 
 READABLE_FORMATS = (1, 2)       # 1 has former names of settings and weights, and no identity in its config
+MAX_HEADER_BYTES = 1 << 24       # of a file of weights
 WANTED = "JSON with format and model"
 Identity = Annotated[str, Field(pattern="^[0-9a-f]{8,64}$")]
 
@@ -37,7 +40,7 @@ class Facts(Block):
 
 
 class ModelConfig(Block):
-    """All of config.json. What is optional is missing in files of earlier versions."""
+    """All of config.json; files of earlier versions lack what is optional. `model` is checked when it is built."""
 
     format: int
     model: Any
@@ -91,3 +94,38 @@ def read_config(path: Path) -> dict[str, Any]:
     except ValidationError as error:
         raise ValueError(f"{path} is damaged: {describe_error(error)}") from None
     return values
+
+
+def read_weights(folder: Path, max_bytes: int | None = None) -> bytes:
+    """The content of model.safetensors.
+
+    Args:
+        folder: The folder of the model.
+        max_bytes: The largest size that is read.
+
+    Raises:
+        ValueError: It is missing, no regular file, too large, or has another checksum than config.json says.
+    """
+    path = folder / "model.safetensors"
+    try:
+        content = read_regular_file(path, "weights", max_bytes)
+    except FileNotFoundError:
+        raise ValueError(f"{folder} has no model.safetensors") from None
+    expected = read_config(folder / "config.json").get("weights_sha256")
+    if expected is not None and hashlib.sha256(content).hexdigest() != expected:
+        raise ValueError(f"{path} is damaged: its checksum is not that in config.json")
+    return content
+
+
+def count_weights(folder: Path) -> int:
+    """The number of weights in model.safetensors by its header, read without torch; ValueError if it is damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    path = folder / "model.safetensors"
+    try:
+        with safe_open(check_regular(path, "weights"), "numpy") as file:
+            return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())
+    except FileNotFoundError:
+        raise ValueError(f"{folder} has no model.safetensors") from None
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged: {' '.join(str(error).split())[:200]}") from None
