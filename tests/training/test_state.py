@@ -18,8 +18,8 @@ from ecgvae.training.validation import Validation
 
 STEPS = 2
 ODD_VALUES = st.sampled_from([None, True, -1, 0, 10**30, 1e300, float("nan"), "text", b"bytes", [], {}, {"a": 1},
-                              {0: {}}, torch.zeros(3), torch.zeros(()), torch.zeros(2, dtype=torch.complex64), torch.ones(0),
-                              torch.zeros(1).expand(10**9), torch.zeros(3).to_sparse(),
+                              {0: {}}, torch.zeros(3), torch.zeros(()), torch.zeros(2, dtype=torch.complex64),
+                              torch.ones(0), torch.zeros(1).expand(10**9), torch.zeros(3).to_sparse(),
                               torch.zeros(3, device="meta")])
 
 
