@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecgvae import checkpoint
 from ecgvae.data.table import STORE_COLUMNS
-from ecgvae.files import check_regular, read_json
+from ecgvae.files import read_json
 
 if TYPE_CHECKING:
     from ecgvae.codebooks import CodebookSpec
@@ -66,16 +66,18 @@ def is_parquet(path: Path) -> bool:
 
 def describe_model(model: str | Path) -> dict[str, Any]:
     """The facts of a model, read without torch if its config.json has them."""
-    from ecgvae.checkpoint_config import read_head
+    from ecgvae.checkpoint_files import count_weights, read_head
 
     folder = checkpoint.locate(model)
     config, facts = checkpoint.config(folder), model_facts(folder)
+    if (count := count_weights(folder)) < facts["parameters"]:
+        raise ValueError(f"{folder} is damaged: its weights are {count} numbers; wanted {facts['parameters']}")
     head, training = read_head(folder / "config.json"), config.get("training", {})
     signal = head.signal
     return {
         "kind": "model", "name": checkpoint.model_name(folder), "identity": facts["identity"],
         "family": head.family, "parameters": facts["parameters"],
-        "megabytes": check_regular(folder / "model.safetensors", "weights").stat().st_size / 1e6,
+        "megabytes": (folder / "model.safetensors").stat().st_size / 1e6,
         "rate": signal.rate, "leads": list(signal.leads), "coded_leads": list(signal.coded),
         **describe_latent(facts, signal.rate),
         "trained_on": {key: training[key] for key in ("store", "fingerprint", "records") if key in training},
