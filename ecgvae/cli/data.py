@@ -112,8 +112,8 @@ def recognized_builder(source: Path, dataset: str) -> "Callable[..., Store]":
     from ecgvae.resources import load_prepare
 
     build = with_known_options(load_prepare(dataset), dataset)
-    remark(f"{source} is recognized as the data set {dataset}: its labels, patients and folds are taken (--dataset none "
-           "leaves them out)")
+    remark(f"{source} is recognized as the data set {dataset}: its labels, patients and folds are taken "
+           "(--dataset none leaves them out)")
 
     def build_or_advise(*arguments: Any, **options: Any) -> "Store":
         try:
