@@ -7,10 +7,9 @@ from datetime import datetime, time
 import numpy as np
 import pandas
 import pytest
-from stores import write_store
+from stores import write_store, write_wfdb
 
 from ecgvae.data.collection import Collection
-from ecgvae.data.part import is_absurd, rms_per_second
 from ecgvae.data.prepare import build_store
 from ecgvae.data.store import Store
 from ecgvae.data.tokens import Tokens
@@ -105,17 +104,9 @@ def test_microvolts_that_a_header_calls_millivolts_are_skipped(tmp_path):
     write_record(replace(record, signal=0 * record.signal + 80), tmp_path / "in", "off")
     two = replace(record.select(("II", "V5")), signal=1000 * record.select(("II", "V5")).signal)
     write_record(two, tmp_path / "in", "two")
+    write_wfdb(tmp_path / "in" / "volts", np.rint(20 * record.signal.T), rate=100, gain=20_000)
     store = build_store(tmp_path / "in", tmp_path / "out", missing="zero", workers=1)
-    assert store.records["name"].tolist() == ["offset", "right"]
+    assert store.records["name"].tolist() == ["offset", "right", "volts"]
+    assert ["another unit" in " ".join(store.notes(row)) for row in range(3)] == [False, False, True]
     skipped = pandas.read_csv(store.path / "skipped.csv").query("kind == 'skipped'")
     assert skipped["reason"].str.startswith("absurd amplitudes: ").sum() == 3
-
-
-def test_amplitude_of_each_second():
-    signal = np.random.default_rng(0).normal(5, 2, (3, 250)).astype(np.float32)
-    parts = [signal[:, :100], signal[:, 100:200], signal[:, 200:]]
-    expected = np.stack([part.std(axis=1) for part in parts], axis=1)
-    np.testing.assert_allclose(rms_per_second(signal, 100), expected, rtol=1e-4)
-    assert is_absurd(np.array([0.9, 0.0]), np.zeros((2, 3)), [True, False])
-    assert not is_absurd(np.array([0.9, 0.0]), np.zeros((2, 3)), [True, True])
-    assert is_absurd(np.zeros(2), np.array([[0, 30, 30], [0, 0, 0]]), [True, False])
