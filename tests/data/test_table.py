@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 
 import numpy as np
 import pandas
@@ -208,3 +209,8 @@ def test_an_interrupted_build_goes_on_with_another_table(tmp_path):
     assert list((tmp_path / "out.partial").glob("part-*"))
     store = build_store(tmp_path / "in", tmp_path / "out", labels=tables[1], **options)
     assert store.records["age"].dropna().tolist() == [60]
+
+def test_a_pipe_is_no_table(tmp_path):
+    os.mkfifo(tmp_path / "labels.csv")
+    with pytest.raises(ValueError, match="labels.csv is a named pipe; wanted a table"):
+        read_table(tmp_path / "labels.csv")
