@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,12 @@ from typing import Any
 from ecgvae.data import jobs
 from ecgvae.data.collection import Collection, Entry
 from ecgvae.data.errors import NoUsableRecords, Remarks, check_free, error_text
+from ecgvae.data.naming import wfdb_name
 from ecgvae.data.tokens import Tokens, merge_tokens, write_tokens
 from ecgvae.signal import Missing
 from ecgvae.tokenizer import Tokenizer
+from ecgvae.verification import mean_errors
+from ecgvae.verification import verify as verify_tokens
 
 PART_RECORDS = 512          # of a part; an interruption loses at most one part
 PART_SAMPLES = 1 << 25
@@ -34,7 +37,7 @@ class Summary:
         records: Number of records in it.
         seconds: Their length in seconds of ECG.
         skipped: Records that could not be used, and why.
-        noted: Records that were repaired, and how.
+        noted: Records that were resampled, repaired or unlike the training data: a pair for each note.
     """
 
     out: Path
@@ -42,6 +45,17 @@ class Summary:
     seconds: float
     skipped: Remarks = ()
     noted: Remarks = ()
+
+
+@dataclass(frozen=True)
+class EncodedSummary(Summary):
+    """The result of `tokenize_files`.
+
+    Attributes:
+        errors: The name, the PRDN in % and the RMSE in µV of each verified record, as means over its leads.
+    """
+
+    errors: tuple[tuple[str, float, float], ...] = ()
 
 
 def distributed_state() -> Any:
@@ -56,7 +70,8 @@ def distributed_state() -> Any:
 
 def tokenize_files(sources: Iterable[str | Path], out: str | Path, tokenizer: Tokenizer, *,
                    codebooks: int | None = None, missing: Missing = "error", lead_map: Mapping[str, str] | None = None,
-                   batch_size: int = 64, overwrite: bool = False, progress: Progress = no_progress) -> Summary | None:
+                   any_amplitude: bool = False, comments: bool = True, verify: bool = False, batch_size: int = 64,
+                   overwrite: bool = False, progress: Progress = no_progress) -> EncodedSummary | None:
     """Writes the tokens of records, folders of records and stores to one file.
 
     An interrupted job continues from OUT.partial when it is called again. Under `accelerate launch` each process
@@ -69,6 +84,9 @@ def tokenize_files(sources: Iterable[str | Path], out: str | Path, tokenizer: To
         codebooks: Number of first codebooks to use; by default all.
         missing: What to do with a record that lacks a lead: "error" skips it, "zero" sets the lead to 0 mV.
         lead_map: Leads by channel name, for channels that are not named after their leads.
+        any_amplitude: Whether amplitudes that cannot be those of an ECG in mV are accepted.
+        comments: Whether the file keeps the comments of records.
+        verify: Whether the file has the errors of the signals that are decoded from it, as by `verification.verify`.
         batch_size: Records that go through the model together.
         overwrite: Whether to replace a file that exists.
         progress: Called with the number of records done and their total.
@@ -84,7 +102,7 @@ def tokenize_files(sources: Iterable[str | Path], out: str | Path, tokenizer: To
     out = Path(out)
     check_free(out, overwrite)
     job = TokenizeJob(Collection(sources), tokenizer, tokenizer.check_codebooks(codebooks), missing, batch_size,
-                      lead_map)
+                      lead_map, any_amplitude, comments, verify)
     if lead_map:
         job.collection.check_lead_map(lead_map)
     batches = list(job.collection.batches(PART_RECORDS, PART_SAMPLES))
@@ -125,13 +143,18 @@ class TokenizeJob:
     missing: Missing
     batch_size: int
     lead_map: Mapping[str, str] | None = None
+    any_amplitude: bool = False
+    comments: bool = True
+    verify: bool = False
 
     @property
     def fingerprint(self) -> dict:
-        """Everything that decides the tokens, as JSON values."""
-        facts = {"records": self.collection.fingerprint, "tokenizer": self.tokenizer.identity,
-                 "codebooks": self.codebooks, "missing": self.missing}
-        return facts | ({"lead_map": dict(self.lead_map)} if self.lead_map else {})
+        """Everything that decides the rows of the file, as JSON values."""
+        options = {"lead_map": dict(self.lead_map or {}), "any_amplitude": self.any_amplitude,
+                   "no_comments": not self.comments, "verify": self.verify}
+        return {"records": self.collection.fingerprint, "tokenizer": self.tokenizer.identity,
+                "codebooks": self.codebooks, "missing": self.missing,
+                **{name: value for name, value in options.items() if value}}    # as before there were these options
 
     def write_parts(self, batches: list[list[Entry]], pending: list[tuple[int, Path]], progress: Progress) -> None:
         """Writes the pending parts, each (index, path) of a batch."""
@@ -146,14 +169,15 @@ class TokenizeJob:
         """Writes the tokens of a batch of records to a new folder, with facts about them."""
         skipped: list[tuple[str, str]] = []
         header = self.tokenizer.header(self.codebooks)
-        tokens = list(self.encode(batch, skipped))
+        tokens = self.encode(batch, skipped)
         folder.mkdir()
         write_tokens(folder / "tokens.parquet", header, tokens)
         facts = {"records": len(tokens), "seconds": sum(item.samples for item in tokens) / header.rate,
-                 "skipped": skipped, "noted": [(item.name, "; ".join(item.notes)) for item in tokens if item.notes]}
+                 "skipped": skipped, "noted": [remark for item in tokens for remark in remarks(item)],
+                 "errors": [mean_errors(item) for item in tokens if item.prdn is not None]}
         (folder / "facts.json").write_text(json.dumps(facts))
 
-    def encode(self, batch: list[Entry], skipped: list[tuple[str, str]]) -> Iterator[Tokens]:
+    def encode(self, batch: list[Entry], skipped: list[tuple[str, str]]) -> list[Tokens]:
         """The tokens of the records that can be used; the others are added to `skipped`."""
         entries, records = [], []
         for entry in batch:
@@ -164,22 +188,34 @@ class TokenizeJob:
                 skipped.append((str(entry), error_text(error)))
         errors: dict[int, Exception] = {}
         encoded = self.tokenizer.encode_many(records, self.codebooks, self.missing, self.batch_size,
-                                             errors.__setitem__, self.lead_map)
+                                             errors.__setitem__, self.lead_map, self.any_amplitude)
         skipped += [(str(entries[index]), error_text(error)) for index, error in errors.items()]
-        usable = [entry for index, entry in enumerate(entries) if index not in errors]
-        for entry, tokens in zip(usable, encoded, strict=True):
-            yield self.collection.with_origin(entry, tokens, self.tokenizer.model.signal.rate)
+        usable = [index for index in range(len(entries)) if index not in errors]
+        tokens = [self.collection.with_origin(entries[index], item, self.tokenizer.model.signal.rate)
+                  for index, item in zip(usable, encoded, strict=True)]
+        if self.verify:
+            sources = [records[index] for index in usable]
+            tokens = verify_tokens(self.tokenizer, sources, tokens, self.lead_map, self.batch_size)
+        return tokens if self.comments else [replace(item, comments=()) for item in tokens]
 
 
-def merge_parts(parts: jobs.Parts, out: Path, overwrite: bool) -> Summary:
+def remarks(tokens: Tokens) -> list[tuple[str, str]]:
+    """The notes of tokens, and one if their name is not allowed as that of a WFDB record."""
+    notes = [(tokens.name, note) for note in tokens.notes]
+    if (name := wfdb_name(tokens.name)) != tokens.name:
+        notes.append((tokens.name, f"WFDB does not allow the name; detokenize writes {name}"))
+    return notes
+
+
+def merge_parts(parts: jobs.Parts, out: Path, overwrite: bool) -> EncodedSummary:
     """Merges all parts into one token file."""
     facts = [json.loads((path / "facts.json").read_text()) for path in parts.paths()]
     records, seconds = (sum(part[key] for part in facts) for key in ("records", "seconds"))
-    skipped, noted = (tuple({tuple(item): None for part in facts for item in part[key]})
-                      for key in ("skipped", "noted"))
+    skipped, noted, errors = (tuple({tuple(item): None for part in facts for item in part.get(key, ())})
+                              for key in ("skipped", "noted", "errors"))
     if not records:
         parts.remove()
         raise NoUsableRecords(skipped)
     merge_tokens([path / "tokens.parquet" for path in parts.paths()], out, overwrite)
     parts.remove()
-    return Summary(out, records, seconds, skipped, noted)
+    return EncodedSummary(out, records, seconds, skipped, noted, errors)

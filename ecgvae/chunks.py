@@ -12,7 +12,8 @@ import torch
 from ecgvae.codebooks import CodebookSpec
 from ecgvae.data.tokens import Tokens
 from ecgvae.models import QuantizedAutoencoder
-from ecgvae.signal import Missing, Record, RecordFile, check_finite, conform_stream, ratio
+from ecgvae.signal import Missing, Record, RecordFile, check_finite, conform_stream, ratio, recorded_leads
+from ecgvae.signal.amplitudes import AmplitudeMeter, Amplitudes
 
 WARMUP_FLOATS = 31 << 18    # once a block of 31 MiB was freed, glibc reuses freed blocks of that size, see mallopt(3)
 
@@ -62,16 +63,34 @@ class Chunk:
     is_whole_record: bool
 
 
-class RecordEncoder:
-    """The encoding of one record: its conformed signal in chunks, the codes so far, and notes of repairs."""
+@dataclass(frozen=True)
+class EncodeOptions:
+    """How records are encoded.
 
-    def __init__(self, record: Record | RecordFile, model: QuantizedAutoencoder, missing: Missing,
-                 codebooks: Sequence[CodebookSpec], lead_map: Mapping[str, str] | None, chunk_samples: int):
-        self.record, self.model, self.codebooks = record, model, codebooks
+    Attributes:
+        missing: What to do if a lead is missing: "error", or "zero" for 0 mV.
+        lead_map: Leads by channel name, for channels that are not named after their leads.
+        any_amplitude: Whether amplitudes that cannot be those of an ECG in mV are accepted.
+    """
+
+    missing: Missing = "error"
+    lead_map: Mapping[str, str] | None = None
+    any_amplitude: bool = False
+
+
+class RecordEncoder:
+    """The encoding of one record: its conformed signal in chunks, the codes so far, and notes of repairs.
+
+    The record is refused if its amplitudes cannot be those of an ECG in mV, unless `options.any_amplitude` is set.
+    """
+
+    def __init__(self, record: Record | RecordFile, model: QuantizedAutoencoder, amplitudes: Amplitudes | None,
+                 codebooks: Sequence[CodebookSpec], options: EncodeOptions, chunk_samples: int):
+        self.record, self.model, self.codebooks, self.options = record, model, codebooks, options
         self.samples = 0
         self.notes: tuple[str, ...] = ()
         size = chunk_samples // model.total_hop * model.total_hop
-        self.chunks = split_chunks(self.blocks(missing, lead_map), size, round_up(model.context[0], model.total_hop))
+        self.chunks = split_chunks(self.blocks(amplitudes), size, round_up(model.context[0], model.total_hop))
         length = ratio(record.rate, model.signal.rate).length(record.samples)
         self.codes = tuple(np.empty(spec.length(length), np.int64) for spec in codebooks)
 
@@ -82,20 +101,28 @@ class RecordEncoder:
             first = chunk.position // spec.hop
             all_codes[first:first + len(chunk_codes)] = chunk_codes
 
-    def blocks(self, missing: Missing, lead_map: Mapping[str, str] | None) -> Iterator[np.ndarray]:
+    def blocks(self, amplitudes: Amplitudes | None) -> Iterator[np.ndarray]:
         """The signal as the model wants it, block by block; the notes of repairs are kept."""
-        if isinstance(self.record, Record):
-            check_finite(self.record.signal, self.record.name)
-        for block in conform_stream(self.record, self.model.signal, missing, lead_map=lead_map):
+        record, signal, options = self.record, self.model.signal, self.options
+        if isinstance(record, Record):
+            check_finite(record.signal, record.name)
+        meter = AmplitudeMeter(signal.rate)
+        for block in conform_stream(record, signal, options.missing, lead_map=options.lead_map):
             self.samples += block.signal.shape[1]
             self.notes = block.notes
+            meter.add(block.signal)
             yield block.signal
+        if amplitudes:
+            if not options.any_amplitude:
+                amplitudes.check(meter, record.name)
+            self.notes += amplitudes.notes(meter, signal.coded)
 
     def tokens(self) -> Tokens:
         """The tokens of the record, when all of its chunks are encoded."""
         record = self.record
-        return Tokens(self.codes, self.samples, record.name, record.rate, record.samples,
-                      comments=record.comments, notes=self.notes)
+        source_leads = recorded_leads(record, self.model.signal.leads, self.options.lead_map)
+        return Tokens(self.codes, self.samples, record.name, record.rate, record.samples, comments=record.comments,
+                      notes=self.notes, start_time=record.start_time, source_leads=source_leads)
 
 
 def split_chunks(blocks: Iterable[np.ndarray], size: int, halo: int) -> Iterator[Chunk]:

@@ -1,6 +1,7 @@
 """Metrics of reconstructions, of sets of signals, of classifiers and of code usage."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,14 +14,12 @@ def prdn(x: ArrayLike, y: ArrayLike) -> np.ndarray:
 
     100 ‖x − y‖ / ‖x − mean(x)‖ for each lead; nan where x is flat.
     """
-    x, y = _pair(x, y)
-    return 100 * _ratio(np.sqrt(_energy(x - y)), np.sqrt(_energy(_centred(x))))
+    return Moments.of(x, y).prdn()
 
 
 def rmse(x: ArrayLike, y: ArrayLike) -> np.ndarray:
     """Root mean square of x − y over time, in the unit of x and y: (..., t) -> (...)."""
-    x, y = _pair(x, y)
-    return np.sqrt(np.mean((x - y) ** 2, axis=-1))
+    return Moments.of(x, y).rmse()
 
 
 def snr(x: ArrayLike, y: ArrayLike) -> np.ndarray:
@@ -28,15 +27,67 @@ def snr(x: ArrayLike, y: ArrayLike) -> np.ndarray:
 
     20 log10(‖x − mean(x)‖ / ‖x − y‖) = −20 log10(prdn / 100): inf where x and y are equal, nan where x is flat.
     """
+    return prdn_to_snr(prdn(x, y))
+
+
+def prdn_to_snr(value: ArrayLike) -> np.ndarray:
+    """The signal-to-noise ratio in dB that goes with a PRDN in %."""
     with np.errstate(divide="ignore"):
-        return -20 * np.log10(prdn(x, y) / 100)
+        return -20 * np.log10(np.asarray(value, dtype=np.float64) / 100)
 
 
 def correlation(x: ArrayLike, y: ArrayLike) -> np.ndarray:
     """Pearson correlation of x and y over time: (..., t) -> (...); nan where x or y is flat."""
-    x, y = _pair(x, y)
-    x, y = _centred(x), _centred(y)
-    return _ratio(np.sum(x * y, axis=-1), np.sqrt(_energy(x) * _energy(y)))
+    return Moments.of(x, y).correlation()
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Central moments over time of signals x and y, which add up over consecutive parts (Chan et al. 1979).
+
+    Attributes:
+        samples: Number of samples.
+        means: Means of x and y (2, ...).
+        squares: Sums of squared deviations from the means (2, ...).
+        product: Sum of the products of the deviations (...).
+        error: Sum of (x − y)² (...).
+    """
+
+    samples: int
+    means: np.ndarray
+    squares: np.ndarray
+    product: np.ndarray
+    error: np.ndarray
+
+    @classmethod
+    def of(cls, x: ArrayLike, y: ArrayLike) -> "Moments":
+        """The moments of x and y over time: (..., t) -> (...)."""
+        x, y = _pair(x, y)
+        pair = np.stack([x, y])
+        first = pair[..., :1]
+        means = first + (pair - first).mean(axis=-1, keepdims=True)     # exact where a signal is flat
+        centred = pair - means
+        return cls(x.shape[-1], means[..., 0], _energy(centred), np.sum(centred[0] * centred[1], axis=-1),
+                   _energy(x - y))
+
+    def __add__(self, other: "Moments") -> "Moments":
+        samples = self.samples + other.samples
+        weight, shift = self.samples * other.samples / samples, other.means - self.means
+        return Moments(samples, self.means + shift * (other.samples / samples),
+                       self.squares + other.squares + weight * shift**2,
+                       self.product + other.product + weight * shift[0] * shift[1], self.error + other.error)
+
+    def prdn(self) -> np.ndarray:
+        """As `prdn` of x and y."""
+        return 100 * _ratio(np.sqrt(self.error), np.sqrt(self.squares[0]))
+
+    def rmse(self) -> np.ndarray:
+        """As `rmse` of x and y."""
+        return np.sqrt(self.error / self.samples)
+
+    def correlation(self) -> np.ndarray:
+        """As `correlation` of x and y."""
+        return _ratio(self.product, np.sqrt(self.squares[0] * self.squares[1]))
 
 
 def power_spectrum(x: ArrayLike, rate: float) -> np.ndarray:
@@ -110,12 +161,16 @@ def auc(true: ArrayLike, scores: ArrayLike) -> np.ndarray:
 
 def code_usage(codes: ArrayLike, size: int) -> float:
     """Share of a codebook's `size` codes that occur at least once."""
-    return np.count_nonzero(_counts(codes, size)) / size
+    return np.count_nonzero(count_codes(codes, size)) / size
 
 
 def entropy(codes: ArrayLike, size: int) -> float:
     """Entropy of the frequencies of codes in bits, −Σ p log2 p: at most log2(size); nan for no codes."""
-    counts = _counts(codes, size)
+    return entropy_of_counts(count_codes(codes, size))
+
+
+def entropy_of_counts(counts: np.ndarray) -> float:
+    """`entropy` of codes that occur so many times each."""
     if not counts.any():
         return float("nan")
     p = counts[counts > 0] / counts.sum()
@@ -125,6 +180,14 @@ def entropy(codes: ArrayLike, size: int) -> float:
 def perplexity(codes: ArrayLike, size: int) -> float:
     """Number of equally frequent codes with the same entropy: 2 ** entropy."""
     return 2 ** entropy(codes, size)
+
+
+def count_codes(codes: ArrayLike, size: int) -> np.ndarray:
+    """Number of occurrences of each of a codebook's `size` codes; ValueError for codes beyond them."""
+    codes = np.asarray(codes, dtype=np.int64).ravel()
+    if codes.size and not 0 <= codes.min() <= codes.max() < size:
+        raise ValueError(f"codes from {codes.min()} to {codes.max()}; wanted 0 to {size - 1}")
+    return np.bincount(codes, minlength=size)
 
 
 def bits_per_second(
@@ -163,12 +226,6 @@ def _pair(x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
-def _centred(x: np.ndarray) -> np.ndarray:
-    """x less its mean; exactly 0 where x is flat, in spite of rounding of the mean."""
-    flat = np.ptp(x, axis=-1, keepdims=True) == 0
-    return np.where(flat, 0.0, x - x.mean(axis=-1, keepdims=True))
-
-
 def _energy(x: np.ndarray) -> np.ndarray:
     return np.sum(x**2, axis=-1)
 
@@ -185,11 +242,3 @@ def _gaussian(rows: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """The quotient, nan where the denominator is 0."""
     return np.where(denominator == 0, np.nan, numerator / np.where(denominator == 0, 1.0, denominator))
-
-
-def _counts(codes: ArrayLike, size: int) -> np.ndarray:
-    """Number of occurrences of each code."""
-    codes = np.asarray(codes, dtype=np.int64).ravel()
-    if codes.size and not 0 <= codes.min() <= codes.max() < size:
-        raise ValueError(f"codes from {codes.min()} to {codes.max()}; wanted 0 to {size - 1}")
-    return np.bincount(codes, minlength=size)

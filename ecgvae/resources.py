@@ -5,6 +5,7 @@ import importlib.util
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -64,13 +65,30 @@ def load_prepare(dataset: str) -> "Callable[..., Store]":
     Raises:
         FileNotFoundError: There is no such data set.
     """
+    return load_script(dataset).prepare
+
+
+def recognize_dataset(folder: str | Path) -> str | None:
+    """The name of the data set whose folder this is, or a folder within it; None if it is of no known data set.
+
+    A data set's script recognizes its folders in a function `recognize(folder: Path) -> bool`, which it may lack.
+    """
+    for name in datasets() if Path(folder).is_dir() else ():
+        recognize = getattr(load_script(name), "recognize", None)
+        if recognize and recognize(Path(folder)):
+            return name
+    return None
+
+
+def load_script(dataset: str) -> ModuleType:
+    """The script `prepare.py` of a data set; FileNotFoundError if there is no such data set."""
     folders = datasets()
     script = find_by_name("data set", dataset, folders, f"one of {', '.join(folders)}") / "prepare.py"
     spec = importlib.util.spec_from_file_location(f"prepare_{dataset}", script)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.prepare
+    return module
 
 
 def find_by_name(kind: str, name: str, paths: dict[str, Path], wanted: str) -> Path:

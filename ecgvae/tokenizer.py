@@ -11,12 +11,13 @@ import torch
 
 from ecgvae import checkpoint
 from ecgvae.arrays import Array, array_to_records, split_codes
-from ecgvae.chunks import Chunk, RecordEncoder, thread_pool
+from ecgvae.chunks import Chunk, EncodeOptions, RecordEncoder, thread_pool
 from ecgvae.data.tokens import TokenHeader, Tokens
 from ecgvae.decoding import DECODED, RecordDecoder, coded_blocks, expand_leads, open_decoder
 from ecgvae.metrics import bits_per_second
 from ecgvae.models import QuantizedAutoencoder
 from ecgvae.signal import Missing, Record, RecordFile
+from ecgvae.signal.amplitudes import Amplitudes
 
 CHUNK_SAMPLES = 1 << 14     # of a long record that a model gets at once (164 s at 100 Hz), without the overlap
 CPU_BATCH = 8               # records at a time on a CPU; more do not fit its cache
@@ -35,6 +36,7 @@ class Tokenizer:
     model: QuantizedAutoencoder
     name: str = "model"
     saved_identity: str | None = None
+    amplitudes: Amplitudes | None = None    # of the training data
 
     @classmethod
     def load(cls, model: str | Path, device: str = "auto") -> "Tokenizer":
@@ -52,7 +54,7 @@ class Tokenizer:
         module = checkpoint.load(folder, device)
         if not isinstance(module, QuantizedAutoencoder):
             raise ValueError(f"{model} is of family {module.settings.family}, which has no tokens; wanted a tokenizer")
-        return cls(module, checkpoint.model_name(folder), checkpoint.identity(folder))
+        return cls(module, checkpoint.model_name(folder), checkpoint.identity(folder), checkpoint.amplitudes(folder))
 
     def __repr__(self) -> str:
         signal, specs = self.model.signal, self.model.codebook_specs
@@ -84,15 +86,15 @@ class Tokenizer:
 
     @overload
     def encode(self, signal: Record | RecordFile, *, rate: float | None = None, leads: Sequence[str] | None = None,
-               codebooks: int | None = None, missing: Missing = "error") -> Tokens: ...
+               codebooks: int | None = None, missing: Missing = "error", any_amplitude: bool = False) -> Tokens: ...
 
     @overload       # Tokens or a list of them, by the number of dimensions, which types cannot express
     def encode(self, signal: Array, *, rate: float | None = None, leads: Sequence[str] | None = None,
-               codebooks: int | None = None, missing: Missing = "error") -> Any: ...
+               codebooks: int | None = None, missing: Missing = "error", any_amplitude: bool = False) -> Any: ...
 
     def encode(self, signal: Record | RecordFile | Array, *, rate: float | None = None,
-               leads: Sequence[str] | None = None, codebooks: int | None = None,
-               missing: Missing = "error") -> Tokens | list[Tokens]:
+               leads: Sequence[str] | None = None, codebooks: int | None = None, missing: Missing = "error",
+               any_amplitude: bool = False) -> Tokens | list[Tokens]:
         """Encodes a record, or one or many records in an array. Memory use does not grow with their length.
 
         Args:
@@ -102,25 +104,28 @@ class Tokenizer:
             leads: Names of the c leads of an array, in any order; a text like "I,II,V1" or "standard-12" will do.
             codebooks: Number of first codebooks to use; by default all.
             missing: What to do if a lead is missing: "error", or "zero" for 0 mV.
+            any_amplitude: Whether amplitudes that cannot be those of an ECG in mV are accepted.
 
         Returns:
-            Tokens of the record; a list of them for (n, c, t). `notes` of the tokens name every repair.
+            Tokens of the record; a list of them for (n, c, t). `notes` of the tokens name every repair, and leads
+            whose amplitudes are unlike those of the model's training data.
 
         Raises:
-            ValueError: A lead is missing; or an array lacks rate or leads, has a wrong shape, or holds infinity.
+            ValueError: A lead is missing, or the amplitudes are not those of an ECG in mV; or an array lacks rate or
+                leads, has a wrong shape, or holds infinity.
         """
         if isinstance(signal, Record | RecordFile):
             if rate is not None or leads is not None:
                 raise ValueError(f"{signal.name} came with rate= or leads=, which arrays need; wanted the record alone")
-            return self.encode_many([signal], codebooks, missing)[0]
+            return self.encode_many([signal], codebooks, missing, any_amplitude=any_amplitude)[0]
         records = array_to_records(signal, rate, leads)
-        tokens = self.encode_many(records, codebooks, missing)
+        tokens = self.encode_many(records, codebooks, missing, any_amplitude=any_amplitude)
         return tokens if signal.ndim == 3 else tokens[0]
 
     def encode_many(self, records: Iterable[Record | RecordFile], codebooks: int | None = None,
                     missing: Missing = "error", batch_size: int = 64,
                     on_error: Callable[[int, Exception], object] | None = None,
-                    lead_map: Mapping[str, str] | None = None) -> list[Tokens]:
+                    lead_map: Mapping[str, str] | None = None, any_amplitude: bool = False) -> list[Tokens]:
         """Encodes several records; those of equal length go through the model together.
 
         Args:
@@ -131,6 +136,7 @@ class Tokenizer:
             on_error: Called with the index of a record that cannot be used and the reason; the record is then left
                 out. Without it the reason is raised.
             lead_map: Leads by channel name, for channels that are not named after their leads.
+            any_amplitude: Whether amplitudes that cannot be those of an ECG in mV are accepted.
 
         Returns:
             The tokens of all usable records, in order.
@@ -139,13 +145,13 @@ class Tokenizer:
             ValueError: A record cannot be used (without `on_error`), or the model has fewer codebooks.
         """
         codebooks = self.check_codebooks(codebooks)
-        specs = self.header(codebooks).codebooks
+        specs, options = self.header(codebooks).codebooks, EncodeOptions(missing, lead_map, any_amplitude)
         max_batch = min(batch_size, CPU_BATCH) if self.device.type == "cpu" else batch_size
         encoders: list[RecordEncoder] = []
         waiting: dict[int, list[tuple[RecordEncoder, Chunk]]] = {}      # by length
         with thread_pool(self.device) as submit:
             for index, record in enumerate(records):
-                encoder = RecordEncoder(record, self.model, missing, specs, lead_map, CHUNK_SAMPLES)
+                encoder = RecordEncoder(record, self.model, self.amplitudes, specs, options, CHUNK_SAMPLES)
                 try:
                     for chunk in encoder.chunks:
                         length = chunk.signal.shape[-1]

@@ -17,7 +17,7 @@ def recipe_names(incomplete: str) -> list[tuple[str, str]]:
 
 
 def dataset_names(incomplete: str) -> list[str]:
-    """The data sets whose names begin with `incomplete`."""
+    """The data sets whose names begin with `incomplete`, and none."""
     from ecgvae.resources import datasets
 
-    return [name for name in datasets() if name.startswith(incomplete)]
+    return [name for name in (*datasets(), "none") if name.startswith(incomplete)]

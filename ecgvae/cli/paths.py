@@ -18,7 +18,20 @@ def check_output(path: Path, overwrite: bool, suffix: str = "") -> None:
 
     if suffix and path.suffix.lower() in OTHER_FORMATS - {suffix}:
         raise ValueError(f"{path} ends in {path.suffix}; wanted a name that ends in {suffix}")
+    if suffix and path.is_dir():
+        raise ValueError(f"{path} is a folder; wanted a name that ends in {suffix}")
     check_free(path, overwrite)
+
+
+def check_side_output(path: Path, out: Path, overwrite: bool, suffix: str) -> None:
+    """Checks a second output like `check_output`; it must be another file than `out` in a folder that can be written.
+    """
+    check_output(path, overwrite, suffix)
+    if path.resolve() == out.resolve():
+        raise ValueError(f"{path} is also the output; wanted another file")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(path.parent, os.W_OK) or path.is_dir():
+        raise OSError(f"{path} can't be written")
 
 
 def check_run(folder: Path, resume: bool) -> None:

@@ -3,9 +3,10 @@
 import json
 import math
 import os
+import re
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ TABLE_COLUMNS = 140         # width of a table, in characters, where stdout is n
 RUN_AGAIN = "run the same command again to go on"
 ADVICE_WHEN_STOPPED = {"prepare": RUN_AGAIN, "tokenize": RUN_AGAIN, "detokenize": RUN_AGAIN,
                        "train": "run the same command with --resume to go on"}
+
+Remarks = Sequence[tuple[str, str]]     # (record, text)
 
 quiet = False       # set by --quiet
 
@@ -116,22 +119,31 @@ def remark(text: str) -> None:
 
 
 def list_remarks(title: str, remarks: Sequence[tuple[str, str]], limit: int = 20) -> None:
-    """Prints remarks about records: texts that several records share with their number, then the first `limit` others.
+    """Prints remarks about records: first those that several records share, equal or but for numbers, then others.
+
+    At most `limit` of either are printed.
     """
     if not remarks:
         return
-    names: dict[str, list[str]] = {}
-    for name, text in remarks:
-        names.setdefault(text, []).append(name)
+    equal, rest = shared_remarks(remarks, lambda text: text)
+    similar, single = shared_remarks(rest, lambda text: re.sub(r"\d[\d.,]*", "0", text))
+    shared = sorted([*equal, *similar], key=len, reverse=True)
     remark(f"{title} ({count(len({name for name, _ in remarks}), 'record')}):")
-    shared = [(text, group) for text, group in names.items() if len(group) >= MIN_SHARED]
-    for text, group in sorted(shared, key=lambda item: -len(item[1]))[:limit]:
-        remark(f"  {count(len(group), 'record')}, such as {group[0]}: {text}")
-    single = [(name, text) for text, group in names.items() if len(group) < MIN_SHARED for name in group]
+    for group in shared[:limit]:
+        remark(f"  {count(len(group), 'record')}, such as {group[0][0]}: {group[0][1]}")
     for name, text in single[:limit]:
         remark(f"  {name}: {text}")
-    if (rest := max(0, len(shared) - limit) + max(0, len(single) - limit)):
-        remark(f"  and {rest:,} more")
+    if more := max(0, len(shared) - limit) + max(0, len(single) - limit):
+        remark(f"  and {more:,} more")
+
+
+def shared_remarks(remarks: Sequence[tuple[str, str]], key: Callable[[str], str]) -> tuple[list[Remarks], Remarks]:
+    """Groups of remarks whose texts have the same key, and the remarks of smaller groups than `MIN_SHARED`."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for name, text in remarks:
+        groups.setdefault(key(text), []).append((name, text))
+    large: list[Remarks] = [group for group in groups.values() if len(group) >= MIN_SHARED]
+    return large, [item for group in groups.values() if len(group) < MIN_SHARED for item in group]
 
 
 def list_skipped(skipped: Sequence[tuple[str, str]], path: Path | None = None,
@@ -142,6 +154,8 @@ def list_skipped(skipped: Sequence[tuple[str, str]], path: Path | None = None,
 
         write_skipped(skipped, path, notes)
     list_remarks("skipped", skipped)
+    if any("a typical amplitude of" in reason for _, reason in skipped):
+        remark("  (--any-amplitude also uses records whose amplitudes cannot be those of an ECG in mV)")
     if any("the model wants" in reason for _, reason in skipped):
         remark("  (--missing-leads zero sets the leads that a record lacks to 0 mV)")
 

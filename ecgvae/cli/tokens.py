@@ -9,27 +9,31 @@ from ecgvae.cli.app import (
     DEFAULT_MODEL,
     SIGNALS,
     BatchSize,
+    Comments,
     Device,
     LeadMap,
     MissingLeads,
     Overwrite,
     Quiet,
+    Strict,
     Tokenizer,
     app,
     examples,
 )
-from ecgvae.cli.paths import check_model, check_output, check_records
-from ecgvae.cli.terminal import Progress, count, list_remarks, list_skipped
+from ecgvae.cli.paths import check_model, check_output, check_records, check_side_output
+from ecgvae.cli.terminal import Progress, count, count_of, end_strict, list_remarks, list_skipped, remark, show
 
 if TYPE_CHECKING:
-    from ecgvae.batch import Summary
+    import ecgvae.tokenizer
+    from ecgvae.batch import EncodedSummary, Summary
+    from ecgvae.data.errors import Remarks
     from ecgvae.data.tokens import TokenHeader
 
 
 @app.command(rich_help_panel=SIGNALS,
              epilog=examples("ecgvae tokenize recordings --out tokens.parquet",
                              "ecgvae tokenize a/100 b store --out tokens.parquet --codebooks 4",
-                             "ecgvae tokenize recordings --out tokens.parquet --missing-leads zero"))
+                             "ecgvae tokenize recordings --out tokens.parquet --verify"))
 def tokenize(
     sources: Annotated[list[Path], Argument(metavar="SOURCE", help="WFDB records, folders of them, or stores.")],
     out: Annotated[Path, Option(help="Token file to write (.parquet).")],
@@ -38,10 +42,18 @@ def tokenize(
                                                         "codebooks give a lower bit rate. Default: all.")] = None,
     lead_map: LeadMap = None,
     missing_leads: MissingLeads = "error",
+    any_amplitude: Annotated[bool, Option("--any-amplitude", help="Also use records whose amplitudes cannot be those "
+                                                                  "of an ECG in mV.")] = False,
+    verify: Annotated[bool, Option("--verify", help="Also decode the tokens, and write PRDN (%) and RMSE (µV) of each "
+                                                    "lead to the columns prdn and rmse_uv.")] = False,
+    prdn_limit: Annotated[float, Option(min=0, help="With --verify: PRDN in %, mean over the leads, above which a "
+                                                    "record is listed.")] = 30,
+    comments: Comments = True,
     device: Device = "auto",
     batch_size: BatchSize = 64,
-    skipped: Annotated[Path | None, Option(help="CSV file to write with the skipped records and the reasons. "
-                                                "Default: none.")] = None,
+    skipped: Annotated[Path | None, Option(help="CSV file to write with the skipped records and the reasons, and with "
+                                                "notes about the others. Default: none.")] = None,
+    strict: Strict = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -53,9 +65,10 @@ def tokenize(
     check_records(sources)
     check_output(out, overwrite, ".parquet")
     if skipped:
-        check_output(skipped, overwrite, ".csv")
+        check_side_output(skipped, out, overwrite, ".csv")
     check_model(model)
-    options: dict[str, Any] = {"codebooks": codebooks, "missing": missing_leads}
+    options: dict[str, Any] = {"codebooks": codebooks, "missing": missing_leads, "any_amplitude": any_amplitude,
+                               "comments": comments, "verify": verify}
     if lead_map:
         from ecgvae.signal import parse_lead_map
 
@@ -74,10 +87,45 @@ def tokenize(
         list_skipped(error.skipped, skipped)
         raise
     if summary:     # only the first process has one
-        list_skipped(summary.skipped, skipped)
-        list_remarks("notes", summary.noted, limit=5)
+        poor = poor_records(summary, prdn_limit)
+        list_skipped(summary.skipped, skipped, [*summary.noted, *poor])
+        list_notes(summary.noted, tokenizer)
+        list_remarks(f"PRDN above {prdn_limit:g} %", poor)
         rate = bit_rate(tokenizer.header(codebooks))
-        print(f"{amount(summary)} at {rate:g} bit/s, in {out}{skipped_count(summary)}")
+        show(f"{amount(summary)} at {rate:g} bit/s, in {out}{skipped_count(summary)}")
+        if verify:
+            show(error_summary(summary, prdn_limit))
+        end_strict(strict, len(summary.skipped))
+
+
+def list_notes(noted: "Remarks", tokenizer: "ecgvae.tokenizer.Tokenizer") -> None:
+    """Prints notes about records, and how many records have amplitudes unlike the training data."""
+    from ecgvae.signal.amplitudes import UNLIKE_TRAINING
+
+    list_remarks("notes", noted, limit=5)
+    unlike = sum(note.startswith(UNLIKE_TRAINING) for _, note in noted)
+    if unlike:
+        remark(f"{count(unlike, 'record')} with {UNLIKE_TRAINING}; --verify measures what their tokens are worth")
+    if tokenizer.amplitudes is None:
+        remark(f"{tokenizer.name} does not know the amplitudes of its training data, so amplitudes are not checked")
+
+
+def poor_records(summary: "EncodedSummary", limit: float) -> list[tuple[str, str]]:
+    """The verified records with a PRDN above a limit in %, the worst first."""
+    poor = sorted((row for row in summary.errors if row[1] > limit), key=lambda row: -row[1])
+    return [(name, f"PRDN {prdn:.1f} %, RMSE {rmse:.0f} µV") for name, prdn, rmse in poor]
+
+
+def error_summary(summary: "EncodedSummary", limit: float) -> str:
+    """The errors of the verified records in one line."""
+    import numpy as np
+
+    prdn, rmse = np.array([row[1:] for row in summary.errors]).T
+    if np.isnan(prdn).all():
+        return "every lead is flat, so there are no errors to verify"
+    above = int((prdn > limit).sum())
+    return (f"PRDN {np.nanmean(prdn):.1f} % (median {np.nanmedian(prdn):.1f} %), RMSE {np.nanmean(rmse):.1f} µV; "
+            f"{count_of(above, len(prdn), 'record')} above {limit:g} %")
 
 
 def bit_rate(header: "TokenHeader") -> float:
@@ -87,7 +135,8 @@ def bit_rate(header: "TokenHeader") -> float:
 
 
 def amount(summary: "Summary") -> str:
-    return f"{count(summary.records, 'record')}, {summary.seconds:,.0f} s of ECG"
+    total = summary.records + len(summary.skipped)
+    return f"{count_of(summary.records, total, 'record')}, {summary.seconds:,.0f} s of ECG"
 
 
 def skipped_count(summary: "Summary") -> str:

@@ -7,9 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ecgvae.data.naming import channel_names, fingerprint
+from ecgvae.data.remarks import rates_remark
 from ecgvae.data.store import Store
 from ecgvae.data.tokens import Tokens
-from ecgvae.signal import Record, RecordFile, check_lead_map, find_records, open_record
+from ecgvae.signal import Record, RecordFile, check_lead_map, open_record
+from ecgvae.signal.formats import passed_over
+from ecgvae.signal.reading import Search, search_records
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,11 @@ class Collection:
     Args:
         sources: Records, folders of them, and stores.
 
+    Attributes:
+        entries: The records.
+        stores: The stores by path.
+        remarks: What users should know: files that are passed over, and ECGs that are there at two sampling rates.
+
     Raises:
         ValueError: Two records have the same name, or a source has no records.
         FileNotFoundError: A source does not exist.
@@ -39,17 +47,21 @@ class Collection:
     def __init__(self, sources: Iterable[str | Path]):
         self.entries: list[Entry] = []
         self.stores: dict[Path, Store] = {}
+        self.remarks: list[str] = []
         for source in map(Path, sources):
             if (source / "manifest.json").is_file():
                 self.stores[source] = Store(source)
                 self.entries += store_entries(source, self.stores[source])
             else:
-                self.entries += file_entries(source)
+                found = search_source(source)
+                self.entries += file_entries(source, found.paths)
+                self.remarks += [f"{source}: {line}" for line in passed_over(found.others)]
         by_name: dict[tuple[str, int], Entry] = {}
         for entry in self.entries:
             if (other := by_name.setdefault((entry.name, entry.start), entry)) is not entry:
                 raise ValueError(f"{other} and {entry} are both named {entry.name}; "
                                  "give a folder that has both, or one of them at a time")
+        self.remarks += rates_remark(entry.name for entry in self.entries)
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -97,7 +109,10 @@ class Collection:
         yield from channel_names((str(entry), entry.path) for entry in self.entries if entry.row is None)
 
     def with_origin(self, entry: Entry, tokens: Tokens, rate: float) -> Tokens:
-        """Tokens with the start and length of a store's row in the record that the row was prepared from.
+        """Tokens that know the record that a store's row was prepared from.
+
+        They have the start and the length of the row in it, the date and time, the leads that it had, and the notes
+        about it.
 
         Args:
             entry: The entry that was tokenized; tokens of a file are returned unchanged.
@@ -109,16 +124,25 @@ class Collection:
         store = self.stores[entry.path]
         source = store.records.iloc[entry.row]
         covered = round(int(source["length"]) * source["rate"] / store.rate)
+        leads = tokens.source_leads
+        if leads is not None:
+            leads = tuple(lead for lead in leads if lead in store.source_leads(entry.row))
+        notes = tuple(dict.fromkeys((*store.records["notes"].iloc[entry.row], *tokens.notes)))
         return replace(tokens, start=round(entry.start * rate / store.rate), source_rate=float(source["rate"]),
-                       source_samples=min(int(source["samples"]), covered))
+                       source_samples=min(int(source["samples"]), covered), source_leads=leads, notes=notes,
+                       start_time=store.record(entry.row).start_time)
 
 
-def file_entries(source: Path) -> list[Entry]:
-    """An entry for each record at or below a path."""
+def search_source(source: Path) -> Search:
+    """The records at or below a path; FileNotFoundError if it does not exist."""
     try:
-        paths = find_records(source)
+        return search_records(source)
     except FileNotFoundError:
         raise FileNotFoundError(f"{source} is no record, folder of records or store") from None
+
+
+def file_entries(source: Path, paths: list[Path]) -> list[Entry]:
+    """An entry for each record of a source."""
     return [Entry(path.relative_to(source).as_posix() if source.is_dir() else path.name, path) for path in paths]
 
 

@@ -66,13 +66,17 @@ class Windows:
 
 
 def load_signals(store: Store, rows: np.ndarray, lengths: np.ndarray, coded: tuple[str, ...]) -> np.ndarray:
-    """The rows end to end, fitted to the coded leads by least squares: (coded leads, sum of lengths) int16 in µV."""
+    """The rows end to end, fitted to the coded leads by least squares: (coded leads, sum of lengths) int16 in µV.
+
+    Rows that are longer than their `lengths` are cut, shorter ones are padded with zeros.
+    """
     matrix, undetermined = fit_leads(store.leads, coded)
     if undetermined:
         raise ValueError(f"{store.path} has leads {', '.join(store.leads)}; the model wants {', '.join(coded)}")
     joined = np.zeros((len(coded), int(lengths.sum())), np.int16)
-    for row, first in zip(rows, np.cumsum(lengths) - lengths, strict=True):
+    for row, first, wanted in zip(rows, np.cumsum(lengths) - lengths, lengths, strict=True):
         offset, length = store.spans[row]
+        length = min(length, wanted)
         for start in range(0, length, FIT_SAMPLES):
             stop = min(start + FIT_SAMPLES, length)
             fitted = np.rint(matrix @ store.signals[offset + start:offset + stop].T)

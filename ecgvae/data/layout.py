@@ -23,6 +23,7 @@ class Layout:
         window: Length in seconds of the windows into which records are cut; None for whole records.
         missing: "error" skips a record that lacks a lead; "zero" sets the lead to 0 mV.
         lead_map: Leads by channel name.
+        comments: Whether the store keeps the comments of headers.
     """
 
     leads: tuple[str, ...] = LEADS_12
@@ -30,6 +31,7 @@ class Layout:
     window: float | None = None
     missing: Missing = "error"
     lead_map: dict[str, str] | None = None
+    comments: bool = True
 
     def __post_init__(self) -> None:
         if isinstance(self.rate, int | np.integer | np.floating):
@@ -42,6 +44,8 @@ class Layout:
             raise ValueError(f"leads {', '.join(self.leads)}; wanted one or more, each once")
         if self.missing not in ("error", "zero"):
             raise ValueError(f"missing leads {self.missing!r:.60}; wanted error or zero")
+        if not isinstance(self.comments, bool):
+            raise ValueError(f"comments={self.comments!r:.60}; wanted True or False")
         if self.window is not None and not (is_positive(self.window) and self.window * self.rate >= 1):
             raise ValueError(f"a window of {self.window!r:.60} s at {self.rate} Hz; wanted at least one sample")
 
@@ -52,9 +56,9 @@ class Layout:
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """The options as values for JSON; without a lead map, they equal those of versions that had no lead maps."""
-        values = asdict(self)
-        return values if self.lead_map else {key: value for key, value in values.items() if key != "lead_map"}
+        """The options as values for JSON; options of later versions only if they are given."""
+        later = {"lead_map": not self.lead_map, "comments": self.comments}
+        return {name: value for name, value in asdict(self).items() if not later.get(name)}
 
 
 def as_path(path: str | Path, role: str) -> Path:

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecgvae.data.errors import NoUsableRecords
-from ecgvae.data.store import FORMAT
-from ecgvae.data.table import STORE_COLUMNS
+from ecgvae.data.manifest import FORMAT
+from ecgvae.data.table import ORIGIN_COLUMNS, STORE_COLUMNS
 
 if TYPE_CHECKING:
     import pandas
@@ -37,7 +37,8 @@ class Merge:
         Args:
             folder: The folder.
             parts: The folders of the parts, in order.
-            skipped: (path, reason) of records that are in no part. skipped.csv lists them and those of the parts.
+            skipped: (path, reason) of records that are in no part. skipped.csv lists them and those of the parts, and
+                the notes about the others.
 
         Raises:
             NoUsableRecords: The parts have no records.
@@ -55,10 +56,15 @@ class Merge:
         digest.update(json.dumps([(row["name"], row["start"], row["length"]) for row in rows]).encode())
         signals = [path / "signals" for path in parts]
         join_signals(signals, folder / "signals.npy", (total, len(self.leads)), digest)
-        write_table(rows, self.labels, folder / "records.parquet")
-        write_skipped(skipped, folder / "skipped.csv")
+        write_table(rows, self.labels, folder / "records.parquet", self.origin_columns)
+        write_skipped(skipped, folder / "skipped.csv", [(row["name"], note) for row in rows for note in row["notes"]])
         counts = {"records": len(rows), "samples": total, "skipped": len(skipped)}
         self.write_manifest(folder / "manifest.json", counts | {"fingerprint": digest.hexdigest()[:32]})
+
+    @property
+    def origin_columns(self) -> list[str]:
+        """The columns about the origin of rows, without those whose names the labels have."""
+        return [name for name in ORIGIN_COLUMNS if self.labels is None or name not in self.labels]
 
     def write_manifest(self, path: Path, counts: dict[str, Any]) -> None:
         """Writes manifest.json with the facts about the store and the counts of its records and samples."""
@@ -72,6 +78,7 @@ class Merge:
             "window": self.window,
             "source": self.source,
             **counts,
+            "origin_columns": self.origin_columns,
             **self.facts,
             "versions": {"ecgvae": __version__, "numpy": np.__version__},
         }
@@ -89,19 +96,26 @@ def join_signals(paths: list[Path], out: Path, shape: tuple[int, int], digest: "
                     digest.update(chunk)
 
 
-def write_table(rows: list[dict], labels: "pandas.DataFrame | None", path: Path) -> None:
+def write_table(rows: list[dict], labels: "pandas.DataFrame | None", path: Path,
+                origin_columns: Sequence[str] = ()) -> None:
     """Writes the rows, each with the labels of its record, as Parquet."""
     import pandas
     import pyarrow
     from pyarrow import parquet
 
     frame = pandas.DataFrame(rows, columns=list(STORE_COLUMNS))
+    texts = pyarrow.list_(pyarrow.string())
+    types = {"start_time": pyarrow.string(), "source_leads": texts}
+    origin = {name: pyarrow.array([row.get(name) for row in rows], types[name]) for name in origin_columns}
     if labels is not None:  # convert_dtypes keeps integers where some are missing
         frame = frame.join(labels.convert_dtypes(), on="name")
     table = pyarrow.Table.from_pandas(frame, preserve_index=False)
-    empty, texts = pyarrow.list_(pyarrow.null()), pyarrow.list_(pyarrow.string())
+    empty = pyarrow.list_(pyarrow.null())
     fields = [field.with_type(texts) if field.type == empty else field for field in table.schema]
-    parquet.write_table(table.cast(pyarrow.schema(fields, table.schema.metadata)), path)
+    table = table.cast(pyarrow.schema(fields, table.schema.metadata))
+    for name, values in origin.items():
+        table = table.append_column(name, values)
+    parquet.write_table(table, path)
 
 
 def write_skipped(skipped: Iterable[tuple[str, str]], path: Path, notes: Iterable[tuple[str, str]] = ()) -> None:

@@ -1,8 +1,7 @@
 """A folder of prepared signals: memory-mapped int16 microvolts, a table of records, and a manifest."""
 
-import hashlib
-import json
 import os
+import re
 import warnings
 from collections.abc import Sequence
 from functools import cached_property
@@ -12,14 +11,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecgvae.data.errors import first_line
-from ecgvae.data.table import SPLITS, split_name
+from ecgvae.data.manifest import read_manifest
+from ecgvae.data.record_table import read_records
+from ecgvae.data.splits import patients, random_folds, table_folds, table_splits
+from ecgvae.data.table import SPLITS
+from ecgvae.files import check_regular
 from ecgvae.signal import Record, canonical_lead
+from ecgvae.signal.start_time import StartTime, iso_to_start_time
 
 if TYPE_CHECKING:
     import pandas
 
-FORMAT = 1
 MICROVOLTS_PER_MV = 1000
+NOT_RECORDED = re.compile(r"(.+) is (?:missing, (?:set to 0 mV|derived from others)|invented by a model)")  # a note
 
 
 class Store:
@@ -45,16 +49,10 @@ class Store:
         self.path = Path(path)
         if not self.path.exists():
             raise FileNotFoundError(f"{path} is not there; wanted a store")
-        try:
-            self.manifest = json.loads((self.path / "manifest.json").read_text())
-            version, self.fingerprint = self.manifest["format"], self.manifest["fingerprint"]
-            self.leads, self.rate = standard_leads(self.manifest["leads"]), float(self.manifest["rate"])
-            wanted = int(self.manifest["samples"]), len(self.leads)
-        except (OSError, ValueError, KeyError, TypeError):
-            raise ValueError(f"{path} is not an ecgvae store: it has no valid manifest.json") from None
-        if version != FORMAT:
-            raise ValueError(f"{path} has store format {version}; this version reads format {FORMAT}")
-        dtype, shape = self.signals.dtype, self.signals.shape
+        self._facts, self.manifest = read_manifest(self.path)
+        self.leads, self.rate = standard_leads(self._facts.leads), self._facts.rate
+        self.fingerprint = self._facts.fingerprint
+        dtype, shape, wanted = self.signals.dtype, self.signals.shape, (self._facts.samples, len(self.leads))
         if shape != wanted or dtype != np.int16:
             raise ValueError(f"{path} is damaged: signals.npy is {dtype} {shape}; wanted int16 {wanted}")
 
@@ -73,31 +71,25 @@ class Store:
     @cached_property
     def signals(self) -> np.ndarray:
         """All rows end to end, (total samples, leads) int16 microvolts, mapped from disk."""
+        path = self.path / "signals.npy"
         try:
-            return np.load(self.path / "signals.npy", mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
+            signals = np.load(check_regular(path, "an array (.npy)"), mmap_mode="r", allow_pickle=False)
+        except Exception as error:  # numpy raises errors of many types on files it can't read
             raise ValueError(f"{self.path} is damaged: signals.npy: {first_line(error)}") from None
+        if not isinstance(signals, np.ndarray):
+            raise ValueError(f"{self.path} is damaged: signals.npy is not an array")
+        return signals
 
     @cached_property
     def records(self) -> "pandas.DataFrame":
         """The table of records, with a row for each record or window."""
-        import pandas
-
-        try:
-            table = pandas.read_parquet(self.path / "records.parquet")
-            if missing := sorted({"name", "offset", "length"} - set(table.columns)):
-                raise ValueError(f"no columns {', '.join(missing)}")
-            return table
-        except (ValueError, OSError) as error:
-            raise ValueError(f"{self.path} is damaged: records.parquet: {first_line(error)}") from None
+        path, facts = self.path / "records.parquet", self._facts
+        return read_records(path, facts.samples, self.rate, facts.leads, facts.origin_columns)
 
     @cached_property
     def spans(self) -> np.ndarray:
         """The position of each row in `signals`, as (first sample, number of samples): (rows, 2)."""
-        spans = self.records[["offset", "length"]].to_numpy(np.int64)
-        if (spans < 0).any() or (spans.sum(axis=1) > len(self.signals)).any():
-            raise ValueError(f"{self.path} is damaged: records.parquet reaches beyond signals.npy")
-        return spans
+        return self.records[["offset", "length"]].to_numpy(np.int64)
 
     def signal(self, row: int) -> np.ndarray:
         """The signal of a row, (c, t) float32 in mV."""
@@ -108,16 +100,71 @@ class Store:
         return np.ascontiguousarray(microvolts, np.float32) / np.float32(MICROVOLTS_PER_MV)
 
     def record(self, row: int) -> Record:
-        """A row as a record."""
+        """A row as a record. Leads that were set to 0 mV or derived are among its leads: see `source_leads`."""
         signal, columns = self.signal(row), self.records.iloc[row]
-        return Record(signal, self.rate, self.leads, columns["name"], tuple(columns["comments"]))
+        start_time = self._start_time(columns)
+        invented = [lead for lead in self.leads if f"{lead} is invented by a model" in self.notes(row)]
+        return Record(signal, self.rate, self.leads, columns["name"], tuple(columns["comments"]),
+                      start_time=start_time, invented_leads=tuple(invented))
+
+    def _start_time(self, columns: "pandas.Series") -> StartTime:
+        value = columns.get("start_time") if "start_time" in self._facts.origin_columns else None
+        try:
+            return iso_to_start_time(value if isinstance(value, str) else None)
+        except ValueError:
+            raise ValueError(f"{self.path} is damaged: {columns['name']} starts at {value!r:.60}") from None
+
+    def notes(self, row: int) -> tuple[str, ...]:
+        """The notes about the record of a row; the first window of a record has those of all its windows."""
+        return tuple(self.records["notes"].iloc[self._first_rows[row]])
+
+    @cached_property
+    def _first_rows(self) -> np.ndarray:
+        """The row of the first window of the record of every row."""
+        import pandas
+
+        codes, names = pandas.factorize(self.records["name"])
+        order = np.lexsort((self.records["start"].to_numpy(), codes))
+        first = np.zeros(len(names), np.int64)
+        first[codes[order][::-1]] = order[::-1]
+        return first[codes]
+
+    def source_leads(self, row: int) -> tuple[str, ...]:
+        """The leads that the record of a row had: without those that were set to 0 mV, derived or invented by a model.
+        """
+        if "source_leads" in self._facts.origin_columns and "source_leads" in self.records:
+            values = self.records["source_leads"].iloc[row]
+            if values is not None:
+                return tuple(standard for lead, standard in zip(self._facts.leads, self.leads, strict=True)
+                             if lead in values)
+        others = {match[1] for match in map(NOT_RECORDED.fullmatch, self.notes(row)) if match}
+        return tuple(lead for lead in self.leads if lead not in others)
+
+    @cached_property
+    def resampled(self) -> dict[float, int]:
+        """The number of records by their sampling rate in Hz, of those whose rate is not that of the store."""
+        rates = self.records.drop_duplicates("name")["rate"]
+        return {float(rate): int(count) for rate, count in rates[rates != self.rate].value_counts().items()}
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What users should know about the store: what its source also has, and how it is split."""
+        return (*self._facts.remarks, *([self._split_remark] if self._facts.random_split else []))
+
+    @property
+    def _split_remark(self) -> str:
+        kind, groups = self._facts.random_split, patients(self.records)
+        parts = [f"{len({groups[row] for row in self.split(name)}):,} {name}" for name in SPLITS]
+        text = f"no folds: split at random by {kind}, {', '.join(parts)}"
+        return text if len(set(groups)) >= len(SPLITS) else f"{text}; three parts want 3 {kind}s or more"
 
     def split(self, name: str) -> np.ndarray:
         """The rows of a split.
 
         Splits come from the column `split` of the table of records, else from the column `fold` (1-8 train, 9
         validation, 10 test). A store without either is split at random, but always alike, into 80, 10 and 10 % of the
-        patients (of the records, if patients are unknown). A row whose split or fold is missing is in no split.
+        patients (of the records, if patients are unknown); none of the three is empty if there are three patients. A
+        row whose split or fold is missing is in no split.
 
         Args:
             name: "train", "validation", "test", or "all" for every row.
@@ -135,39 +182,18 @@ class Store:
 
     @cached_property
     def _splits(self) -> list[str | None] | None:
-        """The split of every row by the column `split`; None if there is no such column.
-
-        Stores of earlier versions may have a column of that name with other values; it is ignored.
-        """
-        if "split" not in self.records:
-            return None
-        values = self.records["split"].astype("string").fillna("")
-        try:
-            splits = [split_name(value, name) for value, name in zip(values, self.records["name"], strict=True)]
-        except ValueError:
-            return None
-        return splits if any(splits) else None
+        return table_splits(self.records)
 
     @cached_property
     def _folds(self) -> np.ndarray:
         """The fold of every row, 1 to 10; 0 where it is missing."""
-        import pandas
-
-        if "fold" in self.records:
-            try:
-                return pandas.to_numeric(self.records["fold"]).fillna(0).to_numpy(int)
-            except (ValueError, TypeError):
-                raise ValueError(f"{self.path} has folds that are not whole numbers; wanted 1 to 10") from None
-        hashes = [hashlib.sha256(group.encode()).digest() for group in self._groups]
-        return np.array([1 + int.from_bytes(digest) % 10 for digest in hashes], int)
-
-    @property
-    def _groups(self) -> list[str]:
-        """The patient of every row, or its record if the patient is unknown; all rows of a group are in one split."""
-        names = self.records["name"]
-        if "patient" in self.records:
-            return self.records["patient"].astype("string").fillna(names).tolist()
-        return names.tolist()
+        try:
+            folds = table_folds(self.records)
+            # Stores of earlier versions keep the split they had, in which a part may be empty.
+            fill = self._facts.random_split is not None
+            return random_folds(patients(self.records), fill) if folds is None else folds
+        except ValueError as error:
+            raise ValueError(f"{self.path} has {error}") from None
 
 
 def standard_leads(names: Sequence[str]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 NAME_COLUMNS = ("record", "name")
 STORE_COLUMNS = ("name", "start", "offset", "length", "rate", "samples", "notes", "comments")  # of every store
+ORIGIN_COLUMNS = ("start_time", "source_leads")  # of a store too, unless its table of labels has them
 SPLITS = {"train": range(1, 9), "validation": range(9, 10), "test": range(10, 11)}  # folds, as in PTB-XL
 SPLIT_NAMES = {"train": "train", "training": "train", "validation": "validation", "val": "validation",
                "valid": "validation", "dev": "validation", "test": "test"}  # fmt: skip

@@ -15,6 +15,7 @@ from ecgvae.signal.start_time import StartTime
 
 FORMAT = 1
 MAX_HOP = 1 << 32  # samples
+RATE_TOLERANCE = 1e-4  # ratios of sampling rates are approximated, see `signal.resample`
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +129,11 @@ class TokenHeader:
         counts_valid = all(isinstance(count, int | np.integer) and count >= 0 for count in counts)
         if not (counts_valid and is_positive(tokens.source_rate)):
             raise ValueError(f"{tokens.name} has samples {counts} at {tokens.source_rate} Hz; wanted positive numbers")
+        seconds, source_seconds = tokens.samples / self.rate, tokens.source_samples / tokens.source_rate
+        tolerance = 2 / self.rate + 2 / tokens.source_rate + RATE_TOLERANCE * seconds
+        if abs(seconds - source_seconds) > tolerance:
+            raise ValueError(f"{tokens.name} has {source_seconds:g} s in the source but {seconds:g} s of tokens; "
+                             "wanted equal lengths")
         texts = (tokens.name, *tokens.comments, *tokens.notes)
         if not all(isinstance(text, str) for text in texts) or isinstance(tokens.comments, str):
             raise ValueError(f"{tokens.name} has comments {tokens.comments!r:.60}; wanted a list of texts")

@@ -11,6 +11,7 @@ from ecgvae.codebooks import CodebookSpec
 from ecgvae.data.errors import check_free, first_line
 from ecgvae.data.jobs import write_atomically
 from ecgvae.data.token_header import TokenHeader, Tokens, in_words
+from ecgvae.files import check_regular
 from ecgvae.signal.start_time import iso_to_start_time
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def open_tokens(path: str | Path) -> "TokenFile":
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path} is not there; wanted a token file")
+    check_regular(path, "a token file")
     try:
         file = parquet.ParquetFile(path, page_checksum_verification=True)
         header = TokenHeader.from_json(file.schema_arrow.metadata[METADATA_KEY])

@@ -1,27 +1,37 @@
-"""Records of a store in batches for a model, and their reconstructions by a model of any family."""
+"""Records of a store in batches for a model, long records in pieces, and reconstructions by a model of any family."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
+from typing import TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ecgvae.chunks import thread_pool
 from ecgvae.data.store import Store
 from ecgvae.decoding import STEP_MV
-from ecgvae.models import Autoencoder, QuantizedAutoencoder
+from ecgvae.evaluation.pieces import Piece, read_piece, split_pieces
+from ecgvae.models import Autoencoder
 from ecgvae.signal import Record, conform, ratio, resample
 
-MAX_BATCH_SAMPLES = 1 << 18      # per lead (44 minutes at 100 Hz); a single record may have more
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+MAX_BATCH_SAMPLES = 1 << 18      # per lead (44 minutes at 100 Hz); a single piece may have more
 
 
 @dataclass(frozen=True, eq=False)
 class RecordBatch:
-    """Records of one length: their rows in the store, and their coded leads (b, c, t) in mV at the model's rate."""
+    """Pieces of equal length: their rows in the store, and their coded leads (b, c, t) in mV at the model's rate.
+
+    Most records are one piece. Longer ones have several, which overlap by what the model needs around them.
+    """
 
     rows: np.ndarray
+    pieces: list[Piece]
     records: list[Record]
     x: Tensor
 
@@ -34,23 +44,36 @@ def split_rows(store: Store, split: str) -> np.ndarray:
     return rows
 
 
-def batches(model: Autoencoder, store: Store, rows: np.ndarray, size: int = 64) -> Iterator[RecordBatch]:
-    """Whole records in batches of equal length, on the model's device, from the shortest to the longest.
+def batches(model: Autoencoder, store: Store, rows: np.ndarray, size: int = 64,
+            max_samples: int | None = None) -> Iterator[RecordBatch]:
+    """Records in batches of equal length, on the model's device, from the shortest to the longest.
 
     Args:
         model: The model whose leads, rate and device the batches have.
         store: The records.
         rows: The rows to use.
         size: Largest number of records in a batch; batches of long records are smaller.
+        max_samples: Largest number of samples per lead in a batch of several pieces.
     """
-    device, lengths = model.expansion.device, store.spans[rows, 1]
+    lengths, limit = store.spans[rows, 1], max_samples or MAX_BATCH_SAMPLES
     for length in np.unique(lengths):
-        group = rows[lengths == length]
-        count = min(size, max(1, MAX_BATCH_SAMPLES // ratio(store.rate, model.signal.rate).length(int(length))))
-        for start in range(0, len(group), count):
-            records = [store.record(row) for row in group[start:start + count]]
-            x = np.stack([conform(record, model.signal).signal for record in records])
-            yield RecordBatch(group[start:start + count], records, torch.from_numpy(x).to(device))
+        group, pieces = rows[lengths == length].tolist(), split_pieces(int(length), store.rate, model)
+        if len(pieces) == 1:
+            alike = [[(row, pieces[0]) for row in group]]
+        else:       # record by record
+            alike = [[(row, piece) for piece in run] for row in group for _, run in groupby(pieces, key=len)]
+        for items in alike:
+            count = min(size, max(1, limit // ratio(store.rate, model.signal.rate).length(len(items[0][1]))))
+            for start in range(0, len(items), count):
+                yield read_batch(model, store, items[start:start + count])
+
+
+def read_batch(model: Autoencoder, store: Store, pieces: list[tuple[int, Piece]]) -> RecordBatch:
+    """Reads pieces of equal length, each given with its row."""
+    records = [read_piece(store, row, piece) for row, piece in pieces]
+    x = np.stack([conform(record, model.signal).signal for record in records])
+    return RecordBatch(np.array([row for row, _ in pieces]), [piece for _, piece in pieces], records,
+                       torch.from_numpy(x).to(model.expansion.device))
 
 
 @contextmanager
@@ -60,28 +83,46 @@ def full_precision() -> Iterator[None]:
         yield
 
 
+def in_background(function: Callable[[Item], Result], items: Iterable[Item],
+                  device: torch.device) -> Iterator[tuple[Item, Result]]:
+    """Each item with the result of a function of it, in order; on a CPU several threads compute ahead."""
+    done: dict[int, tuple[Item, Result]] = {}
+    position = 0
+
+    def call(index: int, item: Item) -> None:
+        with torch.inference_mode():
+            done[index] = item, function(item)
+
+    with thread_pool(device) as submit:
+        for index, item in enumerate(items):
+            submit(call, index, item)
+            while position in done:
+                yield done.pop(position)
+                position += 1
+    for index in range(position, position + len(done)):
+        yield done.pop(index)
+
+
 def reconstruct(model: Autoencoder, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
     """Reconstructs coded leads at the model's highest rate: with all codebooks, or from the continuous latent."""
     with full_precision():
-        if isinstance(model, QuantizedAutoencoder):
-            return model.detokenize(model.tokenize(x), x.shape[-1])
-        *_, reconstruction = model.reconstructions(x)
-        return reconstruction
+        return model.reconstruct(x)
 
 
-def to_all_leads(model: Autoencoder, coded: Float[Tensor, "c t"], record: Record) -> np.ndarray:
-    """All leads (leads, t) from coded ones, at the record's rate and length, rounded as in `Tokenizer.decode`."""
+def to_all_leads(model: Autoencoder, coded: Float[Tensor, "c t"], rate: float, samples: int) -> np.ndarray:
+    """All leads (leads, t) from coded ones, at a rate in Hz and of a length, rounded as in `Tokenizer.decode`."""
     signal = coded.float().cpu().numpy()
-    if record.rate != model.signal.rate:
-        signal = resample(signal, model.signal.rate, record.rate)[:, :record.samples]
+    if rate != model.signal.rate:
+        signal = resample(signal, model.signal.rate, rate)[:, :samples]
     return (model.signal.expansion @ (np.rint(signal.astype(np.float64) / STEP_MV) * STEP_MV)).astype(np.float32)
 
 
 def reconstruct_record(model: Autoencoder, record: Record) -> Record:
-    """A model's reconstruction of a record, with all leads of the model at the record's rate.
-
-    The whole record passes through the model at once, so it must fit into memory.
-    """
-    x = torch.from_numpy(conform(record, model.signal).signal[None]).to(model.expansion.device)
-    signal = to_all_leads(model, reconstruct(model, x)[0], record)
+    """A model's reconstruction of a record, with all leads of the model at the record's rate."""
+    signal = np.empty((len(model.signal.leads), record.samples), np.float32)
+    for piece in split_pieces(record.samples, record.rate, model):
+        window = record.read(piece.first, piece.last)
+        x = torch.from_numpy(conform(window, model.signal).signal[None]).to(model.expansion.device)
+        leads = to_all_leads(model, reconstruct(model, x)[0], record.rate, window.samples)
+        signal[:, piece.start:piece.stop] = leads[:, piece.inside]
     return Record(signal, record.rate, model.signal.leads, record.name, record.comments)

@@ -3,18 +3,20 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ecgvae import checkpoint
 from ecgvae.data.conditions import condition_vectors
-from ecgvae.data.dataset import Windows
-from ecgvae.data.store import Store
+from ecgvae.data.dataset import load_signals
+from ecgvae.data.store import MICROVOLTS_PER_MV, Store
 from ecgvae.evaluation.batches import split_rows
+from ecgvae.evaluation.provenance import describe_rows
 from ecgvae.models import CVAE, VAE, Autoencoder, Conditioning
 from ecgvae.nn.gaussian import ACTIVE_UNIT_VARIANCE
 
 
-def likelihood(model: str | Path, store: Store, split: str = "test", seconds: float = 10.0, samples: int = 16,
+def likelihood(model: str | Path, store: Store, split: str = "validation", seconds: float = 10.0, samples: int = 16,
                batch_size: int = 64, device: str = "cpu", seed: int = 0,
                progress: Callable[[int, int], None] | None = None) -> dict:
     """Lower bounds on the log-density of the first `seconds` of a split's records, in nats, averaged over records.
@@ -34,7 +36,7 @@ def likelihood(model: str | Path, store: Store, split: str = "test", seconds: fl
         progress: Called with the number of records done and their total.
 
     Returns:
-        Facts about model and data. `elbo`, a mean over `samples` draws; `iwae`, the importance-weighted bound with the
+        Facts about model and data (see `provenance.describe_rows`). `elbo`, a mean over `samples` draws; `iwae`, the importance-weighted bound with the
         same number of draws; and `kl`: each also per second, as in `elbo_per_second`. `active_units`, `units` and their
         ratio `active_share`: an active unit is a latent channel whose posterior mean has a variance above 0.01 over
         records and frames (Burda et al. 2016, section 5).
@@ -44,13 +46,12 @@ def likelihood(model: str | Path, store: Store, split: str = "test", seconds: fl
     """
     network = load_vae(model, store, device)
     rows = split_rows(store, split)
-    windows = Windows(store, rows, round(seconds * store.rate), network.signal.coded)
     vectors = known_conditions(network, store)
     generator = torch.Generator().manual_seed(seed)
     totals, moments = torch.zeros(3, dtype=torch.float64), Moments()
-    for indices in torch.arange(len(rows)).split(batch_size):
-        x = windows.crops((windows.ends - windows.lengths)[indices]).to(network.expansion.device)
-        condition = None if vectors is None else Conditioning(vectors[windows.rows[indices]].to(x.device))
+    for indices in np.split(np.arange(len(rows)), range(batch_size, len(rows), batch_size)):
+        x = first_windows(store, rows[indices], seconds, network.signal.coded).to(network.expansion.device)
+        condition = None if vectors is None else Conditioning(vectors[rows[indices]].to(x.device))
         with torch.inference_mode():
             q = network.posterior(x, condition)
             bounds = (network.elbo(x, samples, generator, condition), network.iwae(x, samples, generator, condition))
@@ -62,9 +63,17 @@ def likelihood(model: str | Path, store: Store, split: str = "test", seconds: fl
     units, active_units = network.settings.latent, int((moments.variance() > ACTIVE_UNIT_VARIANCE).sum())
     return {"model": checkpoint.model_name(model), "identity": checkpoint.identity(model),
             "store": str(store.path), "split": split, "fingerprint": store.fingerprint, "records": len(rows),
+            **describe_rows(network.signal, store, rows, checkpoint.training_records(model)),
             "seconds": seconds, "samples": samples, **nats,
             **{f"{name}_per_second": value / seconds for name, value in nats.items()},
             "active_units": active_units, "units": units, "active_share": active_units / units}
+
+
+def first_windows(store: Store, rows: np.ndarray, seconds: float, coded: tuple[str, ...]) -> torch.Tensor:
+    """The first part of each row, as coded leads (b, c, t) in mV; shorter rows are padded with zeros."""
+    length = round(seconds * store.rate)
+    joined = load_signals(store, rows, np.full(len(rows), length), coded)
+    return torch.from_numpy(joined).unflatten(1, (len(rows), length)).transpose(0, 1).float() / MICROVOLTS_PER_MV
 
 
 def load_vae(name: str | Path, store: Store, device: str) -> VAE:

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from ecgvae import metrics
+from ecgvae.data.fingerprints import TrainingRecords
 from ecgvae.data.store import Store
 from ecgvae.evaluation.batches import batches, full_precision, split_rows
+from ecgvae.evaluation.provenance import count_seen
 from ecgvae.models import Autoencoder
 
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")       # superclasses of PTB-XL; a record may have several
@@ -29,6 +31,7 @@ class Probe:
         classes: The AUC of each class.
         C: The inverse regularization strength that was chosen.
         records: Number of records that were scored.
+        seen_in_training: How many of them the model was trained on; None if that is unknown.
     """
 
     auc: float
@@ -37,10 +40,11 @@ class Probe:
     classes: dict[str, float]
     C: float
     records: int
+    seen_in_training: int | None = None
 
 
-def probe(model: Autoencoder, store: Store, split: str = "test", corrupt: Corrupt | None = None,
-          seed: int = 0) -> Probe:
+def probe(model: Autoencoder, store: Store, split: str = "validation", corrupt: Corrupt | None = None,
+          seed: int = 0, trained_on: TrainingRecords | None = None) -> Probe:
     """Fits one logistic regression per class on standardized features of the training split, and scores a split.
 
     C is chosen on the validation split. If that is the split to score, C is chosen by cross-validation within the
@@ -52,6 +56,7 @@ def probe(model: Autoencoder, store: Store, split: str = "test", corrupt: Corrup
         split: The split to score.
         corrupt: Adds noise to the scored records.
         seed: Seed of the bootstrap.
+        trained_on: The model's training records, see `checkpoint.training_records`.
 
     Raises:
         ValueError: The store has no superclasses, or no records in a split that is needed.
@@ -67,17 +72,22 @@ def probe(model: Autoencoder, store: Store, split: str = "test", corrupt: Corrup
     target, scores = labels(store, scored_rows), log_odds(x, y, pooled_features(model, store, scored_rows, corrupt), C)
     auc = metrics.auc(target, scores)
     low, high = bootstrap_interval(target, scores, seed)
-    return Probe(float(auc.mean()), low, high, dict(zip(CLASSES, auc.tolist(), strict=True)), C, len(target))
+    return Probe(float(auc.mean()), low, high, dict(zip(CLASSES, auc.tolist(), strict=True)), C, len(target),
+                 count_seen(trained_on, store, scored_rows, model.signal))
 
 
 def pooled_features(model: Autoencoder, store: Store, rows: np.ndarray, corrupt: Corrupt | None = None) -> np.ndarray:
     """The pooled features (n, 2 d) of the given rows of a store, in their order (see `pool`)."""
-    by_row: dict[int, np.ndarray] = {}
+    sums: dict[int, metrics.Moments] = {}
     for batch in batches(model, store, rows):
         with full_precision():
-            pooled = pool(model, batch.x if corrupt is None else corrupt(batch.x))
-        by_row.update(zip(batch.rows.tolist(), pooled, strict=True))
-    return np.stack([by_row[row] for row in rows.tolist()])
+            features = model.features(batch.x if corrupt is None else corrupt(batch.x)).double().cpu().numpy()
+        for row, piece, frames in zip(batch.rows.tolist(), batch.pieces, features, strict=True):
+            own = frames[:, piece.frames(store.rate, model, model.hop)]
+            moments = metrics.Moments.of(own, own)
+            sums[row] = sums[row] + moments if row in sums else moments
+    return np.stack([np.concatenate([sums[row].means[0], np.sqrt(sums[row].squares[0] / sums[row].samples)])
+                     for row in rows.tolist()])
 
 
 def pool(model: Autoencoder, x: Tensor) -> np.ndarray:

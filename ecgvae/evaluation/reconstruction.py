@@ -1,6 +1,8 @@
 """Reconstruction errors of a model at each of its bit rates, and the usage of its codebooks."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,42 +11,23 @@ from torch import Tensor
 
 from ecgvae import checkpoint, metrics
 from ecgvae.codebooks import CodebookSpec
-from ecgvae.data.store import MICROVOLTS_PER_MV, Store
-from ecgvae.evaluation.batches import RecordBatch, batches, full_precision, split_rows, to_all_leads
+from ecgvae.data.store import Store
+from ecgvae.evaluation.batches import RecordBatch, batches, full_precision, in_background, split_rows, to_all_leads
+from ecgvae.evaluation.errors import Comparison, Part, measure
+from ecgvae.evaluation.provenance import describe_rows, present_leads
 from ecgvae.models import Autoencoder, QuantizedAutoencoder
+from ecgvae.tokenizer import CPU_BATCH
 
-ERRORS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "prdn": metrics.prdn,
-    "rmse_uv": lambda x, y: metrics.rmse(x, y) * MICROVOLTS_PER_MV,
-    "snr_db": metrics.snr,
-    "correlation": metrics.correlation,
-}
+MAX_CPU_SAMPLES = 1 << 14       # per lead, of a batch on a CPU; a single piece may have more
 
 
-class Comparison:
-    """Collects errors of every lead of records, and sums of power spectra."""
-
-    def __init__(self, rate: float):
-        self.rate = rate
-        self.errors: dict[str, list[np.ndarray]] = {name: [] for name in ERRORS}
-        self.spectra = np.zeros(())
-
-    def add(self, target: np.ndarray, reconstruction: np.ndarray) -> None:
-        """Adds the leads (leads, t) of a record and of its reconstruction, in mV."""
-        for name, measure in ERRORS.items():
-            self.errors[name].append(measure(target, reconstruction))
-        self.spectra = self.spectra + metrics.power_spectrum(np.stack([target, reconstruction]), self.rate)
-
-    def report(self) -> dict:
-        """Summaries of all errors, and the distance of the mean power spectra in dB."""
-        errors = {name: metrics.summary(np.concatenate(values)) for name, values in self.errors.items()}
-        target, reconstruction = self.spectra
-        return {**errors, "spectrum_db": metrics.power_distance(target, reconstruction, self.rate)}
-
-
-def evaluate(model: str | Path, store: Store, split: str = "test", device: str = "auto", batch_size: int = 64,
+def evaluate(model: str | Path, store: Store, split: str = "validation", device: str = "auto", batch_size: int = 64,
              progress: Callable[[int, int], None] | None = None) -> dict:
     """Measures a model on a split of a store.
+
+    Memory does not grow with the length of records, and by some 3 kB for each record. A record of more than about
+    three minutes passes through the model in pieces; only its spectrum depends on that: it is the mean of those of
+    the pieces, so no window reaches over their borders.
 
     Args:
         model: A shipped name or a folder.
@@ -55,14 +38,15 @@ def evaluate(model: str | Path, store: Store, split: str = "test", device: str =
         progress: Called with the number of records done and their total.
 
     Returns:
-        Facts (`model`, `identity`, `store`, `split`, `fingerprint`, `records`) and two lists.
+        Facts (`model`, `identity`, `store`, `split`, `fingerprint`, `records`, and those of
+        `provenance.describe_rows`) and two lists.
 
         `rows` has a dict for each bit rate. `prdn` (%, mean removed), `rmse_uv`, `snr_db` and `correlation` are
-        computed for each lead of each record, and summarized as mean, median and 95th percentile; `spectrum_db` is
-        `metrics.spectrum_distance` from 15 to 45 Hz. A tokenizer has a row for each number of codebooks, with that
-        number (`codebooks`), `bits_per_second`, `entropy_bits_per_second` (with an ideal code for the frequencies of
-        codes in the split), and the `usage` of the least used of these codebooks. A model with a continuous latent
-        has one row, with `latent_per_second`: latent values per second.
+        computed for each lead of each record, except leads that the record lacked, and summarized as mean, median and
+        95th percentile; `spectrum_db` is `metrics.spectrum_distance` from 15 to 45 Hz. A tokenizer has a row for each
+        number of codebooks, with that number (`codebooks`), `bits_per_second`, `entropy_bits_per_second` (with an
+        ideal code for the frequencies of codes in the split), and the `usage` of the least used of these codebooks. A
+        model with a continuous latent has one row, with `latent_per_second`: latent values per second.
 
         `codebooks` has a dict for each codebook, from codebook 0: `usage` (the share of its codes that occur),
         `entropy` in bits per code, and `perplexity`. It is empty for a continuous latent.
@@ -71,41 +55,90 @@ def evaluate(model: str | Path, store: Store, split: str = "test", device: str =
         ValueError: The split has no records, or they do not fit the model.
     """
     network, rows = checkpoint.load(model, device), split_rows(store, split)
-    specs = network.codebook_specs
-    comparisons = [Comparison(store.rate) for _ in range(max(1, len(specs)))]
-    codes: list[Sequence[Tensor]] = []
-    done = 0
-    for batch in batches(network, store, rows, batch_size):
-        codes.append(compare(network, batch, comparisons))
-        done += len(batch.rows)
-        if progress:
-            progress(done, len(rows))
-    usage = [codebook_usage(batch_codes, spec.size)
-             for spec, batch_codes in zip(specs, zip(*codes, strict=True), strict=True)]
+    on_cpu, specs = network.expansion.device.type == "cpu", network.codebook_specs
+    drawn = batches(network, store, rows, min(batch_size, CPU_BATCH) if on_cpu else batch_size,
+                    MAX_CPU_SAMPLES if on_cpu else None)
+    totals = Totals(network, store, rows)
+    with full_precision():
+        for batch, parts in in_background(partial(compare, network), drawn, network.expansion.device):
+            totals.add(batch, parts)
+            if progress:
+                progress(totals.done, len(rows))
+    usage = [codebook_usage(counts) for counts in totals.counts]
     rates = [bit_rates(specs[:count], usage[:count], network.signal.rate) for count in range(1, len(specs) + 1)]
     table = [{**rate, **comparison.report()}
-             for rate, comparison in zip(rates or [latent_rate(network)], comparisons, strict=True)]
+             for rate, comparison in zip(rates or [latent_rate(network)], totals.comparisons, strict=True)]
     return {"model": checkpoint.model_name(model), "identity": checkpoint.identity(model),
             "store": str(store.path), "split": split, "fingerprint": store.fingerprint, "records": len(rows),
+            **describe_rows(network.signal, store, rows, checkpoint.training_records(model)),
             "rows": table, "codebooks": usage}
 
 
-def compare(model: Autoencoder, batch: RecordBatch, comparisons: Sequence[Comparison]) -> tuple[Tensor, ...]:
-    """Adds a batch to the comparison at every bit rate. Returns the codes (b, n) of each codebook."""
-    targets = [record.select(model.signal.leads).signal for record in batch.records]
-    with full_precision():
-        for comparison, reconstruction in zip(comparisons, model.reconstructions(batch.x), strict=True):
-            for target, coded, record in zip(targets, reconstruction, batch.records, strict=True):
-                comparison.add(target, to_all_leads(model, coded, record))
-        codes = model.tokenize(batch.x) if isinstance(model, QuantizedAutoencoder) else ()
-    return tuple(values.cpu() for values in codes)
+@dataclass(frozen=True, eq=False)
+class BatchErrors:
+    """Statistics of every piece of a batch at each bit rate, and the number of each code of each codebook."""
+
+    parts: list[list[Part]]
+    counts: list[np.ndarray]
 
 
-def codebook_usage(batch_codes: Iterable[Tensor], size: int) -> dict[str, float]:
-    """Usage, entropy (bits) and perplexity of a codebook over all records together."""
-    codes = torch.cat([codes.flatten() for codes in batch_codes]).numpy()
-    return {"usage": metrics.code_usage(codes, size), "entropy": metrics.entropy(codes, size),
-            "perplexity": metrics.perplexity(codes, size)}
+class Totals:
+    """The errors at every bit rate and the counts of codes, collected batch by batch."""
+
+    def __init__(self, model: Autoencoder, store: Store, rows: np.ndarray):
+        lengths, leads = store.spans[rows, 1], len(model.signal.leads)
+        self.index = {int(row): index for index, row in enumerate(rows)}
+        self.present = present_leads(store, rows, model.signal.leads)
+        self.comparisons = [Comparison(lengths, leads, store.rate) for _ in model.codebook_specs or (None,)]
+        self.counts = [np.zeros(spec.size, np.int64) for spec in model.codebook_specs]
+        self.lengths, self.done = lengths, 0
+
+    def add(self, batch: RecordBatch, errors: BatchErrors) -> None:
+        """Adds a batch."""
+        indices = [self.index[int(row)] for row in batch.rows]
+        for comparison, parts in zip(self.comparisons, errors.parts, strict=True):
+            for index, part in zip(indices, parts, strict=True):
+                comparison.add(index, part, self.present[index])
+        for total, counts in zip(self.counts, errors.counts, strict=True):
+            total += counts
+        self.done += sum(piece.stop == self.lengths[index] for index, piece in zip(indices, batch.pieces, strict=True))
+
+
+def compare(model: Autoencoder, batch: RecordBatch) -> BatchErrors:
+    """Compares the records of a batch with their reconstructions at every bit rate."""
+    targets = [record.select(model.signal.leads).signal[:, piece.inside]
+               for record, piece in zip(batch.records, batch.pieces, strict=True)]
+    rate = batch.records[0].rate
+    spectra = [metrics.power_spectrum(target, rate) for target in targets]
+    codes = model.tokenize(batch.x) if isinstance(model, QuantizedAutoencoder) else ()
+    parts = []
+    for reconstruction in reconstructions(model, batch.x, codes):
+        leads = [to_all_leads(model, coded, rate, record.samples)[:, piece.inside]
+                 for coded, record, piece in zip(reconstruction, batch.records, batch.pieces, strict=True)]
+        parts.append([measure(*compared, rate) for compared in zip(targets, spectra, leads, strict=True)])
+    return BatchErrors(parts, [count_own_codes(model, batch, *codebook)
+                               for codebook in zip(model.codebook_specs, codes, strict=True)])
+
+
+def reconstructions(model: Autoencoder, x: Tensor, codes: Sequence[Tensor]) -> Iterator[Tensor]:
+    """As `model.reconstructions`, for signals whose codes are known."""
+    if not isinstance(model, QuantizedAutoencoder):
+        yield from model.reconstructions(x)
+    else:
+        yield from (model.detokenize(codes[:count], x.shape[-1]) for count in range(1, len(codes) + 1))
+
+
+def count_own_codes(model: Autoencoder, batch: RecordBatch, spec: CodebookSpec, codes: Tensor) -> np.ndarray:
+    """The number of each code (size,) in the codes (b, n) of a codebook, without the overlap of pieces."""
+    rate = batch.records[0].rate
+    own = [row[piece.frames(rate, model, spec.hop)] for row, piece in zip(codes, batch.pieces, strict=True)]
+    return metrics.count_codes(torch.cat(own).cpu().numpy(), spec.size)
+
+
+def codebook_usage(counts: np.ndarray) -> dict[str, float]:
+    """Usage, entropy (bits) and perplexity of a codebook, from the number of times that each code occurs."""
+    entropy = metrics.entropy_of_counts(counts)
+    return {"usage": np.count_nonzero(counts) / len(counts), "entropy": entropy, "perplexity": 2**entropy}
 
 
 def bit_rates(specs: Sequence[CodebookSpec], usage: Sequence[dict[str, float]], rate: float) -> dict[str, float]:

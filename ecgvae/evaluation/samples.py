@@ -44,11 +44,12 @@ class SampleStatistics:
         return np.concatenate(self._ranges)
 
 
-def sample_quality(model: Autoencoder, store: Store, split: str = "test", encoder: str | Path = DEFAULT_ENCODER,
+def sample_quality(model: Autoencoder, store: Store, split: str = "validation", encoder: str | Path = DEFAULT_ENCODER,
                    seed: int = 0) -> dict:
     """Compares samples of a model's prior with the real records of a split, in equal number and of equal lengths.
 
-    A conditional model gets the conditions of the real records, and their given leads if it has such a condition.
+    A conditional model gets the conditions of the real records, and their given leads if it has such a condition. A
+    record of more than about three minutes counts as several, which overlap a little.
 
     Args:
         model: A vae or cvae.

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ecgvae.signal import open_record, resample
+from ecgvae.signal.resample import check_upsampling
 
 FILES = {"wander": "bw", "muscle": "ma", "electrode": "em"}     # Moody et al. 1984, Comput Cardiol 11:381
 
@@ -26,7 +27,7 @@ class NoiseRecordings:
         signals: The recordings by kind of noise, (channels, samples) in mV.
 
     Raises:
-        ValueError: The folder has none of the records, or one of them has missing samples.
+        ValueError: The folder has none of the records, or one of them has missing samples or an impossible rate.
     """
 
     def __init__(self, folder: str | Path, rate: float, half: Literal["first", "second"] = "first",
@@ -62,6 +63,7 @@ class NoiseRecordings:
 def load_half(path: Path, rate: float, half: str) -> Float[Tensor, "channels samples"]:
     """One half of a recording, cut before resampling so that the other half does not leak into it."""
     file = open_record(path)
+    check_upsampling(f"{path}.hea", file.rate, rate)
     middle = file.samples // 2
     signal = (file.read(0, middle) if half == "first" else file.read(middle)).signal
     if not np.isfinite(signal).all():

@@ -12,7 +12,7 @@ from ecgvae.signal.leads import LIMB, fit_leads, lead_rows, standardize_lead_map
 from ecgvae.signal.reading import RecordFile
 from ecgvae.signal.record import Record, SignalSpec
 from ecgvae.signal.repairs import Report, bridge, bridge_limit
-from ecgvae.signal.resample import Ratio, ratio, resample
+from ecgvae.signal.resample import Ratio, check_upsampling, ratio, resample
 
 Missing = Literal["error", "zero"]
 LeadMap = Mapping[str, str]
@@ -21,7 +21,10 @@ Terms = list[list[tuple[float, int]]]
 
 @dataclass(frozen=True, eq=False)
 class Conformed:
-    """A model's input: signal (c, t) float32 in mV at the model's rate, and a note for every repair."""
+    """A model's input: signal (c, t) float32 in mV at the model's rate.
+
+    The notes say what was repaired, resampled, or invented by a model before.
+    """
 
     signal: np.ndarray
     notes: tuple[str, ...] = ()
@@ -45,7 +48,8 @@ def conform(record: Record, spec: SignalSpec, missing: Missing = "error", refit:
         lead_map: Leads by channel name, for channels that are not named after their leads.
 
     Raises:
-        ValueError: A lead is missing, the record has no samples, or an option is unknown.
+        ValueError: A lead is missing, the record has no samples or less than 20 samples a second to be upsampled, or
+            an option is unknown.
     """
     (block,) = conform_stream(record, spec, missing, math.inf, refit, lead_map)
     return block
@@ -100,13 +104,25 @@ class Plan:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A note for each lead that is missing in the whole record, or is not recorded but made up."""
+        """A note for each lead that is missing in the whole record or made up by a model, and one if it is resampled.
+        """
         derived = [lead for lead in self.wanted if lead not in (*self.used, *self.undetermined)]
         return (
+            *self._resampling,
             *(f"{lead} is missing, set to 0 mV" for lead in self.undetermined),
             *(f"{lead} is missing, derived from others" for lead in derived),
             *(f"{lead} is invented by a model" for lead in self.invented),
         )
+
+    @property
+    def _resampling(self) -> tuple[str, ...]:
+        """A note if the rates differ."""
+        if self.ratio.up == self.ratio.down:
+            return ()
+        source, target = self.rates
+        if source > target:
+            return (f"resampled from {source:g} Hz to {target:g} Hz",)
+        return (f"upsampled from {source:g} Hz to {target:g} Hz: nothing above {source / 2:g} Hz",)
 
 
 def _plan(source: Record | RecordFile, spec: SignalSpec, missing: Missing, refit: bool, lead_map: LeadMap) -> Plan:
@@ -128,6 +144,7 @@ def _plan(source: Record | RecordFile, spec: SignalSpec, missing: Missing, refit
         raise ValueError(f"{source.name} has leads {leads}; the model wants {', '.join(wanted)}")
     invented = tuple(lead for lead in used if source.leads[rows[lead]] in source.invented_leads)
     rates = source.rate, spec.rate
+    check_upsampling(source.name, *rates)
     return Plan([rows[lead] for lead in used], used, wanted, undetermined, keep, invented, rates, ratio(*rates))
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 _WRITE = "ecgvae.write_record(ecgvae.Record(array, rate, leads), folder)"
 _EDF = ("EDF", "read it with wfdb.io.convert.read_edf and write it with wfdb.wrsamp")
@@ -39,6 +39,23 @@ def describe_file(path: str) -> str | None:
         return None
     kind, conversion = CONVERTERS[suffix.lower()]
     return f"{path} is {kind}; wanted WFDB: {conversion}"
+
+
+def other_formats(names: Iterable[str]) -> Counter[str]:
+    """The number of files in one folder by suffix, of those in another format than WFDB that hold signals.
+
+    Files that have the name of a header (.hea) in the same folder do not count.
+    """
+    names = [name for name in names if name[0] != "."]
+    records = {name[:-4] for name in names if name.endswith(".hea")}
+    suffixes = (os.path.splitext(name)[1].lower() for name in names if os.path.splitext(name)[0] not in records)
+    return Counter(suffix for suffix in suffixes if suffix in CONVERTERS and suffix not in DESCRIPTIVE)
+
+
+def passed_over(suffixes: Mapping[str, int]) -> list[str]:
+    """A line about the files of each other format beside WFDB records, from their numbers by suffix."""
+    return [f"{count:,} {suffix} {'file is' if count == 1 else 'files are'} passed over: {CONVERTERS[suffix][0]}; "
+            f"wanted WFDB: {CONVERTERS[suffix][1]}" for suffix, count in sorted(suffixes.items())]
 
 
 def describe_folder(folder: str, names: Iterable[str]) -> str | None:

@@ -1,12 +1,14 @@
 """Reading WFDB records from disk. A header is checked against its signal files before samples are read."""
 
 import os
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from ecgvae.signal.formats import describe_file, describe_folder
+from ecgvae.signal.formats import describe_file, describe_folder, other_formats
 from ecgvae.signal.headers import Header, plain_path, read_header, segment_names
 from ecgvae.signal.record import Record, extent
 from ecgvae.signal.segments import Segment, open_segment
@@ -14,6 +16,14 @@ from ecgvae.signal.start_time import StartTime, later
 
 Pieces = tuple[tuple[int, int, Segment], ...]  # start and stop in the record, in samples, and the segment there
 MAX_REPETITION = 1000  # of segments: a record may claim at most this multiple of their samples
+
+
+@dataclass(frozen=True)
+class Search:
+    """The records at or below a path (without suffix, sorted), and files there whose signals are in other formats."""
+
+    paths: list[Path]
+    others: Mapping[str, int] = field(default_factory=dict)  # number of files by suffix
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,15 +194,22 @@ def find_records(source: str | Path) -> list[Path]:
         ValueError: There are no records. The message says how to convert files of another known format.
         FileNotFoundError: There is no such path.
     """
+    return search_records(source).paths
+
+
+def search_records(source: str | Path) -> Search:
+    """Finds all WFDB records at or below a path, as `find_records`, and counts signals in other formats."""
     source = plain_path(source)
     if not os.path.isdir(source):
-        return [Path(_without_suffix(source))]
+        return Search([Path(_without_suffix(source))])
     found: list[Path] = []
+    others: Counter[str] = Counter()
     for folder, _, files in os.walk(source):
         headers = {name[:-4] for name in files if name.endswith(".hea") and name[0] != "."}
         segments = {segment for name in headers for segment in segment_names(os.path.join(folder, name))}
         found += [Path(folder, name) for name in headers - segments if not name.endswith("_layout")]
+        others += other_formats(files)
     if not found:
         names = (name for _, _, files in os.walk(source) for name in files)
         raise ValueError(describe_folder(source, names) or f"no WFDB records (.hea) under {source}")
-    return sorted(found)
+    return Search(sorted(found), others)

@@ -11,6 +11,7 @@ from ecgvae.signal.record import as_signal
 
 MAX_FACTOR = 50_000  # bounds the length of the filter; other rates are approximated to two parts in 100,000
 MAX_RATE_RATIO = 200
+MIN_RATE = 20.0  # Hz; signals of lower rates are no ECG, and upsampling multiplies their samples
 ZERO_CROSSINGS = 10  # of the filter on each side
 FILTER_WINDOW = ("kaiser", 5.0)
 
@@ -49,6 +50,12 @@ def ratio(rate_in: float, rate_out: float) -> Ratio:
         else 1 / (1 / exact).limit_denominator(MAX_FACTOR)
     )
     return Ratio(nearest.numerator, nearest.denominator)
+
+
+def check_upsampling(name: str, rate_in: float, rate_out: float) -> None:
+    """Raises ValueError if a record would be upsampled from a rate that no ECG has."""
+    if rate_in < min(MIN_RATE, rate_out):
+        raise ValueError(f"{name} has a rate of {rate_in:g} Hz; wanted {MIN_RATE:g} Hz or more")
 
 
 @lru_cache(maxsize=16)

@@ -6,6 +6,7 @@ import shutil
 from types import SimpleNamespace
 
 import numpy as np
+import pandas
 import pytest
 from commands import call, mistake
 
@@ -16,6 +17,9 @@ from ecgvae.data.store import Store
 
 class TwoRecords(SimpleNamespace):
     """A store of two records, as far as prepare prints it."""
+
+    records = pandas.DataFrame({"name": ["a", "c"]})
+    remarks = ("no folds",)
 
     def __len__(self) -> int:
         return 2
@@ -77,8 +81,9 @@ def test_a_data_set_has_its_own_script(records, two_data_sets, built, tmp_path):
     assert callable(progress) and built == {
         "source": records, "out": tmp_path / "out", "labels": "labels", "rate": 250, "leads": ("II", "V2"), "window": 2,
         "missing": "zero", "workers": 3, "overwrite": True}
-    assert "2 rows of the table without a record\n1 record without a row of the table\n" in result.stderr
-    assert result.stdout == f"2 windows with 2 leads at 100 Hz in {tmp_path / 'out'}; 1 record skipped\n"
+    assert "no folds\n2 rows of the table without a record\n1 record without a row of the table\n" in result.stderr
+    assert result.stdout == (f"2 windows of 2 of 3 records with 2 leads at 100 Hz in {tmp_path / 'out'}; "
+                             "1 record skipped\n")
 
 
 def test_an_option_that_a_script_does_not_take_is_one_line(records, two_data_sets, built, tmp_path):
@@ -101,7 +106,8 @@ def test_a_table_adds_labels(records, tmp_path):
     table, out = tmp_path / "labels.csv", tmp_path / "store"
     table.write_text("record,patient,split,rhythm\na,7,train,SR\nward/c,7,test,AF;MI\nnope,9,val,SR\n")
     result = call("prepare", records, out, "--table", table, "--workers", "1")
-    assert result.stderr == ("1 row of the table without a record\n1 record without a row of the table\n"
+    assert result.stderr == ("notes (3 records):\n  3 records, such as a: resampled from 200 Hz to 100 Hz\n"
+                             "1 row of the table without a record\n1 record without a row of the table\n"
                              "1 patient with records in several splits: evaluation will be too optimistic\n"
                              "1 record in no split\n")
     store = Store(out)

@@ -23,7 +23,7 @@ def test_records_without_the_leads_of_the_model_are_skipped_with_advice(write_ra
           [[0, 0]] * 400)
     words = ("tokenize", tmp_path / "two", "--out", tmp_path / "out", "--model", model)
     result = call(*words, code=2)
-    assert "skipped (1):" in result.stderr
+    assert "skipped (1 record):" in result.stderr
     assert "(--missing-leads zero sets the leads that a record lacks to 0 mV)" in result.stderr
     assert "none of 1 records can be used" in mistake(*words)
     call(*words, "--missing-leads", "zero")

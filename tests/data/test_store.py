@@ -9,14 +9,15 @@ from pyarrow import parquet
 from scipy.signal import resample_poly
 from stores import content, write_wfdb
 
-from ecgvae.data import prepare
+from ecgvae.data import part
 from ecgvae.data.prepare import build_store
 from ecgvae.data.store import Store
 from ecgvae.signal import LEADS_12
 
 
 def reasons(store):
-    return dict(pandas.read_csv(store.path / "skipped.csv")[["path", "reason"]].to_numpy())
+    listed = pandas.read_csv(store.path / "skipped.csv").query("kind == 'skipped'")
+    return dict(listed[["path", "reason"]].to_numpy())
 
 
 def test_store_holds_the_microvolts_of_the_files(source, tmp_path):
@@ -102,21 +103,21 @@ def test_names_that_print_badly_do_no_harm(source, tmp_path):
 
 
 def test_an_error_that_nobody_foresaw_skips_one_record(source, tmp_path, monkeypatch):
-    opened = prepare.open_record
-    monkeypatch.setattr(prepare, "open_record", lambda path: {}[path] if path.name == "r4" else opened(path))
+    opened = part.open_record
+    monkeypatch.setattr(part, "open_record", lambda path: {}[path] if path.name == "r4" else opened(path))
     store = build_store(source, tmp_path / "out", workers=1)
     assert len(store) == 4 and reasons(store)["a/r4.hea"].startswith("KeyError: ")
 
 
 def test_a_record_that_fails_half_way_leaves_nothing_behind(source, tmp_path, monkeypatch):
-    stream = prepare.conform_stream
+    stream = part.conform_stream
 
     def breaks(record, *arguments, **options):
         yield from stream(record, *arguments, **options)
         if record.name == "r2":
             raise OSError("disk went away")
 
-    monkeypatch.setattr(prepare, "conform_stream", breaks)
+    monkeypatch.setattr(part, "conform_stream", breaks)
     store = build_store(source, tmp_path / "out", workers=1)
     assert reasons(store) == {"a/r2.hea": "disk went away"}
     stored = np.fromfile(source / "a" / "r4.dat", "<i2").reshape(-1, 12)

@@ -18,7 +18,7 @@ HEADER = TokenHeader("abc123", "small", 100.0, ("I", "II"), (CodebookSpec(8, 512
 def make_tokens(name="r", samples=100, header=HEADER, seed=0, **options):
     random = np.random.default_rng(seed)
     codes = tuple(random.integers(0, spec.size, -(-samples // spec.hop)) for spec in header.codebooks)
-    return Tokens(codes, samples, name, 500.0, 5 * samples, **options)
+    return Tokens(codes, samples, name, 5 * header.rate, 5 * samples, **options)
 
 
 def assert_same(one, other):
@@ -29,6 +29,8 @@ def assert_same(one, other):
         np.testing.assert_array_equal(codes, others)
 
 
+start_times = st.none() | st.datetimes() | st.times()
+errors = st.none() | st.floats(0, 1e6, width=32)
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
 codebook = st.builds(CodebookSpec, st.integers(1, 50), st.sampled_from([1, 2, 1024, 65536, 65537, 1 << 32]))
 
@@ -37,8 +39,11 @@ codebook = st.builds(CodebookSpec, st.integers(1, 50), st.sampled_from([1, 2, 10
 def files(draw):
     header = TokenHeader(draw(text), draw(text), draw(st.floats(1, 1000)), tuple(draw(st.lists(text))),
                          tuple(draw(st.lists(codebook, min_size=1, max_size=4))))
+    lists_of_errors = st.none() | st.tuples(*[errors] * len(header.leads))
     rows = [make_tokens(draw(text), draw(st.integers(0, 90)), header, seed, start=draw(st.integers(0, 1 << 40)),
-                        comments=tuple(draw(st.lists(text, max_size=3))), notes=tuple(draw(st.lists(text, max_size=2))))
+                        comments=tuple(draw(st.lists(text, max_size=3))), notes=tuple(draw(st.lists(text, max_size=2))),
+                        start_time=draw(start_times), prdn=draw(lists_of_errors), rmse_uv=draw(lists_of_errors),
+                        source_leads=draw(st.none() | st.just(header.leads[1:])))
             for seed in range(draw(st.integers(0, 7)))]
     return header, rows
 
@@ -173,7 +178,7 @@ def test_what_is_no_token_file_is_refused_in_one_line(tmp_path):
         path.write_bytes(content)
         with pytest.raises(ValueError, match="t is not an ecgvae token file$"):
             open_tokens(path)
-    with pytest.raises(ValueError, match="not an ecgvae token file$"):
+    with pytest.raises(ValueError, match="is a folder; wanted a token file$"):
         open_tokens(tmp_path)
     with pytest.raises(FileNotFoundError, match="wanted a token file"):
         open_tokens(tmp_path / "nowhere")
@@ -243,6 +248,10 @@ def test_tokens_and_files_are_one_line(tmp_path):
     ({"samples": 100.5}, "r has samples .*; wanted positive numbers"),
     ({"samples": None}, "r has samples .*; wanted positive numbers"),
     ({"source_rate": "500"}, "r has samples .* at 500 Hz; wanted positive numbers"),
+    ({"source_samples": 3000}, r"r has 6 s in the source but 1 s of tokens; wanted equal lengths"),
+    ({"source_rate": 1e-300}, r"r has .* s in the source but 1 s of tokens; wanted equal lengths"),
+    ({"source_leads": ("V1",)}, r"r has the source leads .*; wanted some of I, II"),
+    ({"prdn": (1.0,)}, "r has 1 values of prdn; wanted 2, one for each lead"),
     ({"comments": (1,)}, r"r has comments \(1,\); wanted a list of texts"),
     ({"comments": "Age: 61"}, "r has comments 'Age: 61'; wanted a list of texts"),
 ])

@@ -66,7 +66,7 @@ def test_labels_are_those_of_the_tables(script, folder, tmp_path):
     assert second["subclass"].tolist() == ["AMI", "IMI", "STTC"]
     assert not len(third["superclass"]) and third["statements"].tolist() == ["AFLT"] and pandas.isna(third["age"])
     skipped = pandas.read_csv(store.path / "skipped.csv")
-    assert skipped["path"].tolist() == ["records100/00000/00004_lr.hea"]
+    assert skipped[skipped["kind"] == "skipped"]["path"].tolist() == ["records100/00000/00004_lr.hea"]
     assert store.split("train").tolist() == [0] and store.split("test").tolist() == [1, 2]
 
 
@@ -99,7 +99,7 @@ def test_the_command(folder, tmp_path, monkeypatch):
     assert Store(tmp_path / "out").rate == 50
     again = run_script(folder, tmp_path / "out")
     assert again.returncode == 2 and again.stderr == f"error: {tmp_path / 'out'} exists; use --overwrite\n"
-    wrong = run_script(folder / "records100", tmp_path / "b")
+    wrong = run_script(tmp_path, tmp_path / "b")
     assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1 and "ptbxl_database.csv is not there" in wrong.stderr
 
 

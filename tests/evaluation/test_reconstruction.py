@@ -11,6 +11,7 @@ from scipy.signal import welch
 
 from ecgvae import checkpoint, metrics
 from ecgvae.data.prepare import build_store
+from ecgvae.data.store import Store
 from ecgvae.evaluation import batches
 from ecgvae.evaluation.reconstruction import evaluate
 from ecgvae.models import parse_settings
@@ -148,9 +149,7 @@ def test_batches_have_records_of_one_length_and_every_row_once(store, models, mo
                 np.testing.assert_array_equal(x, conform(store.record(row), model.signal).signal)
 
 
-def test_an_empty_split_is_refused(store, models):
-    used = {name for name in ("train", "validation", "test") if len(store.split(name))}
-    for name in {"train", "validation", "test"} - used:
-        with pytest.raises(ValueError, match=f"no records in its {name} split"):
-            evaluate(models["vqvae"], store, split=name)
-    assert used != {"train", "validation", "test"}      # four records never fill ten folds' splits here
+def test_an_empty_split_is_refused(store, models, monkeypatch):
+    monkeypatch.setattr(Store, "split", lambda self, name: np.zeros(0, int))
+    with pytest.raises(ValueError, match="no records in its validation split"):
+        evaluate(models["vqvae"], store)

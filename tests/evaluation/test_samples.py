@@ -48,7 +48,7 @@ def vae(tiny_settings):
 def test_real_records_score_as_real_ones(vae, store, encoder, monkeypatch):
     more = torch.from_numpy(records(40, 1)[:, :2]).float()
     monkeypatch.setattr(vae, "sample", lambda count, length, generator: more[:count])
-    report = sample_quality(vae, store, encoder=encoder)
+    report = sample_quality(vae, store, "test", encoder=encoder)
     assert report["records"] == 40
     assert 0.5 < report["frechet_ratio"] < 2 and report["spectrum_db"] < 2
     assert report["range_mv"]["samples"]["mean"] == pytest.approx(np.ptp(records(40, 1), axis=-1).mean(), rel=1e-4)
@@ -57,7 +57,7 @@ def test_real_records_score_as_real_ones(vae, store, encoder, monkeypatch):
     assert report["spectrum_db"] == pytest.approx(expected, rel=0.01)
 
     monkeypatch.setattr(vae, "sample", lambda count, length, generator: 2 * more[:count])
-    louder = sample_quality(vae, store, encoder=encoder)
+    louder = sample_quality(vae, store, "test", encoder=encoder)
     assert louder["frechet_ratio"] > 2 * report["frechet_ratio"] and louder["spectrum_db"] > 5
 
 
@@ -65,9 +65,9 @@ def test_the_records_themselves_are_at_no_distance(vae, store, encoder, monkeypa
     """And the usual distance is that of as many training records, standardised by these."""
     real = next(batches(vae, store, np.arange(60, 100)))
     monkeypatch.setattr(vae, "sample", lambda count, length, generator: real.x)
-    assert sample_quality(vae, store, encoder=encoder)["frechet"] == pytest.approx(0, abs=1e-6)
+    assert sample_quality(vae, store, "test", encoder=encoder)["frechet"] == pytest.approx(0, abs=1e-6)
     monkeypatch.setattr(vae, "sample", lambda count, length, generator: real.x.flip(1))
-    report, network = sample_quality(vae, store, encoder=encoder, seed=5), checkpoint.load(encoder)
+    report, network = sample_quality(vae, store, "test", encoder=encoder, seed=5), checkpoint.load(encoder)
     reference = pooled_features(network, store, np.random.default_rng(5).permutation(60)[:40])
     samples = pooled_features(network, store, np.arange(60, 100))
     distance = metrics.frechet((samples - reference.mean(0)) / reference.std(0),
@@ -76,7 +76,7 @@ def test_the_records_themselves_are_at_no_distance(vae, store, encoder, monkeypa
 
 
 def test_samples_are_those_of_the_seed(vae, store, encoder):
-    first, same, other = (sample_quality(vae, store, encoder=encoder, seed=seed) for seed in (0, 0, 1))
+    first, same, other = (sample_quality(vae, store, "test", encoder=encoder, seed=seed) for seed in (0, 0, 1))
     assert first == same != other
 
 
@@ -84,12 +84,12 @@ def test_a_conditional_model_gets_the_conditions_of_the_records(tiny_settings, s
     model, conditions = make(tiny_settings, family="cvae", condition={"sex": True, "leads": ["III"]}), []
     monkeypatch.setattr(model, "sample", lambda count, length, generator, condition: conditions.append(condition)
                         or torch.zeros(count, 2, length))
-    sample_quality(model, store, encoder=encoder)
+    sample_quality(model, store, "test", encoder=encoder)
     (given,) = conditions
     assert given.vector.tolist() == [[0, float(row % 7 > 0)] for row in range(60, 100)]     # male is 0
     np.testing.assert_allclose(given.signal[:, 0], [store.signal(row)[2] for row in range(60, 100)], atol=0.003)
     monkeypatch.undo()
-    assert np.isfinite(sample_quality(model, store, encoder=encoder)["frechet"])
+    assert np.isfinite(sample_quality(model, store, "test", encoder=encoder)["frechet"])
 
 
 def test_what_cannot_be_compared_is_refused(tiny_settings, store, encoder, vae):

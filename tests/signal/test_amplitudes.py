@@ -43,19 +43,19 @@ def test_blocks_give_the_amplitudes_of_the_whole(length, cuts, rate):
 
 def test_ordinary_records_pass_without_a_note(amplitudes, ecg):
     for signal in (ecg, ecg * 1.5, ecg / 1.5, ecg * [[1], [1], [0]]):
-        amplitudes.check(measure(signal))
+        amplitudes.check(measure(signal), "x")
         assert amplitudes.notes(measure(signal), LEADS) == ()
 
 
 @pytest.mark.parametrize("factor", [1000, 200, 1 / 1000, 1e9])
 def test_another_unit_is_refused(amplitudes, ecg, factor):
     with pytest.raises(ValueError, match=r"typical amplitude of \S+ mV; the model was .* is the signal in mV"):
-        amplitudes.check(measure(ecg * factor))
+        amplitudes.check(measure(ecg * factor), "x")
 
 
 def test_far_leads_are_noted_by_name(amplitudes, ecg):
     lead_off = ecg + [[0], [80], [0]]
-    amplitudes.check(measure(lead_off))
+    amplitudes.check(measure(lead_off), "x")
     (note,) = amplitudes.notes(measure(lead_off), LEADS)
     assert note.startswith(f"{UNLIKE_TRAINING}: II RMS ") and "peak 8" in note and "V1" not in note
     (note,) = amplitudes.notes(measure(ecg * [[1], [1], [0.05]]), LEADS)
@@ -63,5 +63,5 @@ def test_far_leads_are_noted_by_name(amplitudes, ecg):
 
 
 def test_a_flat_record_is_not_absurd(amplitudes):
-    amplitudes.check(measure(np.zeros((3, 1000))))
+    amplitudes.check(measure(np.zeros((3, 1000))), "x")
     assert amplitudes.notes(measure(np.zeros((3, 1000))), LEADS) == ()

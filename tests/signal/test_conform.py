@@ -315,3 +315,23 @@ def test_an_invented_lead_is_noted_where_it_is_used():
     record = replace(einthoven(), invented_leads=("V1", "V6"))
     assert conform(record, SignalSpec(leads=("II", "V1"))).notes == ("V1 is invented by a model",)
     assert conform(record, SignalSpec(leads=("II", "V2"))).notes == ()
+
+
+def test_resampling_is_noted():
+    record = einthoven(rate=360)
+    assert conform(record, SignalSpec()).notes == ("resampled from 360 Hz to 100 Hz",)
+    assert conform(record, SignalSpec(rate=500)).notes == ("upsampled from 360 Hz to 500 Hz: nothing above 180 Hz",)
+    *blocks, last = conform_stream(record, SignalSpec(), seconds=1)
+    assert last.notes == ("resampled from 360 Hz to 100 Hz",) and not any(block.notes for block in blocks)
+    assert conform(record, SignalSpec(rate=360)).notes == ()
+
+
+@pytest.mark.parametrize("rate", [50, 128, 257])
+def test_every_ecg_may_be_upsampled(rate):
+    assert conform(einthoven(rate=rate), SignalSpec(rate=1000)).signal.shape[1] == -(-1000 * 1000 // rate)
+
+
+def test_what_no_ecg_is_sampled_at_is_not_upsampled():
+    with pytest.raises(ValueError, match="^rec has a rate of 0.6 Hz; wanted 20 Hz or more$"):
+        conform(einthoven(rate=0.6), SignalSpec())
+    assert conform(einthoven(rate=10), SignalSpec(rate=10)).notes == ()

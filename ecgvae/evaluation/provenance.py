@@ -1,0 +1,60 @@
+"""Facts about the records of a store that a reader of a report must know: seen in training, absent leads, rates."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ecgvae.data.fingerprints import MAX_COMPARED_SEGMENTS, SEGMENT_SECONDS, TrainingRecords, fingerprints
+from ecgvae.data.store import Store
+from ecgvae.evaluation.pieces import Piece, read_piece
+from ecgvae.signal import SignalSpec, conform, fit_leads
+
+COMPARED_SECONDS = MAX_COMPARED_SEGMENTS * SEGMENT_SECONDS      # at the start of a record
+
+
+def describe_rows(signal: SignalSpec, store: Store, rows: np.ndarray,
+                  trained_on: TrainingRecords | None = None) -> dict[str, Any]:
+    """Facts about the rows of a store that a model is measured on.
+
+    Args:
+        signal: The model's signal.
+        store: The records.
+        rows: The rows.
+        trained_on: The model's training records, see `checkpoint.training_records`.
+
+    Returns:
+        `seen_in_training`: see `count_seen`. `store_rate` and `model_rate` in Hz. `source_rates`: the number of
+        records by the rate in Hz that they had before they were prepared. `missing_leads`: by lead, the number of
+        records that lack it, whose errors do not count. `records_with_missing_leads`: the number of such records.
+    """
+    present = present_leads(store, rows, signal.leads)
+    rates = Counter(store.records["rate"].iloc[rows].tolist()) if "rate" in store.records else Counter()
+    absent = zip(signal.leads, (~present).sum(axis=0), strict=True)
+    return {"seen_in_training": count_seen(trained_on, store, rows, signal),
+            "store_rate": store.rate, "model_rate": signal.rate,
+            "source_rates": {f"{rate:g}": count for rate, count in sorted(rates.items())},
+            "missing_leads": {lead: int(count) for lead, count in absent if count},
+            "records_with_missing_leads": int((~present).any(axis=1).sum())}
+
+
+def count_seen(trained_on: TrainingRecords | None, store: Store, rows: np.ndarray, signal: SignalSpec) -> int | None:
+    """The number of rows that a model was trained on; None if its training records are unknown."""
+    if trained_on is None:
+        return None
+    return sum(row_fingerprints(store, int(row), signal) in trained_on for row in rows)
+
+
+def row_fingerprints(store: Store, row: int, signal: SignalSpec) -> np.ndarray:
+    """The fingerprints of the first segments of a row, (n, 16) uint8."""
+    samples = min(int(store.spans[row, 1]), round(COMPARED_SECONDS * store.rate))
+    record = read_piece(store, row, Piece(0, 0, samples, samples))
+    return fingerprints([conform(record, signal, "zero").signal], signal.rate)
+
+
+def present_leads(store: Store, rows: np.ndarray, leads: Sequence[str]) -> np.ndarray:
+    """A mask (rows, leads): whether each record had each lead, or leads from which it follows."""
+    wanted = tuple(leads)
+    absent = [fit_leads(store.source_leads(int(row)), wanted, True)[1] for row in rows]
+    return np.array([[lead not in missing for lead in wanted] for missing in absent], bool)

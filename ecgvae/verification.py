@@ -1,0 +1,91 @@
+"""What the tokens of a record are worth: the errors of the signal that is decoded from them."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from ecgvae.chunks import thread_pool
+from ecgvae.data.tokens import Tokens
+from ecgvae.metrics import Moments
+from ecgvae.signal import Record, RecordFile, conform_stream
+from ecgvae.tokenizer import CHUNK_SAMPLES, CPU_BATCH, Tokenizer
+
+MICROVOLTS_PER_MV = 1000
+
+
+def verify(tokenizer: Tokenizer, records: Sequence[Record | RecordFile], tokens: Sequence[Tokens],
+           lead_map: Mapping[str, str] | None = None, batch_size: int = 64) -> list[Tokens]:
+    """Decodes tokens and compares the result with the records that they were made from.
+
+    Args:
+        tokenizer: The tokenizer.
+        records: The records.
+        tokens: The tokens of each record.
+        lead_map: Leads by channel name, as for encoding.
+        batch_size: Records that go through the model together.
+
+    Returns:
+        The tokens with `prdn` (%) and `rmse_uv` of each lead that the record has, at the model's sampling rate.
+    """
+    size = min(batch_size, CPU_BATCH) if tokenizer.device.type == "cpu" else batch_size
+    verified = list(tokens)
+
+    def verify_batch(indices: list[int]) -> None:
+        decoded = decode_batch(tokenizer, [tokens[index] for index in indices])
+        for index, signal in zip(indices, decoded, strict=True):
+            verified[index] = with_errors(tokenizer, records[index], tokens[index], signal, lead_map)
+
+    with thread_pool(tokenizer.device) as submit:
+        for indices in batches_of_equal_length([item.samples for item in tokens], size):
+            submit(verify_batch, indices)
+    return verified
+
+
+def mean_errors(tokens: Tokens) -> tuple[str, float, float]:
+    """The name of a verified record, and its PRDN in % and RMSE in µV as means over its leads that are not flat."""
+    def mean(errors: tuple[float | None, ...] | None) -> float:
+        present = [error for error in errors or () if error is not None and not math.isnan(error)]
+        return sum(present) / len(present) if present else math.nan
+
+    return tokens.name, mean(tokens.prdn), mean(tokens.rmse_uv)
+
+
+def batches_of_equal_length(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
+    """The indices of the lengths, in batches of equal length; a length of more than a chunk is alone in its batch."""
+    by_length: dict[int, list[int]] = {}
+    for index, length in enumerate(lengths):
+        by_length.setdefault(length, []).append(index)
+    for length, indices in by_length.items():
+        count = size if length <= CHUNK_SAMPLES else 1
+        yield from (indices[start:start + count] for start in range(0, len(indices), count))
+
+
+@torch.inference_mode()
+def decode_batch(tokenizer: Tokenizer, tokens: Sequence[Tokens]) -> Iterable[np.ndarray]:
+    """The coded leads (c, t) in mV of tokens of equal length."""
+    if len(tokens) == 1:
+        return [tokenizer.decode_coded_leads(tokens[0].codes, tokens[0].samples)]
+    codes = [torch.from_numpy(np.stack(rows)).to(tokenizer.device)
+             for rows in zip(*(item.codes for item in tokens), strict=True)]
+    return tokenizer.model.detokenize(codes, tokens[0].samples).cpu().numpy()
+
+
+def with_errors(tokenizer: Tokenizer, record: Record | RecordFile, tokens: Tokens, decoded: np.ndarray,
+                lead_map: Mapping[str, str] | None) -> Tokens:
+    """Tokens with the errors of their decoded coded leads (c, t)."""
+    signal = tokenizer.model.signal
+    moments, start = None, 0
+    for block in conform_stream(record, signal, "zero", refit=False, lead_map=lead_map):
+        stop = start + block.signal.shape[1]
+        part = Moments.of(block.signal, tokenizer.all_leads(decoded[:, start:stop]))
+        moments, start = part if moments is None else moments + part, stop
+    assert moments is not None, "a record without samples"
+    is_recorded = [tokens.source_leads is None or lead in tokens.source_leads for lead in signal.leads]
+
+    def of_leads(errors: np.ndarray) -> tuple[float | None, ...]:
+        return tuple(float(error) if present else None for error, present in zip(errors, is_recorded, strict=True))
+
+    return replace(tokens, prdn=of_leads(moments.prdn()), rmse_uv=of_leads(moments.rmse() * MICROVOLTS_PER_MV))
