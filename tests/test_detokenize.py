@@ -205,14 +205,16 @@ from pathlib import Path
 from ecgvae import detokenize
 from ecgvae.detokenize import detokenize_files, load_tokenizer
 from ecgvae.data.tokens import open_tokens
-tokens, model, out, overwrite = sys.argv[1], sys.argv[2], Path(sys.argv[3]), sys.argv[4] == "overwrite"
-events, tokenizer = 0, load_tokenizer(open_tokens(tokens), model)
+
+tokens, model, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+tokenizer = load_tokenizer(open_tokens(tokens), model)
 detokenize.load_tokenizer = lambda *arguments: tokenizer
+events = 0
 
 def kill_at(limit):
     def hook(event, arguments):
         global events
-        if event in ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir") and str(out) in str(arguments[0]):
+        if event in ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir") and str(folder) in str(arguments[0]):
             events += 1
             if events == limit:
                 os._exit(9)
@@ -221,39 +223,45 @@ def kill_at(limit):
 def files(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
-detokenize_files(tokens, out / "expected", model)
-expected, limit, status = files(out / "expected"), 0, 9
-while status == 9:
-    limit += 1
-    target = out / str(limit)
-    if overwrite:
-        target.mkdir()
-        for name, content in expected.items():
-            if "ward" not in name:
-                (target / name.replace("a.", "gone.")).write_bytes(content.replace(b"a.dat", b"gone.dat"))
-        (target / "mine.txt").write_text("mine")
+def write_earlier(target):
+    target.mkdir()
+    for name, content in expected.items():
+        if "ward" not in name:
+            (target / name.replace("a.", "gone.")).write_bytes(content.replace(b"a.dat", b"gone.dat"))
+    (target / "mine.txt").write_text("mine")
+
+def is_killed(target, limit, overwrite):
     process = os.fork()
     if not process:
         kill_at(limit)
         detokenize_files(tokens, target, model, overwrite=overwrite)
         os._exit(0)
-    status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-    if status or overwrite:
-        complete = not overwrite and target.exists()
-        detokenize_files(tokens, target, model, overwrite=overwrite or complete)
-    found = files(target)
-    assert not overwrite or found.pop("mine.txt") == b"mine"
-    assert found == expected, (limit, sorted(found))
-    assert not target.with_name(target.name + ".partial").exists()
-print(limit)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 9
+
+detokenize_files(tokens, folder / "expected", model)
+expected = files(folder / "expected")
+for overwrite in (False, True):
+    limit, killed = 0, True
+    while killed:
+        limit += 1
+        target = folder / f"{overwrite}-{limit}"
+        if overwrite:
+            write_earlier(target)
+        killed = is_killed(target, limit, overwrite)
+        if killed:
+            detokenize_files(tokens, target, model, overwrite=overwrite or target.exists())
+        found = files(target)
+        assert not overwrite or found.pop("mine.txt") == b"mine"
+        assert found == expected, (limit, sorted(found))
+        assert not target.with_name(target.name + ".partial").exists()
+    print(limit)
 """
 
 
-@pytest.mark.parametrize("mode", ["new", "overwrite"])
-def test_killed_at_any_moment_the_same_command_finishes_the_job(model, tokens, tmp_path, mode):
+def test_killed_at_any_moment_the_same_command_finishes_the_job(model, tokens, tmp_path):
     file = open_tokens(tokens)
-    two = write_tokens(tmp_path / "two.parquet", file.header, [file[0], file[2]])
-    result = subprocess.run([sys.executable, "-c", KILLS, two, model, tmp_path, mode], capture_output=True, text=True,
+    path = write_tokens(tmp_path / "two.parquet", file.header, [file[0], file[2]])
+    result = subprocess.run([sys.executable, "-c", KILLS, path, model, tmp_path], capture_output=True, text=True,
                             env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert result.returncode == 0, result.stderr
-    assert int(result.stdout) > 20      # moments
+    assert min(map(int, result.stdout.split())) > 20      # moments
