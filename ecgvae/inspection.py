@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -200,6 +201,7 @@ def describe_record(path: Path) -> dict[str, Any]:
         "kind": "record", "path": str(record.path), "leads": list(record.leads), "rate": record.rate,
         "samples": record.samples, "seconds": record.duration, "skipped_channels": list(record.skipped_channels),
         "comments": list(record.comments),
+        **({"invented_leads": list(record.invented_leads)} if record.invented_leads else {}),
     }
 
 
@@ -229,7 +231,11 @@ def draw_tokens(path: Path, out: Path, name: str | None = None, model: str | Non
     if tokens is None:
         raise ValueError(f"{path} has no record {name}" if name else f"{path} has no records")
     from ecgvae.detokenize import load_tokenizer
+    from ecgvae.plotting.paper import ROW_SECONDS
 
-    decoded = load_tokenizer(file, model, device).decode(tokens, original=False)
+    decoder = load_tokenizer(file, model, device).decoder(tokens, original=False, all_leads=True)
+    rate, shown = file.header.rate, round(ROW_SECONDS * file.header.rate)
+    decoded = replace(decoder.facts, signal=next(decoder.blocks())[:, :shown])
+    length = f" · first {ROW_SECONDS:g} s of {tokens.samples / rate:.1f} s" if tokens.samples > shown else ""
     hops = [codebook.hop for codebook in file.header.codebooks]
-    plot_tokens(decoded, tokens.codes, hops, file.header.rate, out, overwrite=overwrite)
+    plot_tokens(decoded, tokens.codes, hops, rate, out, tokens.name + length, overwrite=overwrite)
