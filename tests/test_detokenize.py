@@ -243,7 +243,7 @@ expected = files(folder / "expected")
 for overwrite in (False, True):
     limit, killed = 0, True
     while killed:
-        limit += 1
+        limit += 1 if overwrite else 3
         target = folder / f"{overwrite}-{limit}"
         if overwrite:
             write_earlier(target)
