@@ -84,7 +84,7 @@ def list_notes(summary: "DecodedSummary", all_leads: bool) -> None:
     if summary.renamed:
         name, path = summary.renamed[0]
         remark(f"{count(len(summary.renamed), 'record')} written under another name, which WFDB allows and no other "
-               f"record has, such as {name} as {path}; headers have the original names")
+               f"record has, such as {name:.100} as {path:.150}; headers have the original names")
     if summary.removed:
         remark(f"{count(summary.removed, 'record')} that had been decoded before deleted from {summary.out}")
     if summary.kept:
