@@ -15,7 +15,7 @@ from ecgvae.data.naming import NamedPath, channel_names, file_status, fingerprin
 from ecgvae.data.part import prepare_part
 from ecgvae.data.remarks import folds_remark, rates_remark
 from ecgvae.data.store import Store
-from ecgvae.data.table import match_labels
+from ecgvae.data.table import has_splits, match_labels
 from ecgvae.signal import LEADS_12, check_lead_map, standardize_lead_map
 from ecgvae.signal.conform import Missing
 from ecgvae.signal.formats import passed_over
@@ -103,7 +103,7 @@ def plan_merge(source: Path, layout: Layout, labels: "pandas.DataFrame | None", 
     if labels is not None:
         labels, counts = match_labels(labels, names)
         facts |= counts
-    if labels is None or not {"split", "fold"} & set(labels):
+    if not has_splits(labels):
         facts["random_split"] = "patient" if labels is not None and "patient" in labels else "record"
     without_folds = folds_remark(names, labels)
     for remark in without_folds:
