@@ -83,6 +83,22 @@ def read_json(path: str | Path, wanted: str = "JSON", max_bytes: int = MAX_JSON_
     return values
 
 
+def read_yaml(path: str | Path, wanted: str = "YAML") -> Any:
+    """The values in a YAML file.
+
+    Raises:
+        FileNotFoundError: There is nothing at the path.
+        ValueError: It is no regular file, too large, or not YAML.
+    """
+    content = read_regular_file(path, wanted, MAX_YAML_BYTES)
+    try:
+        return parse_yaml(content.decode())
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not YAML: it is not a text file in UTF-8") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is {error}") from None
+
+
 def parse_yaml(text: str) -> Any:
     """The values of a text in YAML; ValueError, in one line, if it is not YAML or has more values than are sensible."""
     import yaml

@@ -41,7 +41,7 @@ def detokenize(
 
     The records have the names of the source records and are in the same subfolders of OUT.
     """
-    from ecgvae.detokenize import check_folder
+    from ecgvae.data.errors import NoUsableRecords, check_folder
 
     check_exists(tokens, "a token file")
     check_folder(out, overwrite)
@@ -49,7 +49,6 @@ def detokenize(
         check_listing(skipped, tokens, out, overwrite)
     if model:
         check_model(model)
-    from ecgvae.data.errors import NoUsableRecords
     from ecgvae.detokenize import detokenize_files
 
     try:

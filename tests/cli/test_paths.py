@@ -17,7 +17,7 @@ def test_outputs_that_exist_are_kept(records, store, model, tokens, tmp_path):
     figure.write_text("precious")
     for words in (("prepare", records, out), ("tokenize", records, "--out", out, "--model", model),
                   ("tokenize", records, "--out", free, "--model", model, "--skipped", out),
-                  ("detokenize", tokens, "--out", out, "--model", model), ("demo", out, "--model", model),
+                  ("detokenize", tokens, "--out", records, "--model", model), ("demo", out, "--model", model),
                   ("evaluate", model, store, "--out", out), ("plot", records / "a", "--out", figure)):
         assert "exists; use --overwrite" in mistake(*words)
     assert out.read_text() == figure.read_text() == "precious" and not free.exists()
