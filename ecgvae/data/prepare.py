@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from ecgvae.data.errors import NoUsableRecords, check_free
 from ecgvae.data.jobs import Parts, available_cpus, remove, run_parallel, write_atomically
 from ecgvae.data.layout import Layout, as_leads, as_path
-from ecgvae.data.merge import Merge
+from ecgvae.data.merge import Merge, check_storable
 from ecgvae.data.naming import NamedPath, channel_names, file_status, fingerprint, name_records
 from ecgvae.data.part import prepare_part
 from ecgvae.data.remarks import folds_remark, rates_remark
 from ecgvae.data.store import Store
-from ecgvae.data.table import match_labels
+from ecgvae.data.table import has_splits, match_labels
 from ecgvae.signal import LEADS_12, check_lead_map, standardize_lead_map
 from ecgvae.signal.conform import Missing
 from ecgvae.signal.formats import passed_over
@@ -102,8 +102,9 @@ def plan_merge(source: Path, layout: Layout, labels: "pandas.DataFrame | None", 
     names = [name for name, _ in named]
     if labels is not None:
         labels, counts = match_labels(labels, names)
+        check_storable(labels)
         facts |= counts
-    if labels is None or not {"split", "fold"} & set(labels):
+    if not has_splits(labels):
         facts["random_split"] = "patient" if labels is not None and "patient" in labels else "record"
     without_folds = folds_remark(names, labels)
     for remark in without_folds:
