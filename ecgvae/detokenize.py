@@ -93,8 +93,8 @@ def detokenize_files(path: str | Path, out: str | Path, model: str | Path | None
         parts.remove()
     if len(skipped) == len(file):
         raise NoUsableRecords(skipped)
-    return DecodedSummary(out, len(file) - len(skipped), seconds, tuple(skipped), tuple(noted), tuple(renamed), removed,
-                          kept)
+    return DecodedSummary(out, len(file) - len(skipped), seconds, tuple(skipped), tuple(noted),
+                          renamed=tuple(renamed), removed=removed, kept=kept)
 
 
 def load_tokenizer(file: TokenFile, model: str | Path | None = None, device: str = "auto") -> Tokenizer:
