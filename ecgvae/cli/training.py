@@ -8,7 +8,7 @@ from typer import Argument, Option
 from ecgvae.cli.app import MODELS, Quiet, app, examples
 from ecgvae.cli.completion import recipe_names
 from ecgvae.cli.paths import check_run, check_store
-from ecgvae.cli.terminal import Progress
+from ecgvae.cli.terminal import Progress, remark
 
 
 @app.command(rich_help_panel=MODELS,
@@ -40,6 +40,8 @@ def train(
     from ecgvae.training.recipe import read_recipe
 
     processes, settings, store = distributed_state(), read_recipe(path, tuple(set or ())), Store(data)
+    if not len(store.split("validation")):
+        remark(f"{data} has no records in its validation split; the training is not validated")
     with Progress("steps") as progress:
         def show(step: int, logged: dict[str, float]) -> None:
             progress(step, settings.training.steps, summarize(logged))
