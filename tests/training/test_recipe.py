@@ -131,6 +131,8 @@ def test_an_override_that_is_none_is_refused(recipe, override, expected):
     ("[" * 5000, "is not YAML"),
     ("[" * 200 + "]" * 200, "is no plain YAML: it is nested too deeply"),
     ("a: !!bool x", "is not YAML: 'x'"),
+    ("a: 2001-01-01", "is no plain YAML: it has a value of type date"),
+    ("!!set {a}", "is no plain YAML: it has a value of type set"),
     ("a: &a [*a]", "is no plain YAML: it is nested too deeply"),
     (BOMB, "is no plain YAML: it has more than 131,072 values"),
     ("# " + "x" * 200_000, "bytes; wanted the YAML file of a recipe of at most 131,072"),
