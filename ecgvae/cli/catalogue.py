@@ -33,7 +33,8 @@ def recipes(
     if not as_json:
         print(read_regular_file(path, "the YAML file of a recipe", MAX_YAML_BYTES).decode(), end="")
         return
-    show_json({**describe_recipe(name, path), "recipe": read_yaml(path)})
+    values = read_yaml(path, "the YAML file of a recipe")
+    show_json({**describe_recipe(name, path), "recipe": values})
 
 
 def describe_recipe(name: str, path: Path) -> dict[str, str]:
