@@ -18,7 +18,8 @@ from ecgvae.models import Autoencoder
 from ecgvae.signal import Record, conform, ratio, resample
 from ecgvae.tokenizer import STEP_MV
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 MAX_BATCH_SAMPLES = 1 << 18      # per lead (44 minutes at 100 Hz); a single piece may have more
 
 
