@@ -1,22 +1,19 @@
-"""Whole collections of records to tokens and back: in parts, resumable, by one process or several."""
+"""Whole collections of records to tokens: in parts, resumable, by one process or several."""
 
 import json
 import os
-import shutil
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ecgvae import checkpoint
 from ecgvae.data import jobs
 from ecgvae.data.collection import Collection, Entry
 from ecgvae.data.errors import NoUsableRecords, Remarks, check_free, error_text
 from ecgvae.data.naming import wfdb_name
-from ecgvae.data.tokens import TokenFile, Tokens, merge_tokens, open_tokens, write_tokens
-from ecgvae.signal import Missing, write_record
+from ecgvae.data.tokens import Tokens, merge_tokens, write_tokens
+from ecgvae.signal import Missing
 from ecgvae.tokenizer import Tokenizer
 from ecgvae.verification import mean_errors
 from ecgvae.verification import verify as verify_tokens
@@ -41,7 +38,6 @@ class Summary:
         seconds: Their length in seconds of ECG.
         skipped: Records that could not be used, and why.
         noted: Records that were resampled, repaired or unlike the training data: a pair for each note.
-        errors: The name, the PRDN in % and the RMSE in µV of each verified record, as means over its leads.
     """
 
     out: Path
@@ -49,6 +45,16 @@ class Summary:
     seconds: float
     skipped: Remarks = ()
     noted: Remarks = ()
+
+
+@dataclass(frozen=True)
+class EncodedSummary(Summary):
+    """The result of `tokenize_files`.
+
+    Attributes:
+        errors: The name, the PRDN in % and the RMSE in µV of each verified record, as means over its leads.
+    """
+
     errors: tuple[tuple[str, float, float], ...] = ()
 
 
@@ -65,7 +71,7 @@ def distributed_state() -> Any:
 def tokenize_files(sources: Iterable[str | Path], out: str | Path, tokenizer: Tokenizer, *,
                    codebooks: int | None = None, missing: Missing = "error", lead_map: Mapping[str, str] | None = None,
                    any_amplitude: bool = False, comments: bool = True, verify: bool = False, batch_size: int = 64,
-                   overwrite: bool = False, progress: Progress = no_progress) -> Summary | None:
+                   overwrite: bool = False, progress: Progress = no_progress) -> EncodedSummary | None:
     """Writes the tokens of records, folders of records and stores to one file.
 
     An interrupted job continues from OUT.partial when it is called again. Under `accelerate launch` each process
@@ -201,7 +207,7 @@ def remarks(tokens: Tokens) -> list[tuple[str, str]]:
     return notes
 
 
-def merge_parts(parts: jobs.Parts, out: Path, overwrite: bool) -> Summary:
+def merge_parts(parts: jobs.Parts, out: Path, overwrite: bool) -> EncodedSummary:
     """Merges all parts into one token file."""
     facts = [json.loads((path / "facts.json").read_text()) for path in parts.paths()]
     records, seconds = (sum(part[key] for part in facts) for key in ("records", "seconds"))
@@ -212,98 +218,4 @@ def merge_parts(parts: jobs.Parts, out: Path, overwrite: bool) -> Summary:
         raise NoUsableRecords(skipped)
     merge_tokens([path / "tokens.parquet" for path in parts.paths()], out, overwrite)
     parts.remove()
-    return Summary(out, records, seconds, skipped, noted, errors)
-
-
-def load_tokenizer(file: TokenFile, model: str | Path | None = None, device: str = "auto") -> Tokenizer:
-    """Loads the tokenizer of a token file.
-
-    Args:
-        file: The token file.
-        model: The tokenizer's name or folder; by default the name in the file.
-        device: A device by torch's name, or "auto" for a GPU if there is one.
-
-    Raises:
-        ValueError: The name in the file is unknown, or the file is of another tokenizer.
-    """
-    try:
-        tokenizer = Tokenizer.load(model or file.header.model, device)
-    except FileNotFoundError:
-        if model:
-            raise
-        raise ValueError(f"{file.path} is from {file.header.model}, which is no shipped tokenizer; "
-                         "give its folder with --model") from None
-    identities = [tokenizer.identity, *checkpoint.earlier_identities(model or file.header.model)]
-    if file.header.tokenizer not in identities:
-        raise ValueError(f"{file.path} is from the tokenizer {file.header.tokenizer} ({file.header.model}); "
-                         f"{tokenizer.name} is {tokenizer.identity}")
-    expected = tokenizer.header(len(file.header.codebooks))
-    if file.header != replace(expected, model=file.header.model, tokenizer=file.header.tokenizer):
-        raise ValueError(f"{file.path} is damaged: its header differs from that of its tokenizer")
-    return tokenizer
-
-
-def detokenize_files(path: str | Path, out: str | Path, model: str | Path | None = None, *, original: bool = True,
-                     device: str = "auto", overwrite: bool = False, progress: Progress = no_progress) -> Summary:
-    """Writes the records of a token file as WFDB below a folder, under the names they had.
-
-    The start of a window is added to the name of its record. An interrupted job continues from OUT.partial when it
-    is called again.
-
-    Args:
-        path: The token file.
-        out: The folder to write.
-        model: The tokenizer's name or folder; by default the name in the file.
-        original: Whether the records have the rate of those they came from, else the model's.
-        device: A device by torch's name, or "auto" for a GPU if there is one.
-        overwrite: Whether the folder may exist.
-        progress: Called with the number of records done and their total.
-
-    Raises:
-        FileExistsError: The folder exists.
-        ValueError: The file is damaged or of another tokenizer.
-        NoUsableRecords: No record can be decoded.
-    """
-    out = Path(out)
-    check_free(out, overwrite)
-    file = open_tokens(path)
-    tokenizer = load_tokenizer(file, model, device)
-    status = file.path.stat()
-    fingerprint = {"tokens": [status.st_size, status.st_mtime_ns], "tokenizer": tokenizer.identity,
-                   "original": original}
-    seconds, skipped = 0.0, []
-    with open_parts(out, fingerprint, overwrite) as parts:
-        folder = parts.folder / "records"
-        for done, (name, tokens) in enumerate(zip(record_names(file), file, strict=True)):
-            progress(done, len(file))
-            try:
-                if not (folder / f"{name}.hea").exists():
-                    write_record(tokenizer.decode(tokens, original), folder, name)
-                seconds += tokens.samples / file.header.rate
-            except ValueError as error:
-                skipped.append((name, error_text(error)))
-        if len(skipped) < len(file):
-            move_tree(folder, out)
-        parts.remove()
-    if len(skipped) == len(file):
-        raise NoUsableRecords(tuple(skipped))
-    return Summary(out, len(file) - len(skipped), seconds, tuple(skipped))
-
-
-def record_names(file: TokenFile) -> list[str]:
-    """A name for each row; the names of windows of one record include their start."""
-    columns = [table.select(["record", "start"]).to_pylist() for table in file.tables()]
-    rows = [(row["record"], row["start"]) for column in columns for row in column]
-    windows = Counter(name for name, _ in rows)
-    return [name if windows[name] == 1 else f"{name}_{start}" for name, start in rows]
-
-
-def move_tree(folder: Path, out: Path) -> None:
-    """Moves the files of a folder to `out` and keeps other files there."""
-    if not out.exists():
-        os.replace(folder, out)
-        return
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        target = out / file.relative_to(folder)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(file, target)
+    return EncodedSummary(out, records, seconds, skipped, noted, errors)

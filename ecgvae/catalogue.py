@@ -17,6 +17,7 @@ def shipped_models() -> list[dict[str, Any]]:
         A dict for each model, with `name`, `family`, `backbone`, `parameters`, `megabytes`, `path`, the number of
         `codebooks` (0 for a continuous latent) and `bits_per_second` (None for a continuous latent).
     """
+    from ecgvae.checkpoint_config import read_head
     from ecgvae.inspection import describe_model, model_facts
 
     rows = []
@@ -25,7 +26,7 @@ def shipped_models() -> list[dict[str, Any]]:
         facts = describe_model(folder)
         rows.append({key: facts.get(key) for key in ("name", "family", "parameters", "megabytes", "bits_per_second")}
                     | {"codebooks": len(model_facts(folder)["codebooks"]),
-                       "backbone": checkpoint.config(folder)["model"]["backbone"]["kind"], "path": str(folder)})
+                       "backbone": read_head(folder / "config.json").backbone.kind, "path": str(folder)})
     return rows
 
 

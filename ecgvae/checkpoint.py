@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ecgvae.files import read_regular_file
+
 if TYPE_CHECKING:
     import torch
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from ecgvae.signal.amplitudes import Amplitudes
 
 FORMAT = 2
-READABLE_FORMATS = (1, 2)       # 1 has former names of settings and weights, and no identity in its config
+MAX_HEADER_BYTES = 1 << 24       # of a file of weights
 TRAINING_RECORDS = "training_records.safetensors"
 PRETRAINED = Path(__file__).parent / "pretrained"
 
@@ -179,20 +181,15 @@ def config(model: str | Path) -> dict[str, Any]:
     Raises:
         ValueError: It is missing, damaged or of another format.
     """
+    from ecgvae.checkpoint_config import read_config
+
     folder = locate(model)
     try:
-        values = json.loads((folder / "config.json").read_text())
-        version, _ = values["format"], values["model"]
+        return read_config(folder / "config.json")
     except FileNotFoundError:
         if (folder / "recipe.json").exists():
             raise ValueError(f"{folder} is a run without a model yet; finish it with train --resume") from None
         raise ValueError(f"{folder} is not an ecgvae model: it has no config.json") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise ValueError(f"{folder / 'config.json'} is damaged; wanted JSON with format and model") from None
-    if version not in READABLE_FORMATS:
-        raise ValueError(f"{folder} has model format {version}; this version reads formats "
-                         f"{' and '.join(map(str, READABLE_FORMATS))}")
-    return values
 
 
 def load(model: str | Path, device: str = "cpu") -> "Autoencoder":
@@ -224,18 +221,29 @@ def load(model: str | Path, device: str = "cpu") -> "Autoencoder":
     settings, target = settings_of(folder), select_device(device)
     path = folder / "model.safetensors"
     try:
-        with torch.device("meta"):
+        with torch.device("meta"):      # takes no memory for weights, however many the settings ask for
             module = build(settings)
-        types = {name: value.dtype for name, value in module.state_dict().items()}
-        module.load_state_dict(rename_weights(from_bytes(read_weights(folder))), assign=True)
+        wanted = module.state_dict()
+        most_bytes = MAX_HEADER_BYTES + 2 * sum(value.nbytes for value in wanted.values())
+        module.load_state_dict(rename_weights(from_bytes(read_weights(folder, most_bytes))), assign=True)
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"{path} does not fit its config.json: {' '.join(str(error).split())[:200]}") from None
     for name, value in module.state_dict().items():
-        if value.dtype != types[name]:
-            raise ValueError(f"{path} has {name} in {value.dtype}; wanted {types[name]}")
+        if value.dtype != wanted[name].dtype:
+            raise ValueError(f"{path} has {name} in {value.dtype}; wanted {wanted[name].dtype}")
     if bad := nonfinite_weight(module):
         raise ValueError(f"{path} has {bad} with NaN or infinity; wanted finite weights")
+    check_facts(module, folder)
     return module.eval().to(target)
+
+
+def check_facts(model: "Autoencoder", folder: Path) -> None:
+    """Raises ValueError if config.json has other facts than the model that it describes."""
+    saved, computed = config(folder).get("facts") or {}, facts(model)
+    if different := [name for name in computed if name in saved and saved[name] != computed[name]]:
+        name = different[0]
+        raise ValueError(f"{folder / 'config.json'} is damaged: facts.{name} is {saved[name]!r:.60}, and the model has "
+                         f"{computed[name]!r:.60}")
 
 
 def nonfinite_weight(model: "Autoencoder") -> str | None:
@@ -244,11 +252,19 @@ def nonfinite_weight(model: "Autoencoder") -> str | None:
     return next((name for name, value in weights if value.is_floating_point() and not value.isfinite().all()), None)
 
 
-def read_weights(folder: Path) -> bytes:
-    """The content of model.safetensors; ValueError if it is missing, or has another checksum than config.json says."""
+def read_weights(folder: Path, max_bytes: int | None = None) -> bytes:
+    """The content of model.safetensors.
+
+    Args:
+        folder: The folder of the model.
+        max_bytes: The largest size that is read.
+
+    Raises:
+        ValueError: It is missing, no regular file, too large, or has another checksum than config.json says.
+    """
     path = folder / "model.safetensors"
     try:
-        content = path.read_bytes()
+        content = read_regular_file(path, "weights", max_bytes)
     except FileNotFoundError:
         raise ValueError(f"{folder} has no model.safetensors") from None
     expected = config(folder).get("weights_sha256")
@@ -271,15 +287,17 @@ def settings_of(folder: Path) -> Any:
 
 
 def select_device(device: str) -> "torch.device":
-    """The device of a name, where "auto" is a GPU if there is one; ValueError if torch cannot use it."""
+    """The device of a name, where "auto" is a GPU if there is one; ValueError if torch cannot compute on it."""
     import torch
 
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {device}: {str(error).splitlines()[0]}") from None
+        x = torch.zeros(1, device=device)
+        (x + 1).cpu()       # a device without values, such as meta, fails here
+    except (RuntimeError, AssertionError, ImportError, ValueError, AttributeError, TypeError) as error:
+        raise ValueError(f"device {' '.join(str(device).split())[:60]}: {' '.join(str(error).split())[:120]}") from None
+    return x.device
 
 
 def identity(model: "str | Path | Autoencoder") -> str:
@@ -308,8 +326,8 @@ def saved_identity(model: str | Path) -> str:
 
     folder = locate(model)
     values = config(folder)
-    if "identity" in values:
-        return str(values["identity"])
+    if values.get("identity"):
+        return values["identity"]
     weights = from_bytes(read_weights(folder))
     return format_1_identity(settings_of(folder).model_dump(mode="json"), weights)
 

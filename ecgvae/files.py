@@ -1,4 +1,4 @@
-"""Reading of files that may be anything: only regular files are opened, and JSON is read with bounded memory."""
+"""Reading of files that may be anything: only regular files are opened, and JSON and YAML are bounded."""
 
 import json
 import os
@@ -7,6 +7,11 @@ from pathlib import Path
 from typing import Any
 
 MAX_JSON_BYTES = 1 << 26
+MAX_DEPTH = 100             # of nested lists and dictionaries
+MAX_INTEGER_BITS = 1024     # the largest float has as many
+MAX_YAML_BYTES = 1 << 17    # Python's YAML reads 50 KB a second
+MAX_YAML_VALUES = 1 << 17
+YAML_ERRORS = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)     # that PyYAML also raises
 KINDS = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"),
          (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"))
 
@@ -70,6 +75,45 @@ def read_json(path: str | Path, wanted: str = "JSON", max_bytes: int = MAX_JSON_
     """
     content = read_regular_file(path, wanted, max_bytes)
     try:
-        return json.loads(content)
+        values = json.loads(content)
     except (ValueError, RecursionError):
         raise ValueError(f"{path} is damaged: it is not JSON; wanted {wanted}") from None
+    if problem := excess(values):
+        raise ValueError(f"{path} is damaged: it {problem}; wanted {wanted}")
+    return values
+
+
+def parse_yaml(text: str) -> Any:
+    """The values of a text in YAML; ValueError, in one line, if it is not YAML or has more values than are sensible."""
+    import yaml
+
+    try:
+        values = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, *YAML_ERRORS) as error:
+        raise ValueError(f"not YAML: {' '.join(str(error).split())[:300]}") from None
+    if problem := excess(values, MAX_YAML_VALUES):
+        raise ValueError(f"no plain YAML: it {problem}")
+    return values
+
+
+def excess(values: Any, max_values: int | None = None) -> str | None:
+    """What is too large in nested lists and dictionaries, so that programs would fail on them: "is nested too deeply".
+
+    Args:
+        values: The values. With the anchors of YAML they may contain themselves, or each other many times.
+        max_values: The largest number of values.
+    """
+    level, count = [values], 0
+    for _ in range(MAX_DEPTH):
+        below: list = []
+        for value in level:
+            if isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS:
+                return "has a number that is too large"
+            below += [*value.keys(), *value.values()] if isinstance(value, dict) else ()
+            below += value if isinstance(value, list | tuple | set) else ()
+            if max_values is not None and count + len(below) > max_values:
+                return f"has more than {max_values:,} values"
+        level, count = below, count + len(below)
+        if not level:
+            return None
+    return "is nested too deeply"

@@ -1,7 +1,5 @@
 """Facts about models, runs, token files, stores and records, and figures of records and tokens."""
 
-import csv
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecgvae import checkpoint
 from ecgvae.data.table import STORE_COLUMNS
+from ecgvae.files import check_regular, read_json
 
 if TYPE_CHECKING:
     from ecgvae.codebooks import CodebookSpec
@@ -67,15 +66,16 @@ def is_parquet(path: Path) -> bool:
 
 def describe_model(model: str | Path) -> dict[str, Any]:
     """The facts of a model, read without torch if its config.json has them."""
-    from ecgvae.signal import SignalSpec
+    from ecgvae.checkpoint_config import read_head
 
     folder = checkpoint.locate(model)
     config, facts = checkpoint.config(folder), model_facts(folder)
-    signal, training = SignalSpec.model_validate(config["model"].get("signal", {})), config.get("training", {})
+    head, training = read_head(folder / "config.json"), config.get("training", {})
+    signal = head.signal
     return {
         "kind": "model", "name": checkpoint.model_name(folder), "identity": facts["identity"],
-        "family": config["model"]["family"], "parameters": facts["parameters"],
-        "megabytes": (folder / "model.safetensors").stat().st_size / 1e6,
+        "family": head.family, "parameters": facts["parameters"],
+        "megabytes": check_regular(folder / "model.safetensors", "weights").stat().st_size / 1e6,
         "rate": signal.rate, "leads": list(signal.leads), "coded_leads": list(signal.coded),
         **describe_latent(facts, signal.rate),
         "trained_on": {key: training[key] for key in ("store", "fingerprint", "records") if key in training},
@@ -91,17 +91,15 @@ def model_facts(folder: Path) -> dict[str, Any]:
     from ecgvae.codebooks import CodebookSpec
 
     config = checkpoint.config(folder)
-    if "facts" not in config or "identity" not in config:
+    if not config.get("facts") or not config.get("identity"):
         module = checkpoint.load(folder)
         return {"identity": checkpoint.identity(folder),
                 "parameters": sum(parameter.numel() for parameter in module.parameters()),
                 "hop": module.hop, "latent": module.settings.latent, "codebooks": module.codebook_specs}
-    try:
-        facts = {name: int(config["facts"][name]) for name in ("parameters", "hop", "latent")}
-        codebooks = tuple(CodebookSpec(**spec) for spec in config["facts"]["codebooks"])
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{folder / 'config.json'} is damaged: its facts are incomplete") from None
-    return {"identity": str(config["identity"]), **facts, "codebooks": codebooks}
+    facts = config["facts"]
+    codebooks = tuple(CodebookSpec(spec["hop"], spec["size"]) for spec in facts["codebooks"])
+    return {"identity": config["identity"], **{name: facts[name] for name in ("parameters", "hop", "latent")},
+            "codebooks": codebooks}
 
 
 def describe_latent(facts: dict[str, Any], rate: float) -> dict[str, Any]:
@@ -125,11 +123,16 @@ def describe_codebooks(codebooks: "Sequence[CodebookSpec]", rate: float) -> dict
 
 def describe_run(path: Path) -> dict[str, Any]:
     """The progress of a run, its last validation, and the facts of its model if it is finished."""
+    from pydantic import ValidationError
+
+    from ecgvae.settings import describe_error
+    from ecgvae.training.folder import RunRecipe
+
     try:
-        steps = json.loads((path / "recipe.json").read_text())["training"]["steps"]
-        log, validation = (last_row(path / f"{name}.csv") for name in ("log", "validation"))
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{path} is damaged; wanted the recipe.json, log.csv and validation.csv of a run") from None
+        steps = RunRecipe.model_validate(read_json(path / "recipe.json", "the recipe of a run")).training.steps
+    except ValidationError as error:
+        raise ValueError(f"{path / 'recipe.json'} is damaged: {describe_error(error)}") from None
+    log, validation = (last_row(path / f"{name}.csv") for name in ("log", "validation"))
     finished = (path / "model" / "config.json").is_file()
     step = max((int(row["step"]) for row in (log, validation) if row), default=0)
     model = describe_model(path / "model") if finished else {"model": "none yet"}
@@ -139,12 +142,16 @@ def describe_run(path: Path) -> dict[str, Any]:
 
 
 def last_row(path: Path) -> dict[str, float]:
-    """The numbers in the last complete row of a CSV file, without empty cells; empty if there is no row."""
-    if not path.exists():
-        return {}
-    lines = path.read_text().split("\n")[:-1]       # the text after the last line end is incomplete
-    rows = list(csv.DictReader([lines[0], lines[-1]])) if len(lines) > 1 else []
-    return {name: float(value) for row in rows for name, value in row.items() if value}
+    """The numbers in the last complete row of a CSV file, without empty cells; empty if there is no row.
+
+    Raises:
+        ValueError: It is not a table of numbers by step.
+    """
+    from ecgvae.training.table import read_table
+
+    columns, rows = read_table(path)
+    cells = zip(columns, rows[-1], strict=True) if rows else ()
+    return {name: float(value) for name, value in cells if value}
 
 
 def describe_tokens(path: Path) -> dict[str, Any]:
@@ -219,7 +226,7 @@ def draw_tokens(path: Path, out: Path, name: str | None = None, model: str | Non
     tokens = next((tokens for tokens in file if name in (None, tokens.name)), None)
     if tokens is None:
         raise ValueError(f"{path} has no record {name}" if name else f"{path} has no records")
-    from ecgvae.batch import load_tokenizer
+    from ecgvae.detokenize import load_tokenizer
 
     decoded = load_tokenizer(file, model, device).decode(tokens, original=False)
     hops = [codebook.hop for codebook in file.header.codebooks]

@@ -1,4 +1,4 @@
-"""Files of earlier versions: current names of their weights, and the identity of a checkpoint of format 1."""
+"""Files of earlier versions: names of weights, the identity of a checkpoint of format 1, leads of token files."""
 
 import hashlib
 import re
@@ -101,6 +101,12 @@ def without_defaults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> 
 def with_current_keys(value: Any) -> Any:
     """A block of settings with current keys, of which some may be former ones."""
     return {FORMER_KEYS.get(key, key): item for key, item in value.items()} if isinstance(value, Mapping) else value
+
+
+def leads_set_to_zero(notes: Iterable[str]) -> list[str]:
+    """The leads that a record lacked, by the notes in its row of a token file without source leads."""
+    matches = (re.fullmatch("(.+) is missing, set to 0 mV", note) for note in notes)
+    return [match[1] for match in matches if match]
 
 
 def hash_weights(text: str, weights: Iterable[tuple[str, np.ndarray]]) -> str:

@@ -3,7 +3,7 @@
 import reprlib
 from difflib import get_close_matches
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -34,8 +34,21 @@ class Settings(BaseModel):
             if name in renamed:
                 former = next(given for given in values if cls.former_names.get(given) == name)
                 raise ValueError(f"{former} is the former name of {name}; wanted only one of them")
+            if has_bool(value) and not takes_bool(cls.model_fields[name].annotation):
+                raise PydanticCustomError("bool_value", "wanted no true or false (got {value})",
+                                          {"key": name, "value": reprlib.repr(value)})
             renamed[name] = value
         return renamed
+
+
+def has_bool(value: Any) -> bool:
+    """Whether a value is true or false, or a list with one of them, which pydantic would read as the number 1 or 0."""
+    return isinstance(value, bool) or (isinstance(value, list | tuple) and any(map(has_bool, value)))
+
+
+def takes_bool(annotation: Any) -> bool:
+    """Whether a field with this annotation may be true or false."""
+    return annotation in (bool, Any) or any(map(takes_bool, get_args(annotation)))
 
 
 def suggest_name(name: object, known: list[str]) -> str:
@@ -49,9 +62,9 @@ def describe_error(error: ValidationError, *block: str) -> str:
     first = error.errors()[0]
     message = first["msg"].removeprefix("Value error, ")
     keys = [key for before, key in pairwise(("", *first["loc"])) if before not in UNION_KEYS]
-    if first["type"] == "unknown_key":
+    if first["type"] in ("unknown_key", "bool_value"):
         keys.append(reprlib.repr(first["ctx"]["key"]).strip("'"))
-        message = f"unknown key{first['ctx']['hint']}"
+        message = message.replace(f" '{first['ctx']['key']}'", "", 1)
     key_path = ".".join(map(str, (*block, *keys)))
     if first["type"] == "value_error" and message.startswith(key_path):     # it names the key by itself
         key_path = ""

@@ -11,15 +11,16 @@ import torch
 
 from ecgvae import checkpoint
 from ecgvae.arrays import Array, array_to_records, split_codes
-from ecgvae.chunks import Chunk, EncodeOptions, RecordEncoder, round_up, thread_pool
+from ecgvae.chunks import Chunk, EncodeOptions, RecordEncoder, thread_pool
 from ecgvae.data.tokens import TokenHeader, Tokens
+from ecgvae.decoding import DECODED, RecordDecoder, coded_blocks, expand_leads, open_decoder
+from ecgvae.metrics import bits_per_second
 from ecgvae.models import QuantizedAutoencoder
-from ecgvae.signal import Missing, Record, RecordFile, resample
+from ecgvae.signal import Missing, Record, RecordFile
 from ecgvae.signal.amplitudes import Amplitudes
 
 CHUNK_SAMPLES = 1 << 14     # of a long record that a model gets at once (164 s at 100 Hz), without the overlap
 CPU_BATCH = 8               # records at a time on a CPU; more do not fit its cache
-STEP_MV = 0.002             # coded leads are even microvolts, so (I + II) / 2 is whole: WFDB files obey Einthoven's law
 
 
 @dataclass(frozen=True, repr=False)
@@ -183,17 +184,19 @@ class Tokenizer:
             return tuple(codes.cpu().numpy() for codes in self.model.tokenize(x, codebooks))
 
     @overload
-    def decode(self, tokens: Tokens, original: bool = True, *, samples: int | None = None) -> Record: ...
+    def decode(self, tokens: Tokens, original: bool = True, *, samples: int | None = None,
+               all_leads: bool = False) -> Record: ...
 
     @overload
-    def decode(self, tokens: list[Tokens], original: bool = True, *, samples: int | None = None) -> list[Record]: ...
+    def decode(self, tokens: list[Tokens], original: bool = True, *, samples: int | None = None,
+               all_leads: bool = False) -> list[Record]: ...
 
     @overload
-    def decode(self, tokens: Array | Sequence[Array], original: bool = True, *,
-               samples: int | None = None) -> np.ndarray: ...
+    def decode(self, tokens: Array | Sequence[Array], original: bool = True, *, samples: int | None = None,
+               all_leads: bool = False) -> np.ndarray: ...
 
     def decode(self, tokens: Tokens | list[Tokens] | Array | Sequence[Array], original: bool = True, *,
-               samples: int | None = None) -> Record | list[Record] | np.ndarray:
+               samples: int | None = None, all_leads: bool = False) -> Record | list[Record] | np.ndarray:
         """Decodes tokens to a record, or plain codes to an array.
 
         Args:
@@ -202,69 +205,47 @@ class Tokenizer:
                 the model has are allowed.
             original: True restores the rate and length of the encoded record; False keeps the model's rate.
             samples: Length of the array, at the model's rate; by default as long as the codes.
+            all_leads: True adds the leads that the encoded record did not have, unless they follow from its leads
+                anyway; `invented_leads` of the record names them. Plain codes always give all leads.
 
         Returns:
-            A record with all leads of the model in mV, or a list of them; for plain codes an array (leads, t) or
-            (b, leads, t) at the model's rate.
+            A record in mV with the model's leads that the encoded record had or that follow from them, or a list of
+            records; for plain codes an array (leads, t) or (b, leads, t) at the model's rate.
 
         Raises:
-            ValueError: The codes are not codes of this tokenizer.
+            ValueError: The codes are not codes of this tokenizer, or the tokens contradict themselves.
         """
         if isinstance(tokens, Tokens):
             if samples is not None:
                 raise ValueError("samples= came with tokens, which know their length; wanted it with plain codes only")
-            return self.decode_record(tokens, original)
+            return self.decoder(tokens, original, all_leads).record()
         codes_or_tokens: Any = tokens
         if isinstance(tokens, list | tuple) and tokens and isinstance(tokens[0], Tokens):
-            return [self.decode(item, original, samples=samples) for item in codes_or_tokens]
+            return [self.decode(item, original, samples=samples, all_leads=all_leads) for item in codes_or_tokens]
         if samples is not None and not (isinstance(samples, int) and samples > 0):
             raise ValueError(f"samples is {samples!r:.60}; wanted a number above 0")
         codes, is_batch = split_codes(codes_or_tokens)
         specs = self.header(len(codes)).codebooks
         length = codes[-1].shape[1] * specs[-1].hop if samples is None else samples
         rate = self.model.signal.rate
-        records = [self.decode_record(Tokens(row, length, f"record {index}", rate, length), False).signal
+        records = [self.decoder(Tokens(row, length, f"record {index}", rate, length), False).record().signal
                    for index, row in enumerate(zip(*codes, strict=True))]
         if not records:
             return np.empty((0, len(self.model.signal.leads), length), np.float32)
         return np.stack(records) if is_batch else records[0]
 
-    def decode_record(self, tokens: Tokens, original: bool) -> Record:
-        """Decodes the tokens of one record; the arguments are those of `decode`."""
-        self.header(len(tokens.codes)).check(tokens)
-        signal = self.decode_coded_leads(tokens.codes, tokens.samples)
-        rate = self.model.signal.rate
-        if original and tokens.source_rate != rate:
-            rate = tokens.source_rate
-            signal = resample(signal, self.model.signal.rate, rate)[:, :tokens.source_samples]
-        return Record(self.all_leads(signal), rate, self.model.signal.leads, tokens.name, tokens.comments)
+    def decoder(self, tokens: Tokens, original: bool = True, all_leads: bool = False) -> RecordDecoder:
+        """The decoding of a record's tokens block by block; arguments and errors are those of `decode`."""
+        header = self.header(len(tokens.codes))
+        header.check(tokens)
+        rate = bits_per_second(header.codebooks, header.rate)
+        comment = f"{DECODED} {self.name} ({self.identity}) from {rate:g} bit/s"
+        return open_decoder(self.model, tokens, comment, CHUNK_SAMPLES, original, all_leads)
 
     def all_leads(self, signal: np.ndarray) -> np.ndarray:
         """All leads (leads, t) from the coded ones (c, t), which are first rounded to even microvolts."""
-        leads = np.empty((len(self.model.signal.leads), signal.shape[1]), np.float32)
-        for start in range(0, signal.shape[1], CHUNK_SAMPLES):      # so that only a chunk is float64
-            chunk = slice(start, start + CHUNK_SAMPLES)
-            rounded = np.rint(signal[:, chunk].astype(np.float64) / STEP_MV) * STEP_MV
-            leads[:, chunk] = self.model.signal.expansion @ rounded
-        return leads
+        return expand_leads(self.model.signal, signal, self.model.signal.leads)
 
     def decode_coded_leads(self, codes: Sequence[np.ndarray], samples: int) -> np.ndarray:
         """The coded leads (c, t) in mV; long codes are decoded in overlapping chunks."""
-        total_hop = self.model.total_hop
-        halo = round_up(self.model.context[1], total_hop)
-        rows = [(torch.from_numpy(row.astype(np.int64)), spec.hop)
-                for row, spec in zip(codes, self.model.codebook_specs, strict=False)]
-        signal = np.empty((len(self.model.signal.coded), samples), np.float32)
-
-        @torch.inference_mode()
-        def decode_chunk(start: int, stop: int) -> None:
-            first, last = max(0, start - halo), min(samples, stop + halo)
-            chunk = [row[None, first // hop:-(-last // hop)].to(self.device) for row, hop in rows]
-            decoded = self.model.detokenize(chunk, last - first)[0]
-            signal[:, start:stop] = decoded[:, start - first:stop - first].cpu()
-
-        size = CHUNK_SAMPLES // total_hop * total_hop
-        with thread_pool(self.device) as submit:
-            for start in range(0, samples, size):
-                submit(decode_chunk, start, min(samples, start + size))
-        return signal
+        return np.concatenate(list(coded_blocks(self.model, codes, samples, CHUNK_SAMPLES)), axis=1)

@@ -1,14 +1,17 @@
 """What the tokens of a record are worth: the errors of the signal that is decoded from them."""
 
 import math
+import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 
 import numpy as np
 import torch
 
 from ecgvae.chunks import thread_pool
 from ecgvae.data.tokens import Tokens
+from ecgvae.decoding import coded_blocks
 from ecgvae.metrics import Moments
 from ecgvae.signal import Record, RecordFile, conform_stream
 from ecgvae.tokenizer import CHUNK_SAMPLES, CPU_BATCH, Tokenizer
@@ -34,9 +37,8 @@ def verify(tokenizer: Tokenizer, records: Sequence[Record | RecordFile], tokens:
     verified = list(tokens)
 
     def verify_batch(indices: list[int]) -> None:
-        decoded = decode_batch(tokenizer, [tokens[index] for index in indices])
-        for index, signal in zip(indices, decoded, strict=True):
-            verified[index] = with_errors(tokenizer, records[index], tokens[index], signal, lead_map)
+        for index, blocks in zip(indices, decode_batch(tokenizer, [tokens[index] for index in indices]), strict=True):
+            verified[index] = with_errors(tokenizer, records[index], tokens[index], blocks, lead_map)
 
     with thread_pool(tokenizer.device) as submit:
         for indices in batches_of_equal_length([item.samples for item in tokens], size):
@@ -64,28 +66,38 @@ def batches_of_equal_length(lengths: Sequence[int], size: int) -> Iterator[list[
 
 
 @torch.inference_mode()
-def decode_batch(tokenizer: Tokenizer, tokens: Sequence[Tokens]) -> Iterable[np.ndarray]:
-    """The coded leads (c, t) in mV of tokens of equal length."""
+def decode_batch(tokenizer: Tokenizer, tokens: Sequence[Tokens]) -> Iterable[Iterable[np.ndarray]]:
+    """The coded leads (c, t) in mV of tokens of equal length, each in blocks."""
     if len(tokens) == 1:
-        return [tokenizer.decode_coded_leads(tokens[0].codes, tokens[0].samples)]
+        return [coded_blocks(tokenizer.model, tokens[0].codes, tokens[0].samples, CHUNK_SAMPLES)]
     codes = [torch.from_numpy(np.stack(rows)).to(tokenizer.device)
              for rows in zip(*(item.codes for item in tokens), strict=True)]
-    return tokenizer.model.detokenize(codes, tokens[0].samples).cpu().numpy()
+    return [[signal] for signal in tokenizer.model.detokenize(codes, tokens[0].samples).cpu().numpy()]
 
 
-def with_errors(tokenizer: Tokenizer, record: Record | RecordFile, tokens: Tokens, decoded: np.ndarray,
+def with_errors(tokenizer: Tokenizer, record: Record | RecordFile, tokens: Tokens, decoded: Iterable[np.ndarray],
                 lead_map: Mapping[str, str] | None) -> Tokens:
-    """Tokens with the errors of their decoded coded leads (c, t)."""
+    """Tokens with the errors of their decoded coded leads (c, t), which arrive in blocks."""
     signal = tokenizer.model.signal
-    moments, start = None, 0
-    for block in conform_stream(record, signal, "zero", refit=False, lead_map=lead_map):
-        stop = start + block.signal.shape[1]
-        part = Moments.of(block.signal, tokenizer.all_leads(decoded[:, start:stop]))
-        moments, start = part if moments is None else moments + part, stop
-    assert moments is not None, "a record without samples"
+    targets = (block.signal for block in conform_stream(record, signal, "zero", refit=False, lead_map=lead_map))
+    moments = reduce(operator.add, (Moments.of(target, tokenizer.all_leads(coded))
+                                    for target, coded in in_step(targets, decoded)))
     is_recorded = [tokens.source_leads is None or lead in tokens.source_leads for lead in signal.leads]
 
     def of_leads(errors: np.ndarray) -> tuple[float | None, ...]:
         return tuple(float(error) if present else None for error, present in zip(errors, is_recorded, strict=True))
 
     return replace(tokens, prdn=of_leads(moments.prdn()), rmse_uv=of_leads(moments.rmse() * MICROVOLTS_PER_MV))
+
+
+def in_step(one: Iterable[np.ndarray], other: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The blocks (c, t) of two signals of equal length, cut so that they go in step."""
+    blocks = iter(other)
+    rest = next(blocks)
+    for block in one:
+        while block.shape[1]:
+            if not rest.shape[1]:
+                rest = next(blocks)
+            length = min(block.shape[1], rest.shape[1])
+            yield block[:, :length], rest[:, :length]
+            block, rest = block[:, length:], rest[:, length:]

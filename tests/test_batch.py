@@ -1,7 +1,6 @@
 """Records to token files and back, from the command line and in several processes."""
 
 import csv
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +8,9 @@ import pandas
 import pytest
 from commands import call, mistake
 
-from ecgvae import batch, checkpoint
+from ecgvae import batch
 from ecgvae.data.collection import Collection
-from ecgvae.data.tokens import CodebookSpec, open_tokens, write_tokens
+from ecgvae.data.tokens import open_tokens
 from ecgvae.signal import Record, read_record, write_record
 from ecgvae.tokenizer import Tokenizer
 
@@ -25,23 +24,6 @@ def write_two_leads(folder: Path, name: str) -> Path:
     return write_record(Record(np.zeros((2, 100), np.float32), 100, ("II", "V5")), folder, name)
 
 
-def test_detokenize_writes_records_under_their_names(records, model, tokens, tmp_path):
-    assert "3 records" in call("detokenize", tokens, "--out", tmp_path / "decoded", "--model", model).stdout
-    tokenizer = Tokenizer.load(model)
-    for name in ("a", "b", "ward/c"):
-        original, decoded = read_record(records / name), read_record(tmp_path / "decoded" / name)
-        assert (decoded.rate, decoded.samples, decoded.comments) == (200, original.samples, original.comments)
-        direct = write_record(tokenizer.decode(tokenizer.encode(original)), tmp_path / "direct", name)
-        assert np.array_equal(decoded.signal, read_record(direct).signal)
-    assert not (tmp_path / "decoded.partial").exists()
-
-
-def test_detokenize_at_the_rate_of_the_model(model, tokens, tmp_path):
-    call("detokenize", tokens, "--out", tmp_path / "decoded", "--model", model, "--rate", "model")
-    decoded = read_record(tmp_path / "decoded/ward/c")
-    assert (decoded.rate, decoded.samples) == (100, 401)
-
-
 def test_tokenize_with_the_first_codebooks_only(records, model, tokens, tmp_path):
     out = tmp_path / "out.parquet"
     sources = records / "a", records / "ward" / "c.hea"
@@ -51,15 +33,6 @@ def test_tokenize_with_the_first_codebooks_only(records, model, tokens, tmp_path
     assert np.array_equal(open_tokens(out)[0].codes, open_tokens(tokens)[0].codes[:1])
     assert "codebooks is 4; tiny has 1 to 3" in mistake("tokenize", records, "--out", tmp_path / "x", "--model", model,
                                                         "--codebooks", 4)
-
-
-def test_detokenize_keeps_other_files_in_the_folder(model, tokens, tmp_path):
-    (tmp_path / "decoded").mkdir()
-    (tmp_path / "decoded" / "a.dat").write_text("old")
-    (tmp_path / "decoded" / "notes.txt").write_text("kept")
-    call("detokenize", tokens, "--out", tmp_path / "decoded", "--model", model, "--overwrite")
-    assert (tmp_path / "decoded" / "notes.txt").read_text() == "kept"
-    assert read_record(tmp_path / "decoded" / "a").samples == 802
 
 
 def test_tokens_of_a_store_refer_to_the_original_records(records, model, tmp_path):
@@ -133,25 +106,6 @@ def test_interrupted_tokenizing_continues(records, model, tokens, tmp_path, monk
     assert_equal_files(tmp_path / "out.parquet", tokens)
 
 
-def test_interrupted_detokenizing_continues(model, tokens, tmp_path, monkeypatch):
-    decode, decoded = Tokenizer.decode, []
-
-    def interrupted(self, item, original):
-        if len(decoded) == 2:
-            raise KeyboardInterrupt
-        decoded.append(item.name)
-        return decode(self, item, original)
-
-    arguments = ("detokenize", tokens, "--out", tmp_path / "decoded", "--model", model)
-    with monkeypatch.context() as patch:
-        patch.setattr(Tokenizer, "decode", interrupted)
-        assert call(*arguments, code=130).stderr == "stopped; run the same command again to go on\n"
-    assert not (tmp_path / "decoded").exists()
-    monkeypatch.setattr(Tokenizer, "decode", lambda *args: (decoded.append(args[1].name), decode(*args))[1])
-    assert "3 records" in call(*arguments).stdout
-    assert decoded == ["a", "b", "ward/c"] and len(list((tmp_path / "decoded").rglob("*.hea"))) == 3
-
-
 def test_processes_share_the_records(records, model, tokens, tmp_path, monkeypatch):
     """Simulates two processes: the second runs while the first waits for it."""
     monkeypatch.setattr(batch, "PART_RECORDS", 1)
@@ -182,18 +136,3 @@ def test_processes_share_the_records(records, model, tokens, tmp_path, monkeypat
                         lambda *args: (shares.append(running[-1].process_index), write(*args)))
     assert run(ProcessState(0)).records == 3 and results == [None] and shares == [0, 0, 1]
     assert_equal_files(out, tokens)
-
-
-def test_tokens_of_another_tokenizer_are_refused(model, tokens, tiny_settings, random_model, tmp_path):
-    other = checkpoint.save(random_model(tiny_settings(), seed=1), tmp_path / "other")
-    message = mistake("detokenize", tokens, "--out", tmp_path / "decoded", "--model", other)
-    assert Tokenizer.load(model).identity in message and Tokenizer.load(other).identity in message
-    assert "is from tiny, which is no shipped tokenizer; give its folder with --model" in mistake(
-        "detokenize", tokens, "--out", tmp_path / "decoded")
-
-
-def test_tokens_with_a_wrong_header_are_refused(model, tokens, tmp_path):
-    file = open_tokens(tokens)
-    wrong_header = replace(file.header, codebooks=tuple(CodebookSpec(spec.hop, 64) for spec in file.header.codebooks))
-    write_tokens(tmp_path / "wrong.parquet", wrong_header, file)
-    assert "is damaged" in mistake("detokenize", tmp_path / "wrong.parquet", "--out", tmp_path / "b", "--model", model)

@@ -179,7 +179,7 @@ def test_wrong_settings_are_refused_before_memory_is_allocated(folder, monkeypat
 @pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"format": 1}', "\x00\xff", "[" * 100_000])
 def test_a_damaged_config_is_refused(folder, text):
     (folder / "config.json").write_bytes(text.encode("latin-1"))
-    assert "config.json is damaged; wanted JSON with format and model" in load_error(folder)
+    assert "config.json is damaged" in load_error(folder)
 
 
 def test_errors_of_a_folder_without_config_and_of_an_unknown_name(folder, tmp_path):

@@ -214,7 +214,8 @@ def test_decoded_records_have_the_original_length_and_rate(tokenizer_2, samples,
     assert tokens.samples == -(-samples * 100 // rate) and len(tokens.codes[0]) == -(-tokens.samples // 6)
     decoded = tokenizer_2.decode(tokens)
     assert (decoded.samples, decoded.rate, decoded.leads) == (samples, rate, TWO_LEADS)
-    assert (decoded.name, decoded.comments) == ("rec", ("Age: 50",))
+    mark = f"ecgvae: decoded by two ({tokenizer_2.identity}) from 250 bit/s"
+    assert (decoded.name, decoded.comments, decoded.invented_leads) == ("rec", ("Age: 50", mark), ())
     at_model_rate = tokenizer_2.decode(tokens, original=False)
     assert (at_model_rate.samples, at_model_rate.rate) == (tokens.samples, 100)
 

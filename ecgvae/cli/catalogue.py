@@ -20,6 +20,7 @@ def recipes(
 ) -> None:
     """Lists the recipes for training, or prints one of them."""
     from ecgvae import resources
+    from ecgvae.files import MAX_YAML_BYTES, parse_yaml, read_regular_file
 
     if name is None:
         rows = [describe_recipe(name, path) for name, path in resources.recipes().items()]
@@ -29,13 +30,11 @@ def recipes(
             show_table(["recipe", "what it trains"], [[row["name"], row["summary"]] for row in rows])
         return
     path = resources.find_recipe(name)
-    text = path.read_text(encoding="utf-8")
+    text = read_regular_file(path, "the YAML file of a recipe", MAX_YAML_BYTES).decode()
     if not as_json:
         print(text, end="")
         return
-    import yaml
-
-    show_json({**describe_recipe(name, path), "recipe": yaml.safe_load(text)})
+    show_json({**describe_recipe(name, path), "recipe": parse_yaml(text)})
 
 
 def describe_recipe(name: str, path: Path) -> dict[str, str]:

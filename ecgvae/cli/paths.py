@@ -18,6 +18,8 @@ def check_output(path: Path, overwrite: bool, suffix: str = "") -> None:
 
     if suffix and path.suffix.lower() in OTHER_FORMATS - {suffix}:
         raise ValueError(f"{path} ends in {path.suffix}; wanted a name that ends in {suffix}")
+    if suffix and path.is_dir():
+        raise ValueError(f"{path} is a folder; wanted a name that ends in {suffix}")
     check_free(path, overwrite)
 
 

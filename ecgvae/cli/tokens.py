@@ -1,7 +1,7 @@
-"""The commands tokenize and detokenize."""
+"""The command tokenize."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
@@ -20,13 +20,12 @@ from ecgvae.cli.app import (
     app,
     examples,
 )
-from ecgvae.cli.completion import shipped_models
-from ecgvae.cli.paths import check_exists, check_model, check_output, check_records, check_side_output
+from ecgvae.cli.paths import check_model, check_output, check_records, check_side_output
 from ecgvae.cli.terminal import Progress, count, count_of, end_strict, list_remarks, list_skipped, remark, show
 
 if TYPE_CHECKING:
     import ecgvae.tokenizer
-    from ecgvae.batch import Summary
+    from ecgvae.batch import EncodedSummary, Summary
     from ecgvae.data.errors import Remarks
     from ecgvae.data.tokens import TokenHeader
 
@@ -111,13 +110,13 @@ def list_notes(noted: "Remarks", tokenizer: "ecgvae.tokenizer.Tokenizer") -> Non
         remark(f"{tokenizer.name} does not know the amplitudes of its training data, so amplitudes are not checked")
 
 
-def poor_records(summary: "Summary", limit: float) -> list[tuple[str, str]]:
+def poor_records(summary: "EncodedSummary", limit: float) -> list[tuple[str, str]]:
     """The verified records with a PRDN above a limit in %, the worst first."""
     poor = sorted((row for row in summary.errors if row[1] > limit), key=lambda row: -row[1])
     return [(name, f"PRDN {prdn:.1f} %, RMSE {rmse:.0f} µV") for name, prdn, rmse in poor]
 
 
-def error_summary(summary: "Summary", limit: float) -> str:
+def error_summary(summary: "EncodedSummary", limit: float) -> str:
     """The errors of the verified records in one line."""
     import numpy as np
 
@@ -133,38 +132,6 @@ def bit_rate(header: "TokenHeader") -> float:
     from ecgvae.metrics import bits_per_second
 
     return bits_per_second(header.codebooks, header.rate)
-
-
-@app.command(rich_help_panel=SIGNALS,
-             epilog=examples("ecgvae detokenize tokens.parquet --out decoded",
-                             "ecgvae detokenize tokens.parquet --out decoded --model runs/mine --rate model"))
-def detokenize(
-    tokens: Annotated[Path, Argument(metavar="TOKENS", help="Token file.")],
-    out: Annotated[Path, Option(help="Folder for the WFDB records.")],
-    model: Annotated[str | None, Option(help="Tokenizer that made the file: a shipped model, a model folder or a run "
-                                             "folder. Default: the one that the file names.",
-                                        autocompletion=shipped_models)] = None,
-    rate: Annotated[Literal["source", "model"], Option(help="Sampling rate of the records: that of the source "
-                                                            "records, or the model's.")] = "source",
-    device: Device = "auto",
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-) -> None:
-    """Turns tokens back into WFDB records.
-
-    The records have the names of the source records and are in the same subfolders of OUT.
-    """
-    check_exists(tokens, "a token file")
-    check_output(out, overwrite)
-    if model:
-        check_model(model)
-    from ecgvae.batch import detokenize_files
-
-    with Progress("records") as progress:
-        summary = detokenize_files(tokens, out, model, original=rate == "source", device=device,
-                                   overwrite=overwrite, progress=progress)
-    list_skipped(summary.skipped)
-    print(f"{amount(summary)}, in {out}{skipped_count(summary)}")
 
 
 def amount(summary: "Summary") -> str:

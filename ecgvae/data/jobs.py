@@ -13,10 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-try:
-    import fcntl
-except ImportError:  # on Windows, where a second run in the same folder is not detected
-    fcntl = None  # type: ignore[assignment]
+from ecgvae.data.locking import lock_folder
 
 SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
@@ -63,18 +60,11 @@ class Parts:
                 remove(path)
 
     def _acquire_lock(self) -> TextIO:
-        """Opens and locks a file in the folder. The system releases the lock when the process ends or crashes."""
+        """Locks the folder; ValueError if it has files that are not parts of a job."""
         others = {path.name for path in self.folder.iterdir() if path.suffix != ".tmp"} - {"lock"}
         if others and "job.json" not in others:
             raise ValueError(f"{self.folder} is in the way: it has files that are not parts of a job")
-        lock = open(self.folder / "lock", "w")
-        try:
-            if fcntl:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            raise OSError(f"{self.folder} is in use by another run") from None
-        return lock
+        return lock_folder(self.folder)
 
     def _differences(self, fingerprint: dict) -> list[str]:
         """Names of the settings that differ from those of the job that started the folder."""

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from ecgvae.chunks import thread_pool
 from ecgvae.data.store import Store
+from ecgvae.decoding import STEP_MV
 from ecgvae.evaluation.pieces import Piece, read_piece, split_pieces
 from ecgvae.models import Autoencoder
 from ecgvae.signal import Record, conform, ratio, resample
-from ecgvae.tokenizer import STEP_MV
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

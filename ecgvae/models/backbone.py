@@ -9,6 +9,7 @@ from ecgvae.nn import conv, transformer
 from ecgvae.settings import Settings
 
 MAX_HOP = 4096        # samples
+MAX_HEAD_WINDOW = 1 << 20       # patches times channels of a head, on which the size of rotary tables depends
 Stride = Annotated[int, Field(ge=1, le=64)]
 Width = Annotated[int, Field(ge=1, le=1 << 14)]
 Encoder: TypeAlias = conv.Encoder | transformer.Encoder
@@ -73,6 +74,9 @@ class TransformerSettings(Settings):
     def _check_heads(self):
         if self.width % (2 * self.heads):
             raise ValueError(f"width is {self.width}; wanted a multiple of twice the {self.heads} heads")
+        if self.window * self.width // self.heads > MAX_HEAD_WINDOW:
+            raise ValueError(f"window is {self.window} with {self.width // self.heads} channels of a head; wanted a "
+                             f"product of at most {MAX_HEAD_WINDOW}")
         return self
 
     def build_encoder(self, inputs: int, outputs: int) -> transformer.Encoder:

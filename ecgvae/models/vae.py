@@ -89,7 +89,7 @@ class VAESettings(AESettings):
 
     family: Literal["vae"] = "vae"  # type: ignore[assignment]
     likelihood_std: float | None = Field(None, ge=1e-4, le=1e3)
-    free_bits: float = Field(0.0, ge=0)
+    free_bits: float = Field(0.0, ge=0, le=1e9)
 
 
 class VAE(AE):

@@ -4,6 +4,8 @@ Shapes: b batch, c leads, t samples, n frames, d and e channels; in attention m 
 w queries and v keys of a block, p positions.
 """
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -78,8 +80,10 @@ def window_mask(frames: int, block: int, margin: int, window: int, like: Tensor)
     return torch.zeros_like(visible, dtype=like.dtype).masked_fill(~visible, -torch.inf)
 
 
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)
 def rotary_table(positions: int, channels: int) -> Float[Tensor, "p e 2"]:
-    """Cosine and sine of the angle by which each position rotates each pair of channels."""
+    """Cosine and sine of the angle by which each position rotates each pair of channels; layers share the tensor."""
     frequency = ROTARY_BASE ** -torch.linspace(0, 1, channels // 2 + 1, dtype=torch.double, device="cpu")[:-1]
     angle = torch.arange(positions, dtype=torch.double, device="cpu").unsqueeze(1) * frequency
     return torch.stack([angle.cos(), angle.sin()], -1).float()

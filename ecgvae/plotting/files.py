@@ -1,11 +1,12 @@
 """Figure files: checks of their paths, and atomic writing."""
 
+import io
 import math
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecgvae.data.errors import check_free
+from ecgvae.data.jobs import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,13 +31,10 @@ def check_destination(path: str | Path, overwrite: bool) -> Path:
 
 
 def save_figure(figure: "Figure", path: Path) -> Path:
-    """Writes a figure under a temporary name in the same folder, then renames it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    """Draws a figure in memory, and writes it atomically; OSError if it can't be written."""
     dpi = min(MAX_DPI, math.sqrt(MAX_PIXELS / math.prod(figure.get_size_inches())))
-    try:
-        figure.savefig(partial, dpi=dpi, format=path.suffix[1:].lower())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    content = io.BytesIO()
+    figure.savefig(content, dpi=dpi, format=path.suffix[1:].lower())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda partial: partial.write_bytes(content.getbuffer()))
     return path

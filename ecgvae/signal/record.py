@@ -15,6 +15,8 @@ from ecgvae.signal.leads import LEADS_12, canonical_lead, independent_leads, lea
 from ecgvae.signal.start_time import StartTime, later
 
 MAX_LISTED_LEADS = 12
+MAX_LEADS = 256             # of a model; body surface maps have as many
+MAX_RATE = 100_000.0        # Hz, of a model
 
 
 def check_finite(signal: np.ndarray, name: str) -> None:
@@ -120,10 +122,10 @@ class SignalSpec(Settings):
         filters: Filters of the signal; none is defined yet.
     """
 
-    leads: tuple[str, ...] = Field(default=LEADS_12, min_length=1)
-    rate: float = Field(default=100, gt=0)
+    leads: tuple[str, ...] = Field(default=LEADS_12, min_length=1, max_length=MAX_LEADS)
+    rate: float = Field(default=100, ge=1, le=MAX_RATE)
     unit: Literal["mV"] = "mV"
-    scale: float = Field(default=1.0, gt=0)
+    scale: float = Field(default=1.0, ge=1e-6, le=1e6)
     filters: tuple[str, ...] = Field(default=(), max_length=0)
 
     @field_validator("leads")

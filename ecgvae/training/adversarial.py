@@ -37,11 +37,11 @@ class AdversarialSettings(Settings):
         width: Number of channels of a discriminator's first layer.
     """
 
-    weight: float = Field(0.5, gt=0)
-    feature_matching: float = Field(4.0, ge=0)
+    weight: float = Field(0.5, gt=0, le=1e9)
+    feature_matching: float = Field(4.0, ge=0, le=1e9)
     start: int = Field(2000, ge=0)
     ramp: int = Field(1000, ge=1)
-    learning_rate: float = Field(2e-3, gt=0)
+    learning_rate: float = Field(2e-3, gt=0, le=1e3)
     width: int = Field(16, ge=1, le=1024)
 
 

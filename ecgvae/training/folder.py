@@ -2,6 +2,22 @@
 
 from pathlib import Path
 
+from pydantic import BaseModel, Field
+
+MAX_STEPS = 10**9
+
+
+class RunLength(BaseModel):
+    """The block `training` of a recipe.json, as far as it says how long the run is."""
+
+    steps: int = Field(ge=1, le=MAX_STEPS, strict=True)
+
+
+class RunRecipe(BaseModel):
+    """What is read of a recipe.json without loading torch."""
+
+    training: RunLength
+
 
 def check_run_folder(folder: Path, resume: bool) -> None:
     """Checks that a new run does not overwrite another one, or that there is a run to resume.

@@ -4,10 +4,11 @@ import csv
 import math
 from pathlib import Path
 
-from ecgvae.data.jobs import write_atomically
 from ecgvae.training.objectives import TERMS
+from ecgvae.training.table import read_table, write_table
 
 TAGS = {"log": "train", "validation": "validation"}     # the group of a table's columns in TensorBoard
+MAX_LOG = 700.0     # the exponential of a larger number overflows
 FORMER_COLUMNS = {"evenness": "usage_loss"}
 
 
@@ -104,19 +105,6 @@ class Table:
         self.last_row = {name: float(value) for name, value in row.items() if name != "step"}
 
 
-def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of a CSV file; none if there is no file. A last line without an end is ignored."""
-    lines = path.read_text().split("\n")[:-1] if path.exists() else []
-    columns, *rows = (line.split(",") for line in lines) if lines else ([],)
-    return columns, rows
-
-
-def write_table(path: Path, columns: list[str], rows: list[list[str]]) -> None:
-    """Replaces a CSV file; without columns it becomes empty."""
-    lines = [",".join(row) + "\n" for row in (columns, *rows) if row]
-    write_atomically(path, lambda partial: partial.write_text("".join(lines)))
-
-
 def convert_former_log(path: Path) -> None:
     """Rewrites a log.csv of an earlier version, so that its rows and those of a resumed run have the same meaning.
 
@@ -126,7 +114,7 @@ def convert_former_log(path: Path) -> None:
     columns, rows = read_table(path)
     if not columns or "learning_rate" in columns:
         return
-    converted = [[f"{100 * math.exp(float(value))!r}" if name in TERMS else value
+    converted = [[f"{100 * math.exp(min(float(value), MAX_LOG))!r}" if value and name in TERMS else value
                   for name, value in zip(columns, row, strict=True)] for row in rows]
     names = [FORMER_COLUMNS.get(name, name) for name in columns]
     write_table(path, [*names, "learning_rate"], [[*row, ""] for row in converted])

@@ -3,9 +3,8 @@
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import nullcontext
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -13,10 +12,8 @@ from accelerate import Accelerator
 from torch import nn
 
 from ecgvae import checkpoint
-from ecgvae.data.jobs import write_atomically
 from ecgvae.data.store import Store
 from ecgvae.data.training_data import measure_training_data
-from ecgvae.legacy import rename_weights
 from ecgvae.models import Autoencoder, build
 from ecgvae.nn.codebook import anneal_revival
 from ecgvae.training.adversarial import Adversary
@@ -26,53 +23,10 @@ from ecgvae.training.objectives import TERMS, error_percent, reconstruction_loss
 from ecgvae.training.optimizer import Muon
 from ecgvae.training.recipe import Recipe, TrainingSettings
 from ecgvae.training.run import differences, open_run
+from ecgvae.training.state import State
 from ecgvae.training.validation import Validation
 
 StepCallback = Callable[[int, dict[str, float]], None]      # called with the step and the last logged values
-
-
-@dataclass
-class State:
-    """The state of a run between two steps."""
-
-    model: Autoencoder
-    average: Autoencoder        # exponential moving average of the model, which is validated and saved
-    optimizer: torch.optim.Optimizer
-    store: str                  # fingerprint of the training data
-    adversary: Adversary | None = None
-    step: int = 0
-
-    @property
-    def components(self) -> dict[str, Any]:
-        """The components with a state dict, by their names in state.pt."""
-        components = {"model": self.model, "average": self.average, "optimizer": self.optimizer}
-        return components | ({"adversary": self.adversary} if self.adversary else {})
-
-    def save(self, path: Path) -> None:
-        """Writes the state atomically; OSError if that fails."""
-        values = {name: component.state_dict() for name, component in self.components.items()}
-        values |= {"store": self.store, "step": self.step}
-        try:
-            write_atomically(path, lambda partial: torch.save(values, partial))
-        except RuntimeError as error:   # what torch raises on a full disk
-            raise OSError(f"{path} can't be written; is the disk full? ({str(error).splitlines()[0]})") from error
-
-    def load(self, path: Path) -> None:
-        """Loads a saved state, of this version or an earlier one.
-
-        Raises:
-            ValueError: The file is damaged, or of another recipe or store.
-        """
-        try:
-            saved = torch.load(path, weights_only=True, map_location="cpu")
-            saved |= {name: rename_weights(saved[name]) for name in ("model", "average")}
-            for name, component in self.components.items():
-                component.load_state_dict(saved[name])
-            store, self.step = saved["store"], saved["step"]
-        except (RuntimeError, UnpicklingError, EOFError, ValueError, TypeError, AttributeError, LookupError):
-            raise ValueError(f"{path} is damaged, or not of this recipe; wanted the state of this run") from None
-        if store != self.store:
-            raise ValueError(f"{path} is of another store; wanted the store that the run was started with")
 
 
 def train(recipe: Recipe, store: Store, out: str | Path, resume: bool = False,
@@ -96,23 +50,30 @@ def train(recipe: Recipe, store: Store, out: str | Path, resume: bool = False,
     Raises:
         FileExistsError: The folder has a run and `resume` is false.
         FileNotFoundError: There is no run to resume.
-        ValueError: The recipe does not fit the store or the run that is resumed, or the loss is not finite.
+        OSError: Another process trains in that folder.
+        ValueError: The recipe does not fit the store or the run that is resumed, or the training diverges.
     """
     accelerator = Accelerator(mixed_precision="no")      # Accelerate's autocast would be global; see `autocast`
     run, state = Path(out), init_state(recipe, store, accelerator.device)
-    if accelerator.is_main_process:
-        open_run(run, recipe, store, resume)
-    accelerator.wait_for_everyone()
-    if resume and (run / "state.pt").exists():
-        state.load(run / "state.pt")
-    if state.step == recipe.training.steps and (run / "model").exists():
-        return run / "model"
+    is_main = accelerator.is_main_process
+    with open_run(run, recipe, store, resume) if is_main else nullcontext():
+        accelerator.wait_for_everyone()
+        if resume and (run / "state.pt").exists():
+            state.load(run / "state.pt", recipe.training.steps)
+        if state.step < recipe.training.steps or not (run / "model").exists():
+            finish(recipe, store, state, accelerator, run, progress if is_main and progress else lambda *_: None)
+        accelerator.wait_for_everyone()
+    return run / "model"
+
+
+def finish(recipe: Recipe, store: Store, state: State, accelerator: Accelerator, run: Path,
+           progress: StepCallback) -> None:
+    """Trains from the step of the state to the last one, and saves the model."""
     batches = Batches(recipe, store, state.model, accelerator.device)
     log = Log(run, state.step, accelerator.is_main_process)
     validation = Validation(store, recipe.model.signal, run)
-    report = progress if progress and accelerator.is_main_process else lambda step, values: None
     try:
-        run_steps(recipe, state, batches, accelerator, log, validation, run, report)
+        run_steps(recipe, state, batches, accelerator, log, validation, run, progress)
     finally:
         log.close()
     if accelerator.is_main_process:
@@ -120,8 +81,6 @@ def train(recipe: Recipe, store: Store, out: str | Path, resume: bool = False,
                  "records": len(batches), **recipe.model_dump(mode="json", exclude={"model"})}
         data = measure_training_data(store, store.split("train"), recipe.model.signal)
         checkpoint.save(state.average, run / "model", facts, log.last_validation, data)
-    accelerator.wait_for_everyone()
-    return run / "model"
 
 
 def run_steps(recipe: Recipe, state: State, batches: Batches, accelerator: Accelerator, log: Log,
@@ -139,9 +98,13 @@ def run_steps(recipe: Recipe, state: State, batches: Batches, accelerator: Accel
         if not math.isfinite(log.last_row.get("loss", 0.0)):
             raise ValueError(f"the loss is {log.last_row['loss']} at step {state.step}; wanted a lower learning_rate")
         progress(state.step, log.last_row | log.last_validation)
-        if is_due(state.step, settings.validate_every, settings.steps) and accelerator.is_main_process:
+        validates, saves = (is_due(state.step, every, settings.steps)
+                            for every in (settings.validate_every, settings.save_every))
+        if validates or saves:
+            state.check_finite()
+        if validates and accelerator.is_main_process:
             log.validation(state.step, *validation(state.average, state.step))
-        if is_due(state.step, settings.save_every, settings.steps) and accelerator.is_main_process:
+        if saves and accelerator.is_main_process:
             log.flush()
             state.save(run / "state.pt")
 

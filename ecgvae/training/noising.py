@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -22,7 +22,9 @@ from ecgvae.noise import (
 )
 from ecgvae.settings import Settings
 
+MAX_TIMESTEPS = 1_000_000
 Signals: TypeAlias = Float[Tensor, "b c t"]
+Decibels = Annotated[float, Field(ge=-200, le=200)]
 Kind = Literal["wander", "muscle", "electrode", "mains-50", "mains-60", "drop-out"]
 
 
@@ -47,12 +49,12 @@ class NoiseSettings(Settings):
     clean: float = Field(0.5, ge=0, le=1)
     target: Literal["clean", "noised"] = "clean"
     schedule: Literal["linear", "cosine", "sigmoid"] = "cosine"
-    steps: int = Field(1000, ge=1)
+    steps: int = Field(1000, ge=1, le=MAX_TIMESTEPS)
     timestep_sampling: Literal["uniform", "low-noise"] = "uniform"
-    x0_weight: float = Field(1.0, ge=0)
+    x0_weight: float = Field(1.0, ge=0, le=1e9)
     artefacts: float = Field(0.0, ge=0, le=1)
     kinds: tuple[Kind, ...] = Field(("wander", "muscle", "electrode", "mains-50", "drop-out"), min_length=1)
-    snr_db: tuple[float, float] = (0.0, 20.0)
+    snr_db: tuple[Decibels, Decibels] = (0.0, 20.0)
     recordings: str | None = None
 
     @field_validator("snr_db")

@@ -3,15 +3,19 @@
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-import yaml
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator
 
+from ecgvae.files import MAX_YAML_BYTES, parse_yaml, read_regular_file
 from ecgvae.models import ModelSettings, parse_settings
 from ecgvae.settings import Settings, describe_error
 from ecgvae.training.adversarial import AdversarialSettings
+from ecgvae.training.folder import MAX_STEPS
 from ecgvae.training.noising import NoiseSettings
 
-YAML_ERRORS = (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError)     # raised by PyYAML
+MAX_BATCH_SIZE = 1 << 20
+MAX_WINDOW_SECONDS = 86_400
+MAX_SHOWN_CHARACTERS = 200      # of a --set in an error message
+Weight = Annotated[float, Field(ge=0, le=1e9)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -32,14 +36,14 @@ class LossWeights(Settings):
 
     former_names: ClassVar[dict[str, str]] = {"evenness": "usage_loss"}
 
-    prdn: float = Field(1.0, ge=0)
-    derivative: float = Field(0.0, ge=0)
-    spectral: float = Field(0.0, ge=0)
-    commitment: float = Field(0.25, ge=0)
-    codebook: float = Field(1.0, ge=0)
-    usage_loss: float = Field(1.0, ge=0)
-    nll: float = Field(1.0, ge=0)
-    kl: float = Field(1.0, ge=0)
+    prdn: Weight = 1.0
+    derivative: Weight = 0.0
+    spectral: Weight = 0.0
+    commitment: Weight = 0.25
+    codebook: Weight = 1.0
+    usage_loss: Weight = 1.0
+    nll: Weight = 1.0
+    kl: Weight = 1.0
     kl_warmup: int = Field(0, ge=0)
 
     def at(self, step: int) -> dict[str, float]:
@@ -57,8 +61,8 @@ class AugmentSettings(Settings):
         stretch: Largest relative change of the time axis, which is drawn once per batch.
     """
 
-    gain: float = Field(0.0, ge=0)
-    mixing: float = Field(0.0, ge=0)
+    gain: float = Field(0.0, ge=0, le=10)
+    mixing: float = Field(0.0, ge=0, le=10)
     stretch: float = Field(0.0, ge=0, le=0.4)
 
 
@@ -88,20 +92,20 @@ class TrainingSettings(Settings):
     former_names: ClassVar[dict[str, str]] = {"clip": "max_grad_norm", "average": "ema_decay",
                                               "start_from": "init_from"}
 
-    steps: int = Field(10_000, ge=1)
-    batch_size: int = Field(32, ge=1)
-    window: float = Field(10.0, gt=0)
-    learning_rate: float = Field(4e-3, gt=0)
+    steps: int = Field(10_000, ge=1, le=MAX_STEPS)
+    batch_size: int = Field(32, ge=1, le=MAX_BATCH_SIZE)
+    window: float = Field(10.0, gt=0, le=MAX_WINDOW_SECONDS)
+    learning_rate: float = Field(4e-3, gt=0, le=1e3)
     warmup: int = Field(200, ge=0)
     betas: tuple[Decay, Decay] = (0.9, 0.98)
     momentum: Decay = 0.95
-    weight_decay: float = Field(1e-4, ge=0)
-    max_grad_norm: float = Field(1.0, gt=0)
+    weight_decay: float = Field(1e-4, ge=0, le=1e3)
+    max_grad_norm: float = Field(1.0, gt=0, le=1e30)
     ema_decay: Decay = 0.99
     init_from: str | None = None
     precision: Literal["fp32", "bf16", "auto"] = "auto"
     compile: bool = False
-    seed: int = 0
+    seed: int = Field(0, ge=-(1 << 63), lt=1 << 63)
     log_every: int = Field(50, ge=1)
     validate_every: int = Field(1000, ge=1)
     save_every: int = Field(500, ge=1)
@@ -157,7 +161,7 @@ def apply_override(values: dict, override: str) -> None:
     """Sets one `key.path=value` in nested blocks, and removes the same key under its other names."""
     key, equals, text = override.partition("=")
     path = key.strip().split(".")
-    shown = " ".join(override.split())
+    shown = " ".join(override.split())[:MAX_SHOWN_CHARACTERS]
     if not equals or not all(path):
         raise ValueError(f"--set {shown}; wanted key.path=value")
     for block in path[:-1]:
@@ -165,8 +169,8 @@ def apply_override(values: dict, override: str) -> None:
         if not isinstance(values, dict):
             raise ValueError(f"--set {shown}; {block} is a value, not a block")
     try:
-        value = yaml.safe_load(text)
-    except YAML_ERRORS:
+        value = parse_yaml(text)
+    except ValueError:
         raise ValueError(f"--set {shown}; the value is not YAML") from None
     for name in _other_names(path[-1]):
         values.pop(name, None)
@@ -180,11 +184,10 @@ def _other_names(key: str, settings: type[Settings] = Settings) -> set[str]:
 
 
 def _read_yaml(path: Path) -> Any:
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; wanted the YAML file of a recipe")
+    content = read_regular_file(path, "the YAML file of a recipe", MAX_YAML_BYTES)
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return parse_yaml(content.decode())
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not YAML: it is not a text file in UTF-8") from None
-    except YAML_ERRORS as error:
-        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is {error}") from None

@@ -2,38 +2,66 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ecgvae.data.jobs import write_atomically
+from ecgvae.data.jobs import remove, write_atomically
+from ecgvae.data.locking import locked_folder
 from ecgvae.data.store import Store
+from ecgvae.files import read_json
 from ecgvae.training.folder import check_run_folder
 from ecgvae.training.objectives import STFT_SIZES
 from ecgvae.training.recipe import Recipe, parse_recipe
 
 MIN_WINDOW_SAMPLES = max(STFT_SIZES)
+MAX_PADDED_SECONDS = 60.0       # a longer window must fit into a record
+UNFINISHED = ("*.tmp", "model.partial", "pictures/*.tmp", "pictures/.step-*.png")      # the last by earlier versions
 
 
-def open_run(run: Path, recipe: Recipe, store: Store, resume: bool) -> None:
+@contextmanager
+def open_run(run: Path, recipe: Recipe, store: Store, resume: bool) -> Iterator[None]:
     """Creates the folder of a run with its recipe.json, or checks that the run can be resumed.
+
+    The folder is locked until the end of the `with` statement, and freed of what a killed run left unfinished.
 
     Raises:
         FileExistsError: The folder has a run and `resume` is false.
         FileNotFoundError: There is no run to resume.
+        OSError: Another process trains in the folder.
         ValueError: The recipe does not fit the store, or differs from the run's recipe.
     """
-    path = run / "recipe.json"
-    if store.rate != recipe.model.signal.rate:
-        raise ValueError(f"{store.path} has a rate of {store.rate:g} Hz; the recipe wants {recipe.model.signal.rate:g}")
-    if recipe.training.window * store.rate < MIN_WINDOW_SAMPLES:
-        raise ValueError(f"training.window is {recipe.training.window:g} s; wanted {MIN_WINDOW_SAMPLES} samples or "
-                         f"more, {MIN_WINDOW_SAMPLES / store.rate:g} s")
+    check_store(recipe, store)
     check_run_folder(run, resume)
-    if resume:
-        check_same_recipe(path, recipe)
-        return
     run.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda partial: partial.write_text(recipe.model_dump_json(indent=2) + "\n"))
+    with locked_folder(run):
+        check_run_folder(run, resume)       # another process may have created or deleted the run
+        path = run / "recipe.json"
+        if resume:
+            check_same_recipe(path, recipe)
+        for pattern in UNFINISHED:
+            for unfinished in run.glob(pattern):
+                remove(unfinished)
+        if not resume:
+            write_atomically(path, lambda partial: partial.write_text(recipe.model_dump_json(indent=2) + "\n"))
+        yield
+
+
+def check_store(recipe: Recipe, store: Store) -> None:
+    """Raises ValueError if a recipe can't be trained on a store."""
+    settings, rate = recipe.training, recipe.model.signal.rate
+    if store.rate != rate:
+        raise ValueError(f"{store.path} has a rate of {store.rate:g} Hz; the recipe wants {rate:g}")
+    if settings.window * store.rate < MIN_WINDOW_SAMPLES:
+        raise ValueError(f"training.window is {settings.window:g} s; wanted {MIN_WINDOW_SAMPLES} samples or more, "
+                         f"{MIN_WINDOW_SAMPLES / store.rate:g} s")
+    rows = store.split("train")
+    if not len(rows):
+        raise ValueError(f"{store.path} has no records in its training split; wanted some to train on")
+    longest = float(store.spans[rows, 1].max()) / store.rate
+    if settings.window > max(longest, MAX_PADDED_SECONDS):
+        raise ValueError(f"training.window is {settings.window:g} s; wanted at most {longest:g} s, the length of the "
+                         f"longest training record of {store.path}")
 
 
 def check_same_recipe(path: Path, recipe: Recipe) -> None:
@@ -41,12 +69,10 @@ def check_same_recipe(path: Path, recipe: Recipe) -> None:
 
     Parsed settings are compared, since a recipe.json of an earlier version may have former names or lack settings.
     """
-    try:
-        values = json.loads(path.read_text())
-    except (ValueError, RecursionError):
-        values = None
+    wanted = "the recipe that the run was started with"
+    values = read_json(path, wanted)
     if not isinstance(values, dict):
-        raise ValueError(f"{path} is damaged; wanted the recipe that the run was started with")
+        raise ValueError(f"{path} is damaged; wanted {wanted}")
     saved = parse_recipe(values, path).model_dump(mode="json")
     for key, saved_value, new_value in differences(saved, recipe.model_dump(mode="json")):
         raise ValueError(f"{path} has {key} {json.dumps(saved_value)}, the recipe given {json.dumps(new_value)}; "

@@ -56,7 +56,7 @@ def test_info_about_a_run_that_is_not_finished(store, recipe, tmp_path):
     facts = json.loads(call("info", run, "--json").stdout)
     assert (facts["kind"], facts["model"], facts["step"], facts["steps"]) == ("run", "none yet", 1, 2)
     (run / "recipe.json").write_text("{}")
-    assert "is damaged; wanted the recipe.json" in mistake("info", run)
+    assert "recipe.json is damaged: training: Field required" in mistake("info", run)
 
 
 def test_a_recipe_is_found_by_name(store, tmp_path):

@@ -8,8 +8,9 @@ import torch
 
 import ecgvae.tokenizer
 from ecgvae import checkpoint
-from ecgvae.batch import detokenize_files, tokenize_files
+from ecgvae.batch import tokenize_files
 from ecgvae.data.tokens import open_tokens
+from ecgvae.detokenize import detokenize_files
 from ecgvae.models import build
 from ecgvae.signal import LEADS_12, Record, read_record, write_record
 from ecgvae.tokenizer import Tokenizer

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from ecgvae import metrics, plotting
@@ -54,16 +53,19 @@ def test_an_existing_figure_stays_unless_asked(tmp_path, record):
 
 
 def test_a_full_disk_leaves_nothing_half_written(tmp_path, record, monkeypatch):
-    def fill(self, path, **options):
-        path.write_text("half")
+    def fill(self, content):
+        self.write_text("half")
         raise OSError(28, "No space left on device")
 
-    path = tmp_path / "figure.png"
-    path.write_text("before")
-    monkeypatch.setattr(Figure, "savefig", fill)
-    with pytest.raises(OSError, match="No space"):
-        plotting.plot_record(record, path, overwrite=True)
-    assert [file.read_text() for file in tmp_path.iterdir()] == ["before"]
+    for suffix in (".png", ".pdf", ".svg"):
+        path = (tmp_path / "figure").with_suffix(suffix)
+        path.write_text("before")
+        with monkeypatch.context() as patch:
+            patch.setattr(type(path), "write_bytes", fill)
+            with pytest.raises(OSError, match="No space") as error:
+                plotting.plot_record(record, path, overwrite=True)
+        assert error.value.filename == str(path) and path.read_text() == "before"
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_standard_layout(record):

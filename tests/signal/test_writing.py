@@ -1,3 +1,6 @@
+import fcntl
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import wfdb
@@ -6,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from ecgvae.signal import LEADS_12, Record, find_records, read_record, write_record
+from ecgvae.signal.writing import write_blocks
 
 quiet = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 microvolts = arrays(np.int16, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12))
@@ -39,6 +43,33 @@ def test_any_range_is_kept_within_its_resolution(tmp_path, signal):
     steps = np.maximum(0.001, 2.5 * peaks / 32767)
     assert (np.isnan(again) == np.isnan(signal)).all()
     assert (np.abs(again - signal) <= 0.51 * steps)[~np.isnan(signal)].all()
+
+
+@quiet
+@given(
+    arrays(np.float32, (2, 30), elements=st.floats(-300, 300, width=32) | st.just(np.nan)),
+    st.lists(st.integers(0, 30), max_size=4),
+)
+def test_blocks_give_the_files_of_the_whole_record(tmp_path, signal, cuts):
+    record = record_of(signal, comments=("a",), invented_leads=("II",))
+    whole = write_record(record, tmp_path / "whole", overwrite=True)
+    blocks = np.split(signal, sorted(cuts), axis=1)
+    path = write_blocks(replace(record, signal=signal[:, :0]), lambda: iter(blocks), tmp_path, overwrite=True)
+    for suffix in (".hea", ".dat"):
+        assert path.with_suffix(suffix).read_bytes() == whole.with_suffix(suffix).read_bytes()
+
+
+def test_the_draft_of_a_killed_process_is_replaced_and_that_of_a_running_one_is_not(tmp_path):
+    draft = tmp_path / ".record.dat.partial"
+    draft.write_bytes(b"left by a process that was killed" * 100)
+    write_record(record_of(np.ones((1, 3))), tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["record.dat", "record.hea"]
+    with open(draft, "wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(OSError, match=r"another process is writing .*record\.dat"):
+            write_record(record_of(np.zeros((1, 3))), tmp_path, overwrite=True)
+        assert draft.exists()
+    assert read_record(tmp_path / "record").signal.tolist() == [[1, 1, 1]]
 
 
 def test_comments_name_and_folders_are_kept(tmp_path):
@@ -108,7 +139,11 @@ def test_names_that_leave_the_folder_or_wfdb_are_refused(tmp_path, name):
 
 @pytest.mark.parametrize(
     ("signal", "message"),
-    [(np.zeros((1, 0)), "record has no samples"), ([[1e6]], r"I reaches 1e\+06 mV; wanted at most 32767 mV")],
+    [
+        (np.zeros((1, 0)), "record has no samples"),
+        (np.zeros((0, 3)), "record has no samples"),
+        ([[1e6]], r"I reaches 1e\+06 mV; wanted at most 32767 mV"),
+    ],
 )
 def test_what_format_16_cannot_hold_is_refused(tmp_path, signal, message):
     with pytest.raises(ValueError, match=message):

@@ -211,7 +211,7 @@ def test_a_run_is_resumed_with_its_own_store_and_state(store, recipe, tmp_path, 
     whole = (run / "state.pt").read_bytes()
     for damage in (whole[:1000], b"", b"state"):
         (run / "state.pt").write_bytes(damage)
-        assert "state.pt is damaged, or not of this recipe" in mistake(ValueError, short, store, run, resume=True)
+        assert "state.pt is damaged; wanted the state" in mistake(ValueError, short, store, run, resume=True)
 
 
 @pytest.mark.parametrize(("part", "change", "expected"), [

@@ -1,0 +1,223 @@
+"""Token files to folders of WFDB records, resumable and in bounded memory."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ecgvae import checkpoint
+from ecgvae.batch import Progress, Summary, no_progress, open_parts
+from ecgvae.data.errors import NoUsableRecords, Remarks, check_free, error_text
+from ecgvae.data.naming import unique_names
+from ecgvae.data.tokens import TokenFile, Tokens, open_tokens
+from ecgvae.decoding import DECODED
+from ecgvae.signal.headers import read_header
+from ecgvae.signal.writing import write_blocks
+from ecgvae.tokenizer import Tokenizer
+
+MAX_QUOTED_CHARACTERS = 500         # of a name in a header
+
+
+@dataclass(frozen=True)
+class DecodedSummary(Summary):
+    """The result of `detokenize_files`.
+
+    Attributes:
+        renamed: Records that have another name in the folder than in the token file, and that name.
+        removed: Number of records of an earlier call that were deleted from the folder.
+        kept: Number of other records in the folder.
+    """
+
+    renamed: Remarks = ()
+    removed: int = 0
+    kept: int = 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """A record of a token file, its name there (with the start, for a window), and its name in the folder."""
+
+    tokens: Tokens
+    name: str
+    path: str
+
+
+def detokenize_files(path: str | Path, out: str | Path, model: str | Path | None = None, *, original: bool = True,
+                     all_leads: bool = False, comments: bool = True, device: str = "auto", overwrite: bool = False,
+                     progress: Progress = no_progress) -> DecodedSummary:
+    """Writes the records of a token file as WFDB below a folder, under the names they had.
+
+    The start of a window is added to the name of its record. Names that WFDB does not allow, and names that are equal,
+    are replaced by others. An interrupted job continues from OUT.partial when it is called again.
+
+    Args:
+        path: The token file.
+        out: The folder to write.
+        model: The tokenizer's name or folder; by default the name in the file.
+        original: Whether the records have the rate of those they came from, else the model's.
+        all_leads: Whether the records have leads that neither were in the source nor follow from those that were.
+        comments: Whether the records have the comments of their source.
+        device: A device by torch's name, or "auto" for a GPU if there is one.
+        overwrite: Whether the folder may exist. Records in it that were decoded before are deleted, and other files
+            are kept, unless a new one has the same name.
+        progress: Called with the number of records done and their total.
+
+    Raises:
+        FileExistsError: The folder exists.
+        ValueError: The file is damaged or of another tokenizer.
+        NoUsableRecords: No record can be decoded.
+    """
+    out = check_folder(out, overwrite)
+    file = open_tokens(path)
+    tokenizer = load_tokenizer(file, model, device)
+    status = file.path.stat()
+    fingerprint = {"tokens": [status.st_size, status.st_mtime_ns], "tokenizer": tokenizer.identity,
+                   "original": original, "all_leads": all_leads, "comments": comments}
+    seconds, removed, kept = 0.0, 0, 0
+    skipped, noted, renamed = [], [], []
+    with open_parts(out, fingerprint, overwrite) as parts:
+        folder = parts.folder / "records"
+        remove_drafts(folder)
+        for done, row in enumerate(rows(file, comments)):
+            progress(done, len(file))
+            try:
+                noted += write_row(tokenizer, row, folder, original, all_leads)
+                seconds += row.tokens.samples / file.header.rate
+                renamed += [(row.name, row.path)] if row.path != row.name else []
+            except ValueError as error:
+                skipped.append((row.name, error_text(error)))
+        if len(skipped) < len(file):
+            removed, kept = deliver(folder, out)
+        parts.remove()
+    if len(skipped) == len(file):
+        raise NoUsableRecords(skipped)
+    return DecodedSummary(out, len(file) - len(skipped), seconds, tuple(skipped), tuple(noted), tuple(renamed), removed,
+                          kept)
+
+
+def check_folder(out: str | Path, overwrite: bool) -> Path:
+    """The folder to write; FileExistsError or NotADirectoryError if it can't be one."""
+    out = Path(out)
+    if out.name in ("", ".."):
+        out = out.resolve()
+    if out.exists() and not out.is_dir():
+        raise NotADirectoryError(f"{out} is a file; wanted a folder for WFDB records")
+    check_free(out, overwrite)
+    return out
+
+
+def load_tokenizer(file: TokenFile, model: str | Path | None = None, device: str = "auto") -> Tokenizer:
+    """Loads the tokenizer of a token file.
+
+    Args:
+        file: The token file.
+        model: The tokenizer's name or folder; by default the name in the file.
+        device: A device by torch's name, or "auto" for a GPU if there is one.
+
+    Raises:
+        ValueError: The name in the file is unknown, or the file is of another tokenizer.
+    """
+    try:
+        tokenizer = Tokenizer.load(model or file.header.model, device)
+    except FileNotFoundError:
+        if model:
+            raise
+        raise ValueError(f"{file.path} is from {file.header.model}, which is no shipped tokenizer; "
+                         "give its folder with --model") from None
+    identities = [tokenizer.identity, *checkpoint.earlier_identities(model or file.header.model)]
+    if file.header.tokenizer not in identities:
+        raise ValueError(f"{file.path} is from the tokenizer {file.header.tokenizer} ({file.header.model}); "
+                         f"{tokenizer.name} is {tokenizer.identity}")
+    expected = tokenizer.header(len(file.header.codebooks))
+    if file.header != replace(expected, model=file.header.model, tokenizer=file.header.tokenizer):
+        raise ValueError(f"{file.path} is damaged: its header differs from that of its tokenizer")
+    return tokenizer
+
+
+def rows(file: TokenFile, comments: bool) -> Iterator[Row]:
+    """The records of a token file; without the comments of their source if `comments` is False."""
+    names = record_names(file)
+    for tokens, name, path in zip(file, names, unique_names(names), strict=True):
+        about = tokens.comments if comments else tuple(line for line in tokens.comments if line.startswith(DECODED))
+        if path != name:
+            about = (*about, f"ecgvae: named {tokens.name!r:.{MAX_QUOTED_CHARACTERS}} in the source")
+        yield Row(replace(tokens, comments=about), name, path)
+
+
+def record_names(file: TokenFile) -> list[str]:
+    """A name for each row; the names of windows of one record include their start."""
+    columns = [table.select(["record", "start"]).to_pylist() for table in file.tables()]
+    starts = [(row["record"], row["start"]) for column in columns for row in column]
+    if any(value is None for row in starts for value in row):
+        raise ValueError(f"{file.path} is damaged: values are missing")
+    windows = Counter(name for name, _ in starts)
+    return [name if windows[name] == 1 else f"{name}_{start}" for name, start in starts]
+
+
+def write_row(tokenizer: Tokenizer, row: Row, folder: Path, original: bool, all_leads: bool) -> list[tuple[str, str]]:
+    """Writes a record unless an interrupted job has written it, and returns remarks about its leads."""
+    decoder = tokenizer.decoder(row.tokens, original, all_leads)
+    if not all((folder / f"{row.path}{suffix}").exists() for suffix in (".hea", ".dat")):
+        write_blocks(decoder.facts, decoder.blocks, folder, row.path, overwrite=True)
+    written, invented = decoder.facts.leads, decoder.facts.invented_leads
+    if invented:
+        return [(row.name, f"{len(invented)} of {len(written)} leads are invented: {', '.join(invented)}")]
+    total = len(tokenizer.model.signal.leads)
+    return [(row.name, f"had {len(written)} of {total} leads ({', '.join(written)}): only those are written")
+            ] if len(written) < total else []
+
+
+def remove_drafts(folder: Path) -> None:
+    """Deletes the unfinished files that a killed process left among finished records."""
+    for draft in folder.rglob(".*.partial"):
+        draft.unlink()
+
+
+def deliver(folder: Path, out: Path) -> tuple[int, int]:
+    """Moves finished records to `out`, in place of those of an earlier call; other files there are kept.
+
+    If this is interrupted, another call goes on: it decodes again what is neither in `folder` nor in `out`.
+
+    Returns:
+        The number of records that were deleted from `out`, and of those that were there and are kept.
+    """
+    if not out.exists():
+        os.replace(folder, out)
+        return 0, 0
+    removed = remove_decoded(out)
+    names = {path.relative_to(folder).with_suffix("") for path in folder.rglob("*.hea")}
+    kept = sum(path.relative_to(out).with_suffix("") not in names for path in out.rglob("*.hea"))
+    for name in sorted(names):
+        header, data = (out / name.with_suffix(suffix) for suffix in (".hea", ".dat"))
+        header.parent.mkdir(parents=True, exist_ok=True)
+        header.unlink(missing_ok=True)      # so that an interruption leaves no old header with new samples
+        os.replace(folder / name.with_suffix(".dat"), data)
+        os.replace(folder / name.with_suffix(".hea"), header)
+    return removed, kept
+
+
+def remove_decoded(folder: Path) -> int:
+    """Deletes the records below a folder whose headers say that they were decoded; returns their number."""
+    removed = 0
+    for header in sorted(folder.rglob("*.hea")):
+        if is_decoded(header):
+            header.with_suffix(".dat").unlink(missing_ok=True)
+            header.unlink()         # last, as it is what marks the record
+            removed += 1
+            if header.parent != folder and not any(header.parent.iterdir()):
+                header.parent.rmdir()
+    return removed
+
+
+def is_decoded(path: Path) -> bool:
+    """Whether a header was written by `detokenize_files`, with the samples in a file of the same name."""
+    if path.is_symlink() or not re.fullmatch(r"[-\w]+", path.stem, re.ASCII):
+        return False
+    try:
+        header = read_header(str(path.with_suffix("")))
+    except (ValueError, OSError):
+        return False
+    is_own = bool(header.channels) and {channel.file for channel in header.channels} == {f"{path.stem}.dat"}
+    return is_own and any(comment.startswith(DECODED) for comment in header.comments)
