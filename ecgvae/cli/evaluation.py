@@ -8,7 +8,8 @@ from typer import Argument, Option
 from ecgvae.cli.app import MODELS, BatchSize, Device, Json, Overwrite, Quiet, app, examples
 from ecgvae.cli.completion import shipped_models
 from ecgvae.cli.paths import check_model, check_output, check_store
-from ecgvae.cli.terminal import Progress, count, count_of, remark, show, show_json, show_table, to_json
+from ecgvae.cli.terminal import Progress, count, count_of, remark, show, show_json, show_table
+from ecgvae.cli.text import to_json
 
 
 @app.command(rich_help_panel=MODELS,
@@ -55,7 +56,7 @@ def evaluate(
         if bounds:
             report["likelihood"] = likelihood(model, records, split, device=device, progress=progress)
     if out:     # before printing, which a closed pipe ends
-        write_atomically(out, lambda path: path.write_text(to_json(report) + "\n"))
+        write_atomically(out, lambda path: path.write_text(to_json(report) + "\n", encoding="utf-8"))
     if save:
         remark(f"the report is in {save_report(model, report)}")
     if report["seen_in_training"]:

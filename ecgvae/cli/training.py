@@ -8,7 +8,7 @@ from typer import Argument, Option
 from ecgvae.cli.app import MODELS, Quiet, app, examples
 from ecgvae.cli.completion import recipe_names
 from ecgvae.cli.paths import check_run, check_store
-from ecgvae.cli.terminal import Progress
+from ecgvae.cli.terminal import Progress, show
 
 
 @app.command(rich_help_panel=MODELS,
@@ -46,7 +46,7 @@ def train(
 
         model = run(settings, store, out, resume, show)
     if processes is None or processes.is_main_process:
-        print(f"model in {model}")
+        show(f"model in {model}")
 
 
 def summarize(logged: dict[str, float]) -> str:
