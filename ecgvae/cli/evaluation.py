@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 
 from typer import Argument, Option
 
+from ecgvae.checkpoint import locate
 from ecgvae.cli.app import MODELS, BatchSize, Device, Json, Overwrite, Quiet, app, examples
 from ecgvae.cli.completion import shipped_models
-from ecgvae.cli.paths import check_model, check_output, check_store
+from ecgvae.cli.paths import check_file_output, check_model, check_store
 from ecgvae.cli.terminal import Progress, count, count_of, remark, show, show_json, show_table
 from ecgvae.cli.text import to_json
 
@@ -38,8 +39,7 @@ def evaluate(
     check_model(model)
     check_store(store)
     if out:
-        check_output(out, overwrite, ".json")
-        out.parent.mkdir(parents=True, exist_ok=True)
+        check_file_output(out, overwrite, ".json", (store, locate(model)))
     from ecgvae.data.jobs import write_atomically
     from ecgvae.data.store import Store
     from ecgvae.evaluation.likelihood import likelihood, load_vae
@@ -84,7 +84,7 @@ def card(
     """
     check_model(model)
     if out:
-        check_output(out, overwrite, ".md")
+        check_file_output(out, overwrite, ".md")
     from ecgvae.card import model_card
     from ecgvae.data.jobs import write_atomically
 
@@ -92,7 +92,6 @@ def card(
     if not out:
         show(text.rstrip())
         return
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, lambda path: path.write_text(text, encoding="utf-8"))
     show(out)
 
@@ -109,13 +108,15 @@ def describe_data(report: dict) -> list[str]:
     lines = [leakage(report)] if report["seen_in_training"] else []
     if report["seen_in_training"] is None:
         lines.append("unknown: whether the model was trained on these records (its folder does not say)")
-    rate, total = report["model_rate"], report["records"]
+    rate, model_rate, total = report["store_rate"], report["model_rate"], report["records"]
     other = {source: number for source, number in report["source_rates"].items() if float(source) != rate}
     if other:
-        rates = ", ".join(f"{source} Hz ({count(number, 'record')})" for source, number in other.items())
-        lines.append(f"{count_of(sum(other.values()), total, 'record')} resampled to {rate:g} Hz, from {rates}")
-    if report["store_rate"] != rate:
-        lines.append(f"errors are measured at the store's {report['store_rate']:g} Hz")
+        rates = ", ".join(f"{source} Hz" + (f" ({number:,})" if len(other) > 1 else "")
+                          for source, number in other.items())
+        lines.append(f"{count_of(sum(other.values()), total, 'record')} resampled from {rates} to the store's "
+                     f"{rate:g} Hz")
+    if rate != model_rate:
+        lines.append(f"resampled to the model's {model_rate:g} Hz and back; errors are measured at {rate:g} Hz")
     if lacking := report["records_with_missing_leads"]:
         leads = ", ".join(f"{lead} ({number:,})" for lead, number in report["missing_leads"].items())
         lines.append(f"{count_of(lacking, total, 'record')} without some leads, which do not count: {leads}")
