@@ -9,7 +9,7 @@ from typer import Argument, Option
 from ecgvae.cli.app import MODELS, Quiet, app, examples
 from ecgvae.cli.completion import recipe_names
 from ecgvae.cli.paths import check_run, check_store
-from ecgvae.cli.terminal import Progress, remark
+from ecgvae.cli.terminal import Progress, remark, show
 
 
 @app.command(rich_help_panel=MODELS,
@@ -45,12 +45,12 @@ def train(
         remark(f"{data} has no records in its validation split; the training is not validated")
     threading.excepthook = skip_system_errors
     with Progress("steps") as progress:
-        def show(step: int, logged: dict[str, float]) -> None:
+        def show_step(step: int, logged: dict[str, float]) -> None:
             progress(step, settings.training.steps, summarize(logged))
 
-        model = run(settings, store, out, resume, show)
+        model = run(settings, store, out, resume, show_step)
     if processes is None or processes.is_main_process:
-        print(f"model in {model}")
+        show(f"model in {model}")
 
 
 def skip_system_errors(event: threading.ExceptHookArgs) -> None:
