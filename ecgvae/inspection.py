@@ -82,8 +82,19 @@ def describe_model(model: str | Path) -> dict[str, Any]:
         "rate": signal.rate, "leads": list(signal.leads), "coded_leads": list(signal.coded),
         **describe_latent(facts, signal.rate),
         "trained_on": {key: training[key] for key in ("store", "fingerprint", "records") if key in training},
+        **describe_training_data(folder),
         "validation": config.get("metrics", {}), "versions": config.get("versions", {}),
     }
+
+
+def describe_training_data(folder: Path) -> dict[str, Any]:
+    """Percentiles of the amplitudes that a model was trained on, and how many segments of 10 s it would recognize."""
+    amplitudes, records = checkpoint.amplitudes(folder), checkpoint.training_records(folder)
+    percentiles = {f"{name}_mv": list(values.values()) for name, values in
+                   (("rms", amplitudes.rms_mv.model_dump()), ("peak", amplitudes.peak_mv.model_dump()))
+                   } if amplitudes else {}
+    return {"amplitudes_1_50_99_percent": percentiles,
+            "known_training_segments": len(records.fingerprints) if records else None}
 
 
 def model_facts(folder: Path) -> dict[str, Any]:
@@ -160,14 +171,16 @@ def last_row(path: Path) -> dict[str, float]:
 def describe_tokens(path: Path) -> dict[str, Any]:
     """The facts of a token file."""
     from ecgvae.data.tokens import open_tokens
+    from ecgvae.token_counts import TokenCounts
 
-    file = open_tokens(path)
+    file, counts = open_tokens(path), TokenCounts()
     header = file.header
-    samples = [sum(table["samples"].to_pylist()) for table in file.tables()]
+    for tokens in file:
+        counts.add(tokens, header)
     return {
         "kind": "tokens", "path": str(path), "model": header.model, "identity": header.tokenizer,
-        "records": len(file), "seconds": sum(samples) / header.rate, "rate": header.rate, "leads": list(header.leads),
-        **describe_codebooks(header.codebooks, header.rate),
+        "records": len(file), "seconds": counts.samples / header.rate, "rate": header.rate,
+        "leads": list(header.leads), **describe_codebooks(header.codebooks, header.rate), **counts.facts(),
     }
 
 
@@ -195,11 +208,13 @@ def describe_store(path: Path) -> dict[str, Any]:
 def describe_record(path: Path) -> dict[str, Any]:
     """The facts of a WFDB record."""
     from ecgvae.signal import open_record
+    from ecgvae.signal.start_time import format_start_time
 
     record = open_record(path)
     return {
         "kind": "record", "path": str(record.path), "leads": list(record.leads), "rate": record.rate,
-        "samples": record.samples, "seconds": record.duration, "skipped_channels": list(record.skipped_channels),
+        "samples": record.samples, "seconds": record.duration, "start_time": format_start_time(record.start_time) or None,
+        "skipped_channels": list(record.skipped_channels), "invented_leads": list(record.invented_leads),
         "comments": list(record.comments),
         **({"invented_leads": list(record.invented_leads)} if record.invented_leads else {}),
     }

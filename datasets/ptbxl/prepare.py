@@ -156,7 +156,16 @@ def prepare(source: Path, out: Path, rate: float = 100, **options: Any) -> Store
     names = [name.removeprefix(folder) for name in table["file"]]
     labels = table.drop(columns=["filename_lr", "filename_hr", "file"]).set_axis(names)
     records = sorted(source / name for name in names if not folder or (source / f"{name}.hea").is_file())
-    return build_store(source, out, rate=rate, labels=labels, records=records, **options)
+    remarks = unknown_records(source, folder, {*table["filename_lr"], *table["filename_hr"]})
+    return build_store(source, out, rate=rate, labels=labels, records=records, remarks=remarks, **options)
+
+
+def unknown_records(source: Path, folder: str, known: set[str]) -> list[str]:
+    """A remark if there are records that PTB-XL's table does not have, which are left out."""
+    names = (f"{folder}{path.relative_to(source).with_suffix('').as_posix()}" for path in source.rglob("*.hea"))
+    count = sum(name not in known for name in names)
+    noun = "1 record is" if count == 1 else f"{count:,} records are"
+    return [f"{noun} left out, which ptbxl_database.csv does not have"] if count else []
 
 
 def show_progress(done: int, total: int) -> None:

@@ -7,7 +7,7 @@ import typer
 from typer import Option
 
 from ecgvae.cli.completion import shipped_models
-from ecgvae.cli.terminal import CommandGroup, set_quiet
+from ecgvae.cli.terminal import CommandGroup, set_quiet, show
 
 DEFAULT_MODEL = "ptbxl-vqvae-conv"
 SIGNALS, MODELS, INSPECTION = "Signals and tokens", "Models", "Inspection"      # panels of `ecgvae --help`
@@ -50,7 +50,7 @@ def ecgvae(
     if version:
         from ecgvae import __version__
 
-        print(__version__)
+        show(__version__)
         raise typer.Exit
     if context.invoked_subcommand is None:
         print(context.get_help())

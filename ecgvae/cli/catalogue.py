@@ -7,7 +7,7 @@ from typer import Argument, Option
 
 from ecgvae.cli.app import MODELS, Json, Quiet, app, examples
 from ecgvae.cli.completion import recipe_names
-from ecgvae.cli.terminal import show_json, show_table
+from ecgvae.cli.terminal import show, show_json, show_table
 
 
 @app.command(rich_help_panel=MODELS, epilog=examples("ecgvae recipes", "ecgvae recipes vqvae2 > mine.yaml"))
@@ -31,9 +31,11 @@ def recipes(
         return
     path = resources.find_recipe(name)
     if not as_json:
-        print(read_regular_file(path, "the YAML file of a recipe", MAX_YAML_BYTES).decode(), end="")
+        text = read_regular_file(path, "the YAML file of a recipe", MAX_YAML_BYTES).decode()
+        show(text.removesuffix("\n"))
         return
-    show_json({**describe_recipe(name, path), "recipe": read_yaml(path)})
+    values = read_yaml(path, "the YAML file of a recipe")
+    show_json({**describe_recipe(name, path), "recipe": values})
 
 
 def describe_recipe(name: str, path: Path) -> dict[str, str]:
@@ -61,7 +63,7 @@ def models(
                  f"{row['codebooks']}" if row["codebooks"] else "-",
                  f"{row['bits_per_second']:.0f}" if row["codebooks"] else "-"] for row in tables["shipped"]])
     if sizes:
-        print()
+        show("")
         show_table(["family", "backbone", "parameters", "MFLOP per second of ECG"],
                    [[row["family"], row["backbone"], f"{row['parameters']:,}", f"{row['mflop_per_second']:.1f}"]
                     for row in tables["families"]])

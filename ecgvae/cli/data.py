@@ -103,9 +103,15 @@ def find_builder(source: Path, dataset: str | None, table: Path | None) -> "Call
     if table is None:
         return build_store
     check_exists(table, "a CSV file")
+    from ecgvae.data.splits import table_folds
     from ecgvae.data.table import read_table
 
-    return partial(build_store, labels=read_table(table))
+    labels = read_table(table)
+    try:
+        table_folds(labels)     # before the work
+    except ValueError as error:
+        raise ValueError(f"{table} has {error}") from None
+    return partial(build_store, labels=labels)
 
 
 def recognized_builder(source: Path, dataset: str) -> "Callable[..., Store]":

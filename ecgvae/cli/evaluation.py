@@ -1,25 +1,30 @@
-"""The command evaluate."""
+"""The commands evaluate and card."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 from typer import Argument, Option
 
+from ecgvae.checkpoint import locate
 from ecgvae.cli.app import MODELS, BatchSize, Device, Json, Overwrite, Quiet, app, examples
 from ecgvae.cli.completion import shipped_models
-from ecgvae.cli.paths import check_model, check_output, check_store
-from ecgvae.cli.terminal import Progress, show_json, show_table, to_json
+from ecgvae.cli.paths import check_file_output, check_model, check_store
+from ecgvae.cli.terminal import Progress, count, count_of, remark, show, show_json, show_table
+from ecgvae.cli.text import to_json
 
 
 @app.command(rich_help_panel=MODELS,
              epilog=examples("ecgvae evaluate ptbxl-vqvae-conv store",
-                             "ecgvae evaluate runs/mine store --split validation --out report.json"))
+                             "ecgvae evaluate runs/mine store --split test --out report.json",
+                             "ecgvae evaluate runs/mine store --split test --save"))
 def evaluate(
     model: Annotated[str, Argument(metavar="MODEL", autocompletion=shipped_models,
                                    help="A shipped model, a model folder or a run folder.")],
     store: Annotated[Path, Argument(metavar="STORE", help="Store to evaluate on.")],
-    split: Annotated[Literal["train", "validation", "test", "all"], Option(help="Part of the store.")] = "test",
+    split: Annotated[Literal["train", "validation", "test", "all"], Option(help="Part of the store.")] = "validation",
     out: Annotated[Path | None, Option(help="JSON file to which the report is also written. Default: none.")] = None,
+    save: Annotated[bool, Option("--save", help="Keep the report in the model's folder, for its card.")] = False,
+    bounds: Annotated[bool, Option("--likelihood", help="Also bound the likelihood; for a vae or cvae.")] = False,
     device: Device = "auto",
     batch_size: BatchSize = 64,
     as_json: Json = False,
@@ -34,38 +39,111 @@ def evaluate(
     check_model(model)
     check_store(store)
     if out:
-        check_output(out, overwrite, ".json")
+        check_file_output(out, overwrite, ".json", (store, locate(model)))
     from ecgvae.data.jobs import write_atomically
     from ecgvae.data.store import Store
+    from ecgvae.evaluation.likelihood import likelihood, load_vae
     from ecgvae.evaluation.reconstruction import evaluate as measure
+    from ecgvae.evaluation.reports import check_writable, save_report
 
-    if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
+    records = Store(store)
+    if save:
+        check_writable(model)
+    if bounds:
+        load_vae(model, records, "cpu")     # before all the work, that other models have no likelihood
     with Progress("records") as progress:
-        report = measure(model, Store(store), split, device, batch_size, progress)
+        report = measure(model, records, split, device, batch_size, progress)
+        if bounds:
+            report["likelihood"] = likelihood(model, records, split, device=device, progress=progress)
     if out:     # before printing, which a closed pipe ends
-        write_atomically(out, lambda path: path.write_text(to_json(report) + "\n"))
+        write_atomically(out, lambda path: path.write_text(to_json(report) + "\n", encoding="utf-8"))
+    if save:
+        remark(f"the report is in {save_report(model, report)}")
+    if report["seen_in_training"]:
+        remark(leakage(report))
     if as_json:
         show_json(report)
     else:
         show_report(report)
 
 
+@app.command(rich_help_panel=MODELS, epilog=examples("ecgvae card ptbxl-vqvae-conv",
+                                                     "ecgvae card runs/mine --out runs/mine/model/README.md"))
+def card(
+    model: Annotated[str, Argument(metavar="MODEL", autocompletion=shipped_models,
+                                   help="A shipped model, a model folder or a run folder.")],
+    out: Annotated[Path | None, Option(help="Markdown file to write. Default: the card is printed.")] = None,
+    dataset: Annotated[str | None, Option(help="Data set that the model was trained on, whose licence and limits are "
+                                               "included. Default: the one that the model names.")] = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Writes the card of a model: what it is, what it was trained on, and its errors.
+
+    The errors are those that evaluate --save has kept.
+    """
+    check_model(model)
+    if out:
+        check_file_output(out, overwrite, ".md")
+    from ecgvae.card import model_card
+    from ecgvae.data.jobs import write_atomically
+
+    text = model_card(model, dataset)
+    if not out:
+        show(text.rstrip())
+        return
+    write_atomically(out, lambda path: path.write_text(text, encoding="utf-8"))
+    show(out)
+
+
+def leakage(report: dict) -> str:
+    """The warning about a report on records that the model was trained on."""
+    seen, records = report["seen_in_training"], report["records"]
+    verb = "is" if seen == 1 else "are"
+    return f"{count_of(seen, records, 'record')} {verb} in the model's training data: the errors are too low"
+
+
+def describe_data(report: dict) -> list[str]:
+    """Lines on what a reader must know about the records of a report."""
+    lines = [leakage(report)] if report["seen_in_training"] else []
+    if report["seen_in_training"] is None:
+        lines.append("unknown: whether the model was trained on these records (its folder does not say)")
+    rate, model_rate, total = report["store_rate"], report["model_rate"], report["records"]
+    other = {source: number for source, number in report["source_rates"].items() if float(source) != rate}
+    if other:
+        rates = ", ".join(f"{source} Hz" + (f" ({number:,})" if len(other) > 1 else "")
+                          for source, number in other.items())
+        lines.append(f"{count_of(sum(other.values()), total, 'record')} resampled from {rates} to the store's "
+                     f"{rate:g} Hz")
+    if rate != model_rate:
+        lines.append(f"resampled to the model's {model_rate:g} Hz and back; errors are measured at {rate:g} Hz")
+    if lacking := report["records_with_missing_leads"]:
+        leads = ", ".join(f"{lead} ({number:,})" for lead, number in report["missing_leads"].items())
+        lines.append(f"{count_of(lacking, total, 'record')} without some leads, which do not count: {leads}")
+    return lines
+
+
 def show_report(report: dict) -> None:
     """Prints a report: errors with each number of codebooks, and how evenly each codebook's codes are used."""
     errors = ["PRDN %", "median", "95 %", "RMSE µV", "median", "95 %", "SNR dB", "correlation", "spectrum dB"]
-    print(f"{report['model']} on {report['records']:,} records ({report['split']}) of {report['store']}")
+    show(f"{report['model']} on {count(report['records'], 'record')} ({report['split']}) of {report['store']}")
+    for line in describe_data(report):
+        show(line)
     if not report["codebooks"]:
         show_table(["numbers/s", *errors],
                    [[f"{row['latent_per_second']:g}", *format_errors(row)] for row in report["rows"]])
-        return
-    rows = [[str(row["codebooks"]), f"{row['bits_per_second']:.0f}", f"{row['entropy_bits_per_second']:.0f}",
-             *format_errors(row)] for row in report["rows"]]
-    show_table(["codebooks", "bit/s", "entropy bit/s", *errors], rows)
-    print()
-    show_table(["codebook", "codes used %", "entropy bits", "perplexity"],
-               [[str(index), f"{100 * codebook['usage']:.1f}", f"{codebook['entropy']:.2f}",
-                 f"{codebook['perplexity']:.0f}"] for index, codebook in enumerate(report["codebooks"])])
+    else:
+        rows = [[str(row["codebooks"]), f"{row['bits_per_second']:.0f}", f"{row['entropy_bits_per_second']:.0f}",
+                 *format_errors(row)] for row in report["rows"]]
+        show_table(["codebooks", "bit/s", "entropy bit/s", *errors], rows)
+        show("")
+        show_table(["codebook", "codes used %", "entropy bits", "perplexity"],
+                   [[str(index), f"{100 * codebook['usage']:.1f}", f"{codebook['entropy']:.2f}",
+                     f"{codebook['perplexity']:.0f}"] for index, codebook in enumerate(report["codebooks"])])
+    if bounds := report.get("likelihood"):
+        show(f"\nELBO {bounds['elbo_per_second']:.0f}, IWAE with {bounds['samples']} samples "
+             f"{bounds['iwae_per_second']:.0f}, KL {bounds['kl_per_second']:.0f} nats a second; "
+             f"{bounds['active_units']} of {bounds['units']} units active")
 
 
 def format_errors(row: dict) -> list[str]:

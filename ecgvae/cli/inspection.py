@@ -8,7 +8,7 @@ from typer import Argument, Option
 from ecgvae.cli.app import INSPECTION, Device, Json, Overwrite, Quiet, app, examples
 from ecgvae.cli.completion import shipped_models
 from ecgvae.cli.paths import check_model, check_record
-from ecgvae.cli.terminal import show_facts, show_json
+from ecgvae.cli.terminal import show, show_facts, show_json
 
 
 @app.command(rich_help_panel=INSPECTION,
@@ -60,4 +60,4 @@ def plot(
     else:
         check_record(source, "a record or a token file")
         draw_record(source, out, model, device, overwrite)
-    print(out)
+    show(out)

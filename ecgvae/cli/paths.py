@@ -23,6 +23,14 @@ def check_output(path: Path, overwrite: bool, suffix: str = "") -> None:
     check_free(path, overwrite)
 
 
+def check_file_output(path: Path, overwrite: bool, suffix: str, inputs: Iterable[Path] = ()) -> None:
+    """Checks an output like `check_output`; it must be a file outside the folders of the inputs. Makes its folder."""
+    check_output(path, overwrite, suffix)
+    if inside := [folder for folder in inputs if path.resolve().is_relative_to(folder.resolve())]:
+        raise ValueError(f"{path} is in {inside[0]}, which is an input; wanted another folder")
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+
 def check_side_output(path: Path, out: Path, overwrite: bool, suffix: str) -> None:
     """Checks a second output like `check_output`; it must be another file than `out` in a folder that can be written.
     """

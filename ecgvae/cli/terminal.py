@@ -1,7 +1,5 @@
 """Output of the command line: results on stdout; progress, remarks and errors on stderr."""
 
-import json
-import math
 import os
 import re
 import sys
@@ -12,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperGroup
+
+from ecgvae.cli.text import printable, printable_line, to_json
 
 if TYPE_CHECKING:
     import rich.console
@@ -27,6 +27,8 @@ ADVICE_WHEN_STOPPED = {"prepare": RUN_AGAIN, "tokenize": RUN_AGAIN, "detokenize"
                        "train": "run the same command with --resume to go on"}
 
 Remarks = Sequence[tuple[str, str]]     # (record, text)
+
+USAGE_ERROR: Any = typer.BadParameter.__base__      # typer does not export it
 
 quiet = False       # set by --quiet
 
@@ -49,6 +51,9 @@ class CommandGroup(TyperGroup):
             super().invoke(ctx)
             sys.stdout.flush()
         except typer.Exit:
+            raise
+        except USAGE_ERROR as error:        # its message repeats arguments, such as names of files
+            error.message = printable_line(error.message)
             raise
         except KeyboardInterrupt:
             advice = ADVICE_WHEN_STOPPED.get(ctx.invoked_subcommand or "")
@@ -91,14 +96,9 @@ def count_of(number: int, total: int, noun: str) -> str:
     return count(number, noun) if number == total else f"{number:,} of {count(total, noun)}"
 
 
-def printable(text: str) -> str:
-    """The text with escapes, such as \\x1b, in place of control characters, which would act on the terminal."""
-    return "".join(char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text)
-
-
 def say(text: str) -> None:
     """Prints a line on stderr, without the middle if it is very long."""
-    line = printable(text).replace("\n", "\\n")
+    line = printable_line(text)
     if len(line) > MAX_LINE_CHARACTERS:
         line = f"{line[:MAX_LINE_CHARACTERS // 2]} ... {line[-MAX_LINE_CHARACTERS // 2:]}"
     print(line, file=sys.stderr, flush=True)
@@ -168,19 +168,6 @@ def show_json(values: Any) -> None:
     print(to_json(values))
 
 
-def to_json(values: Any) -> str:
-    return json.dumps(replace_nonfinite(values), indent=2, ensure_ascii=False)
-
-
-def replace_nonfinite(values: Any) -> Any:
-    """The values with None in place of nan and infinity, which JSON does not have."""
-    if isinstance(values, dict):
-        return {key: replace_nonfinite(value) for key, value in values.items()}
-    if isinstance(values, list | tuple):
-        return [replace_nonfinite(value) for value in values]
-    return None if isinstance(values, float) and not math.isfinite(values) else values
-
-
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Prints a table. Columns of numbers are aligned to the right."""
     from rich import box
@@ -190,7 +177,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for index, column in enumerate(columns):
         numeric = index > 0 and all(is_number(row[index]) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(printable(column), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(printable, row))
     console().print(table)
@@ -212,7 +199,7 @@ def show_facts(facts: dict) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, fact in facts.items():
-        table.add_row(name.replace("_", " "), printable(format_fact(fact)))
+        table.add_row(printable(name.replace("_", " ")), printable(format_fact(fact)))
     console().print(table)
 
 
@@ -255,7 +242,7 @@ class Progress:
         text = self.text(done, total, status)
         if sys.stderr.isatty():
             self.bar = self.bar or start_bar()
-            self.bar.update(self.bar.task_ids[0], completed=done, total=total, description=text)
+            self.bar.update(self.bar.task_ids[0], completed=done, total=total, description=printable_line(text))
         elif time.monotonic() - self.last_line > PROGRESS_SECONDS:
             self.last_line = time.monotonic()
             say(text)

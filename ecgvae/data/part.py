@@ -13,7 +13,7 @@ from ecgvae.data.layout import Layout
 from ecgvae.data.naming import NamedPath
 from ecgvae.data.store import MICROVOLTS_PER_MV
 from ecgvae.signal import RecordFile, SignalSpec, conform_stream, open_record, recorded_leads
-from ecgvae.signal.amplitudes import AmplitudeMeter
+from ecgvae.signal.amplitudes import AmplitudeMeter, median
 from ecgvae.signal.conform import Conformed
 from ecgvae.signal.start_time import later
 
@@ -95,7 +95,7 @@ def check_amplitudes(meter: AmplitudeMeter, clipped: np.ndarray) -> list[str]:
         UnusableRecord: Its amplitudes are not those of an ECG in mV.
     """
     present, moving = meter.peak_mv > 0, meter.rms_mv > 0
-    typical = np.median(meter.rms_mv[moving]) if moving.any() else 0
+    typical = median(meter.rms_mv[moving]) if moving.any() else 0
     if typical > ABSURD_RMS_MV or (present.any() and clipped[present].mean() > 0.5):
         raise UnusableRecord(ABSURD)
     return [TINY] if 0 < typical < TINY_RMS_MV else []

@@ -155,7 +155,9 @@ class Store:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What users should know about the store: what its source also has, and how it is split."""
-        return (*self._facts.remarks, *([self._split_remark] if self._facts.random_split else []))
+        if self._facts.random_split is None or "fold" in self.records or self._splits is not None:
+            return self._facts.remarks
+        return *self._facts.remarks, self._split_remark
 
     @property
     def _split_remark(self) -> str:

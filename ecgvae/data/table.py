@@ -215,6 +215,11 @@ def match_labels(
                     "patients_in_several_splits": _shared_patients(labels)}
 
 
+def has_splits(labels: "pandas.DataFrame | None") -> bool:
+    """Whether a table of labels has folds or splits."""
+    return labels is not None and ("fold" in labels or ("split" in labels and bool(labels["split"].notna().any())))
+
+
 def _shared_patients(labels: "pandas.DataFrame") -> int:
     """The number of patients with records in several splits, by the column `split` or else `fold`."""
     if "patient" not in labels or not {"split", "fold"} & set(labels):

@@ -36,10 +36,10 @@ def likelihood(model: str | Path, store: Store, split: str = "validation", secon
         progress: Called with the number of records done and their total.
 
     Returns:
-        Facts about model and data (see `provenance.describe_rows`). `elbo`, a mean over `samples` draws; `iwae`, the importance-weighted bound with the
-        same number of draws; and `kl`: each also per second, as in `elbo_per_second`. `active_units`, `units` and their
-        ratio `active_share`: an active unit is a latent channel whose posterior mean has a variance above 0.01 over
-        records and frames (Burda et al. 2016, section 5).
+        Facts about model and data (see `provenance.describe_rows`). `elbo`, a mean over `samples` draws; `iwae`, the
+        importance-weighted bound with the same number of draws; and `kl`: each also per second, as in
+        `elbo_per_second`. `active_units`, `units` and their ratio `active_share`: an active unit is a latent channel
+        whose posterior mean has a variance above 0.01 over records and frames (Burda et al. 2016, section 5).
 
     Raises:
         ValueError: The model has no likelihood, or the store has another rate or no records in the split.

@@ -121,6 +121,9 @@ def test_a_table_adds_labels(records, tmp_path):
 
 
 def test_a_damaged_table_is_one_line(records, tmp_path):
+    (tmp_path / "labels.csv").write_text("record,fold\na,one\n")
+    assert "labels.csv has folds that are not whole numbers; wanted 1 to 10" in mistake(
+        "prepare", records, tmp_path / "out", "--table", tmp_path / "labels.csv")
     (tmp_path / "labels.csv").write_text("record,split\n")
     assert "labels.csv has no rows" in mistake(
         "prepare", records, tmp_path / "out", "--table", tmp_path / "labels.csv")

@@ -1,11 +1,17 @@
 """Tables, JSON and progress as the command line prints them."""
 
+import json
 import time
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from ecgvae.cli import terminal
-from ecgvae.cli.terminal import Progress, format_duration, replace_nonfinite, show_table
+from ecgvae.cli import app, terminal
+from ecgvae.cli.terminal import Progress, format_duration, show_facts, show_table
+from ecgvae.cli.text import printable, printable_line, replace_nonfinite, to_json
 
 
 @pytest.mark.parametrize("quiet", [False, True])
@@ -43,3 +49,51 @@ def test_columns_of_numbers_are_to_the_right(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.rstrip() for line in lines[2:]] == ["a      x         1,000", "b      longer        -",
                                                      "c      5           2.5"]
+
+
+ATTACK = "a\x1b]0;title\x07\x9b31m\u202eb\rc\x00\u2066\u2028\x7f\ud800d"
+ORDINARY = "Übung № 5\u00a0µV – “Çağrı” Ελλάδα 心電圖\u3000סלב تخطيط می\u200cخواهم e\u0301 🫀 👩\u200d⚕️"
+
+
+def forbidden(text):
+    return [char for char in text if char in ATTACK and not char.isalnum() and char not in "];"]
+
+
+def test_printable_text_does_not_act_on_the_terminal_and_ordinary_text_stays():
+    assert not forbidden(printable(ATTACK)) and "\\x1b]0;title\\x07\\x9b31m\\u202eb\\rc" in printable(ATTACK)
+    assert printable(ORDINARY) == ORDINARY and printable("two\nlines\t") == "two\nlines\t"
+    assert printable_line("two\nlines") == "two\\nlines"
+
+
+@given(st.text(st.characters()))
+def test_json_of_any_text_is_printable_and_reads_back(text):
+    written = to_json({text: [text]})
+    assert json.loads(written) == {text: [text]}
+    assert printable(written) == written
+    written.encode()
+
+
+def test_nothing_that_is_printed_acts_on_the_terminal(capsys, monkeypatch):
+    show_table([ATTACK.replace("\n", ""), "number"], [[ATTACK, "1"]])
+    show_facts({"name": ATTACK, "comments": [ATTACK, ATTACK], "labels": {ATTACK: ATTACK}})
+    terminal.show(ATTACK)
+    terminal.remark(ATTACK)
+    terminal.list_remarks("notes", [(f"{ATTACK}\n{number}", ATTACK) for number in range(5)])
+    monkeypatch.setattr(terminal.time, "monotonic", iter(range(0, 1000, 40)).__next__)
+    Progress("records")(1, 10, ATTACK)
+    printed = capsys.readouterr()
+    assert not forbidden(printed.out) and not forbidden(printed.err) and "title" in printed.err
+
+
+def test_names_and_comments_of_records_do_not_act_on_the_terminal(tmp_path, write_raw_record):
+    name = "x\x1b]0;t\x07\u202e"
+    header = "x 1 100 200\nx.dat 16 1000/mV 16 0 0 0 0 II\x9b\n# <age>: 5\x1b[31m\u202e\n".encode()
+    record = write_raw_record(tmp_path, "x", header, np.arange(200))
+    for words in (("info", record), ("info", record, "--json"), ("plot", record, "--out", tmp_path / f"{name}.png")):
+        result = CliRunner().invoke(app, list(map(str, words)))
+        assert not forbidden(result.stdout + result.stderr), words
+        assert result.exit_code == 0 and ("x1b" in result.stdout or "u001b" in result.stdout)
+    for words in (("info", tmp_path / f"no{name}"), ("info", record, f"more{name}"), (f"verb{name}",),
+                  ("evaluate", f"no{name}", tmp_path), ("recipes", f"no{name}")):
+        result = CliRunner().invoke(app, list(map(str, words)))
+        assert result.exit_code == 2 and not forbidden(result.stdout + result.stderr), words

@@ -25,7 +25,7 @@ MISTAKES = (ValueError, OSError, IndexError)
 DEEP = '{"a":' * 20_000
 
 NAN, INF = float("nan"), float("inf")
-numbers = st.sampled_from([0, -1, 1, 2, 100, 3.5, -0.0, 1e300, NAN, INF, 1 << 31, 1 << 63, 10**30])
+numbers = st.sampled_from([0, -1, 1, 2, 100, 3.5, -0.0, 1e300, NAN, INF, 5e-324, 1 << 31, 1 << 63, 10**30])
 texts = st.sampled_from(["", "I", "100", "NaN", "train", "2020-01-01T00:00:00", "25:99", "../b", "\x1b[2J", "é" * 300])
 scalars = st.one_of(st.none(), st.booleans(), numbers, texts)
 values = st.one_of(scalars, st.lists(scalars, max_size=3), st.lists(st.lists(scalars, max_size=2), max_size=2),
@@ -203,3 +203,15 @@ def test_a_column_that_the_user_removed_is_unknown(whole, tmp_path):
     store = Store(copy)
     assert store.record(0).start_time is None and store.source_leads(0) == store.leads
     call("info", copy)
+
+
+def test_rows_that_repeat_the_signals_without_end_are_refused(whole, tmp_path):
+    table = parquet.read_table(whole / "records.parquet")
+    total, count = len(np.load(whole / "signals.npy")), 100
+    rows = pyarrow.Table.from_pylist([{**table.to_pylist()[0], "offset": 0, "length": total}] * count, table.schema)
+    copy = link_copy(whole, tmp_path / "copy", "records.parquet")
+    parquet.write_table(rows, copy / "records.parquet")
+    with pytest.raises(ValueError, match="the samples of signals.npy more than 16 times"):
+        len(Store(copy))
+    parquet.write_table(pyarrow.concat_tables([table, table]), copy / "records.parquet")    # by a user, for balance
+    assert len(Store(copy)) == 2 * len(table)

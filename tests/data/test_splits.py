@@ -77,3 +77,14 @@ def test_other_folds_are_refused(folds):
     with pytest.raises(ValueError, match="folds that are not whole numbers; wanted 1 to 10"):
         table_folds(pandas.DataFrame({"fold": folds}))
     assert table_folds(pandas.DataFrame({"name": ["a"]})) is None
+
+
+def test_an_empty_column_of_splits_is_none(tmp_path):
+    for index in range(3):
+        write_wfdb(tmp_path / "in" / f"r{index}", np.ones((3, 1)), ("II",))
+    labels = pandas.DataFrame({"split": ["", None, "NA"]}, index=["r0", "r1", "r2"])
+    store = build_store(tmp_path / "in", tmp_path / "out", leads=("II",), labels=labels, workers=1)
+    assert all(len(store.split(name)) == 1 for name in PARTS) and "at random by record" in store.remarks[0]
+    store.records.assign(fold=[1, 9, 10]).to_parquet(store.path / "records.parquet")     # by the user, later
+    store = Store(store.path)
+    assert not store.remarks and [store.split(name).tolist() for name in PARTS] == [[0], [1], [2]]

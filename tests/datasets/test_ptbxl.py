@@ -196,3 +196,13 @@ def test_other_tables_are_one_line(script, folder, tmp_path, text, message):
     (folder / "ptbxl_database.csv").write_text(DATABASE)
     (folder / "scp_statements.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
     assert "scp_statements.csv" in mistake("prepare", folder, tmp_path / "out")
+
+
+def test_records_that_the_table_lacks_are_counted(script, folder, tmp_path):
+    assert script.prepare(folder, tmp_path / "one", workers=1).remarks == ()
+    for suffix in (".hea", ".dat"):
+        path = folder / "records100" / "00000" / f"00001_lr{suffix}"
+        path.with_name(f"00009_lr{suffix}").write_bytes(path.read_bytes())
+    remark = "1 record is left out, which ptbxl_database.csv does not have"
+    assert script.prepare(folder, tmp_path / "two", workers=1).remarks == (remark,)
+    assert script.prepare(folder / "records100", tmp_path / "three", workers=1).remarks == (remark,)

@@ -1,0 +1,135 @@
+"""Reports of evaluations in the folder of a model, from which its card is made."""
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+
+from ecgvae import checkpoint
+from ecgvae.data.jobs import write_atomically
+from ecgvae.files import read_json
+from ecgvae.settings import Settings, describe_error
+
+FILE = "evaluation.json"
+
+
+def finite(value: Any) -> Any:
+    """The value, or None for nan and infinity, which JSON does not have."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Number = Annotated[float | None, BeforeValidator(finite)]
+
+
+class Summary(Settings):
+    """An error over the leads of all records; None where it is not defined."""
+
+    mean: Number = None
+    median: Number = None
+    p95: Number = None
+
+
+class Rate(Settings):
+    """The errors at a bit rate, or of a continuous latent; see `ecgvae.evaluation.reconstruction.evaluate`."""
+
+    prdn: Summary
+    rmse_uv: Summary
+    snr_db: Summary
+    correlation: Summary
+    spectrum_db: Number = None
+    codebooks: int | None = None
+    bits_per_second: Number = None
+    entropy_bits_per_second: Number = None
+    usage: Number = None
+    latent_per_second: Number = None
+
+
+class CodebookUsage(Settings):
+    """How evenly the codes of a codebook are used."""
+
+    usage: float
+    entropy: Number = None
+    perplexity: Number = None
+
+
+class Bounds(Settings):
+    """Bounds of the likelihood in nats; see `ecgvae.evaluation.likelihood.likelihood`."""
+
+    seconds: float
+    samples: int
+    elbo: Number = None
+    iwae: Number = None
+    kl: Number = None
+    active_units: int
+    units: int
+
+
+class Report(Settings):
+    """A report of `ecgvae.evaluation.reconstruction.evaluate`."""
+
+    model: str
+    identity: str
+    store: str
+    split: str
+    fingerprint: str
+    records: int = Field(ge=1)
+    seen_in_training: int | None = None
+    store_rate: float
+    model_rate: float
+    source_rates: dict[str, int]
+    missing_leads: dict[str, int]
+    records_with_missing_leads: int
+    rows: list[Rate] = Field(min_length=1)
+    codebooks: list[CodebookUsage]
+    likelihood: Bounds | None = None
+
+
+REPORTS = TypeAdapter(dict[str, Report])
+
+
+def read_reports(model: str | Path) -> dict[str, Report]:
+    """The reports in the folder of a model, by split.
+
+    Raises:
+        ValueError: Their file is damaged, or has reports of another model.
+    """
+    path = checkpoint.locate(model) / FILE
+    if not path.exists():
+        return {}
+    try:
+        reports = REPORTS.validate_python(read_json(path, "reports of evaluations"))
+    except ValidationError as error:
+        raise ValueError(f"{path} is damaged: {describe_error(error)}") from None
+    identity = checkpoint.identity(model)
+    if others := {report.identity for report in reports.values()} - {identity}:
+        raise ValueError(f"{path} has reports of the model {others.pop()}; this one is {identity}")
+    return reports
+
+
+def check_writable(model: str | Path) -> None:
+    """Raises PermissionError if reports can't be written to the folder of a model, such as in an installed package."""
+    folder = checkpoint.locate(model)
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"{folder} may not be written; wanted a model in a folder of your own")
+
+
+def save_report(model: str | Path, report: dict[str, Any]) -> Path:
+    """Adds a report to the folder of a model, in place of an earlier one on the same split; returns the file's path.
+
+    The folders of the store are left out.
+    """
+    check_writable(model)
+    own = {key: report[key] for key in Report.model_fields if key in report} | {"store": Path(report["store"]).name}
+    if bounds := report.get("likelihood"):
+        own["likelihood"] = {key: bounds[key] for key in Bounds.model_fields}
+    try:
+        reports = read_reports(model) | {report["split"]: Report.model_validate(own)}
+    except ValidationError as error:
+        raise ValueError(f"the report can't be saved: {describe_error(error)}") from None
+    path = checkpoint.locate(model) / FILE
+    values = {split: reports[split].model_dump(exclude_none=True) for split in sorted(reports)}
+    write_atomically(path, lambda partial: partial.write_text(json.dumps(values, indent=1) + "\n"))
+    return path
