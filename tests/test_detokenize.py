@@ -175,9 +175,12 @@ def test_what_is_no_folder_is_refused_before_any_work(model, tokens, tmp_path):
     (tmp_path / "file").write_text("mine")
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "here").mkdir()
-    for out in (tmp_path / "file", tmp_path / "fifo", tokens, "/dev/null"):
+    for out, reason in ((tmp_path / "file", "a file; wanted a folder for WFDB records"),
+                        (tokens, "a file; wanted a folder for WFDB records"),
+                        (tmp_path / "fifo", "a named pipe; wanted a new name"),
+                        ("/dev/null", "a device; wanted a new name")):
         message = mistake("detokenize", tokens, "--out", out, "--model", model, "--overwrite")
-        assert message == f"ecgvae: {out} is a file; wanted a folder for WFDB records"
+        assert message == f"ecgvae: {out} is {reason}"
     words = ("detokenize", tokens, "--model", model, "--out")
     assert "here exists; use --overwrite" in mistake(*words, tmp_path / "here")
     assert "Not a directory" in mistake(*words, tmp_path / "file" / "below")
