@@ -1,5 +1,6 @@
 """Token files to folders of WFDB records, resumable and in bounded memory."""
 
+import errno
 import os
 import re
 from collections import Counter
@@ -86,7 +87,9 @@ def detokenize_files(path: str | Path, out: str | Path, model: str | Path | None
                 noted += write_row(tokenizer, row, folder, original, all_leads)
                 seconds += row.tokens.samples / file.header.rate
                 renamed += [(row.name, row.path)] if row.path != row.name else []
-            except ValueError as error:
+            except (ValueError, OSError) as error:
+                if isinstance(error, OSError) and error.errno != errno.ENAMETOOLONG:
+                    raise
                 skipped.append((row.name, error_text(error)))
         if len(skipped) < len(file):
             removed, kept = deliver(folder, out)

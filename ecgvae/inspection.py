@@ -216,7 +216,6 @@ def describe_record(path: Path) -> dict[str, Any]:
         "samples": record.samples, "seconds": record.duration, "start_time": format_start_time(record.start_time) or None,
         "skipped_channels": list(record.skipped_channels), "invented_leads": list(record.invented_leads),
         "comments": list(record.comments),
-        **({"invented_leads": list(record.invented_leads)} if record.invented_leads else {}),
     }
 
 

@@ -1,6 +1,7 @@
 """Token files to folders of WFDB records, from the command line and after interruptions."""
 
 import csv
+import errno
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from commands import call, mistake
 from ecgvae import checkpoint
 from ecgvae.data.tokens import CodebookSpec, open_tokens, write_tokens
 from ecgvae.signal import LEADS_12, find_records, read_record, write_record
+from ecgvae.signal.writing import write_blocks
 from ecgvae.tokenizer import Tokenizer
 
 
@@ -132,6 +134,18 @@ def test_rows_that_cannot_be_decoded_are_skipped_and_listed(decode, tmp_path):
     assert len(listed.read_text().splitlines()) == 3
 
 
+def test_a_name_that_this_file_system_cannot_hold_skips_its_record(decode, tmp_path, monkeypatch):
+    def short_names(facts, blocks, folder, name, **options):
+        if len(name) > 143:     # the limit of eCryptfs
+            raise OSError(errno.ENAMETOOLONG, "File name too long", name)
+        return write_blocks(facts, blocks, folder, name, **options)
+
+    monkeypatch.setattr("ecgvae.detokenize.write_blocks", short_names)
+    result = decode(rows=[replace(decode.rows[0], name="l" * 150), decode.rows[1]])
+    assert "1 of 2 records" in result.stdout and "lll: File name too long" in result.stderr
+    assert files_below(tmp_path / "decoded") == {"b.hea", "b.dat"}
+
+
 def test_notes_are_in_the_list(decode, tmp_path):
     listed = tmp_path / "notes.csv"
     decode("--skipped", listed, rows=[replace(decode.rows[0], name="a b", source_leads=("II",))])
@@ -161,9 +175,12 @@ def test_what_is_no_folder_is_refused_before_any_work(model, tokens, tmp_path):
     (tmp_path / "file").write_text("mine")
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "here").mkdir()
-    for out in (tmp_path / "file", tmp_path / "fifo", tokens, "/dev/null"):
+    for out, reason in ((tmp_path / "file", "a file; wanted a folder for WFDB records"),
+                        (tokens, "a file; wanted a folder for WFDB records"),
+                        (tmp_path / "fifo", "a named pipe; wanted a new name"),
+                        ("/dev/null", "a device; wanted a new name")):
         message = mistake("detokenize", tokens, "--out", out, "--model", model, "--overwrite")
-        assert message == f"ecgvae: {out} is a file; wanted a folder for WFDB records"
+        assert message == f"ecgvae: {out} is {reason}"
     words = ("detokenize", tokens, "--model", model, "--out")
     assert "here exists; use --overwrite" in mistake(*words, tmp_path / "here")
     assert "Not a directory" in mistake(*words, tmp_path / "file" / "below")
@@ -186,8 +203,6 @@ def test_interrupted_detokenizing_continues(decode, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         written.append(arguments[3])
         return write_blocks(*arguments, **options)
-
-    from ecgvae.signal.writing import write_blocks
 
     with monkeypatch.context() as patch:
         patch.setattr(write, interrupted)

@@ -32,11 +32,11 @@ def check_free(path: Path, overwrite: bool) -> None:
 
 
 def check_folder(out: str | Path, overwrite: bool) -> Path:
-    """The folder to write; FileExistsError or NotADirectoryError if it can't be one."""
+    """The folder to write; NotADirectoryError if it is a file, else the errors of `check_free`."""
     out = Path(out)
     if out.name in ("", ".."):
         out = out.resolve()
-    if out.exists() and not out.is_dir():
+    if out.is_file():
         raise NotADirectoryError(f"{out} is a file; wanted a folder for WFDB records")
     check_free(out, overwrite)
     return out
