@@ -15,6 +15,7 @@ from ecgvae.signal.start_time import StartTime
 
 FORMAT = 1
 MAX_HOP = 1 << 32  # samples
+MAX_ROUNDING_SECONDS = 0.2  # one sample of a store of 5 Hz
 RATE_TOLERANCE = 1e-4  # ratios of sampling rates are approximated, see `signal.resample`
 
 
@@ -130,7 +131,7 @@ class TokenHeader:
         if not (counts_valid and is_positive(tokens.source_rate)):
             raise ValueError(f"{tokens.name} has samples {counts} at {tokens.source_rate} Hz; wanted positive numbers")
         seconds, source_seconds = tokens.samples / self.rate, tokens.source_samples / tokens.source_rate
-        tolerance = 2 / self.rate + 2 / tokens.source_rate + RATE_TOLERANCE * seconds
+        tolerance = MAX_ROUNDING_SECONDS + 2 / self.rate + 2 / tokens.source_rate + RATE_TOLERANCE * seconds
         if abs(seconds - source_seconds) > tolerance:
             raise ValueError(f"{tokens.name} has {source_seconds:g} s in the source but {seconds:g} s of tokens; "
                              "wanted equal lengths")

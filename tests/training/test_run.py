@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from trainings import changed, mistake, results, same
 
 from ecgvae import checkpoint, metrics
+from ecgvae.data.training_data import measure_training_data, record_fingerprints
 from ecgvae.training.log import Log
 from ecgvae.training.loop import learning_rate, train
 from ecgvae.training.noising import NoiseSettings
@@ -39,6 +40,12 @@ def test_a_run_leaves_a_model_logs_pictures_and_its_recipe(store, recipe, tmp_pa
     assert config["metrics"] == {name: validation[name][0] for name in validation if name != "step"}
     assert (config["training"]["fingerprint"], config["training"]["records"]) == (store.fingerprint, 8)
     assert checkpoint.load(folder).settings == recipe.model
+    known = checkpoint.training_records(folder)
+    assert known is not None
+    seen = [record_fingerprints(store.record(row), recipe.model.signal) in known for row in range(len(store))]
+    assert np.flatnonzero(seen).tolist() == store.split("train").tolist()
+    assert checkpoint.amplitudes(folder) == measure_training_data(store, store.split("train"),
+                                                                  recipe.model.signal).amplitudes
 
 
 def test_validation_is_the_prdn_of_the_saved_model(store, recipe, tmp_path, without_pictures):
@@ -65,7 +72,7 @@ def uninterrupted(store, recipe, tmp_path_factory) -> dict:
         train(recipe, store, run)
     found = results(run)
     assert set(found["files"]) == {"recipe.json", "log.csv", "validation.csv", "model/config.json",
-                                   "model/model.safetensors"}
+                                   "model/model.safetensors", "model/training_records.safetensors"}
     return found
 
 
