@@ -41,10 +41,10 @@ def train(
 
     processes, settings, store = distributed_state(), read_recipe(path, tuple(set or ())), Store(data)
     with Progress("steps") as progress:
-        def show(step: int, logged: dict[str, float]) -> None:
+        def show_step(step: int, logged: dict[str, float]) -> None:
             progress(step, settings.training.steps, summarize(logged))
 
-        model = run(settings, store, out, resume, show)
+        model = run(settings, store, out, resume, show_step)
     if processes is None or processes.is_main_process:
         show(f"model in {model}")
 
