@@ -53,9 +53,11 @@ class EncodedSummary(Summary):
 
     Attributes:
         errors: The name, the PRDN in % and the RMSE in µV of each verified record, as means over its leads.
+        remarks: What else users should know, as `Collection.remarks`.
     """
 
     errors: tuple[tuple[str, float, float], ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def distributed_state() -> Any:
@@ -118,7 +120,7 @@ def tokenize_files(sources: Iterable[str | Path], out: str | Path, tokenizer: To
         job.write_parts(batches, pending, progress)
         if state is not None:
             state.wait_for_everyone()
-        return merge_parts(parts, out, overwrite)
+        return replace(merge_parts(parts, out, overwrite), remarks=tuple(job.collection.remarks))
 
 
 def open_parts(out: Path, fingerprint: dict, overwrite: bool) -> jobs.Parts:

@@ -8,7 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecgvae.files import read_regular_file
+from ecgvae.checkpoint_files import (
+    MAX_HEADER_BYTES,
+    read_config,
+    read_training_records,
+    read_weights,
+    write_training_records,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -19,8 +25,6 @@ if TYPE_CHECKING:
     from ecgvae.signal.amplitudes import Amplitudes
 
 FORMAT = 2
-MAX_HEADER_BYTES = 1 << 24       # of a file of weights
-TRAINING_RECORDS = "training_records.safetensors"
 PRETRAINED = Path(__file__).parent / "pretrained"
 
 
@@ -99,16 +103,9 @@ def save(model: "Autoencoder", folder: str | Path, training: dict | None = None,
     (partial / "config.json").write_text(json.dumps(values, indent=2) + "\n")
     (partial / "model.safetensors").write_bytes(weights)        # save_file makes it unreadable to other users
     if data:
-        write_training_records(partial, data)
+        write_training_records(partial, data.fingerprints)
     rename_into_place(partial, folder)
     return folder
-
-
-def write_training_records(folder: Path, data: "TrainingData") -> None:
-    """Writes the fingerprints of the training records to the folder of a model."""
-    from safetensors.numpy import save as to_bytes
-
-    (folder / TRAINING_RECORDS).write_bytes(to_bytes({"fingerprints": data.fingerprints}))
 
 
 def training_records(model: str | Path) -> "TrainingRecords | None":
@@ -117,41 +114,15 @@ def training_records(model: str | Path) -> "TrainingRecords | None":
     Raises:
         ValueError: Their file is damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as from_bytes
-
-    from ecgvae.data.fingerprints import BITS, TrainingRecords
-    from ecgvae.files import read_regular_file
-
-    path = locate(model) / TRAINING_RECORDS
-    if not path.exists():
-        return None
-    try:
-        fingerprints = from_bytes(read_regular_file(path, "the fingerprints of training records"))["fingerprints"]
-    except (SafetensorError, KeyError):
-        raise ValueError(f"{path} is damaged; wanted the fingerprints of training records") from None
-    if fingerprints.dtype != "uint8" or fingerprints.shape[1:] != (BITS // 8,):
-        raise ValueError(f"{path} has {fingerprints.dtype} {fingerprints.shape}; wanted uint8 (n, {BITS // 8})")
-    return TrainingRecords(fingerprints)
+    return read_training_records(locate(model))
 
 
 def amplitudes(model: str | Path) -> "Amplitudes | None":
-    """The amplitudes of the records that a model was trained on; None if its checkpoint does not have them.
-
-    Raises:
-        ValueError: They are damaged.
-    """
-    from pydantic import ValidationError
-
-    from ecgvae.settings import describe_error
+    """The amplitudes of the records that a model was trained on; None if its checkpoint does not have them."""
     from ecgvae.signal.amplitudes import Amplitudes
 
     values = config(model).get("amplitudes")
-    try:
-        return None if values is None else Amplitudes.model_validate(values)
-    except ValidationError as error:
-        reason = describe_error(error, "amplitudes")
-        raise ValueError(f"{locate(model) / 'config.json'} is damaged: {reason}") from None
+    return None if values is None else Amplitudes.model_validate(values)
 
 
 def facts(model: "Autoencoder") -> dict[str, Any]:
@@ -181,7 +152,6 @@ def config(model: str | Path) -> dict[str, Any]:
     Raises:
         ValueError: It is missing, damaged or of another format.
     """
-    from ecgvae.checkpoint_config import read_config
 
     folder = locate(model)
     try:
@@ -250,27 +220,6 @@ def nonfinite_weight(model: "Autoencoder") -> str | None:
     """The name of the first weight that holds NaN or infinity."""
     weights = model.state_dict().items()
     return next((name for name, value in weights if value.is_floating_point() and not value.isfinite().all()), None)
-
-
-def read_weights(folder: Path, max_bytes: int | None = None) -> bytes:
-    """The content of model.safetensors.
-
-    Args:
-        folder: The folder of the model.
-        max_bytes: The largest size that is read.
-
-    Raises:
-        ValueError: It is missing, no regular file, too large, or has another checksum than config.json says.
-    """
-    path = folder / "model.safetensors"
-    try:
-        content = read_regular_file(path, "weights", max_bytes)
-    except FileNotFoundError:
-        raise ValueError(f"{folder} has no model.safetensors") from None
-    expected = config(folder).get("weights_sha256")
-    if expected is not None and hashlib.sha256(content).hexdigest() != expected:
-        raise ValueError(f"{path} is damaged: its checksum is not that in config.json")
-    return content
 
 
 def settings_of(folder: Path) -> Any:

@@ -16,8 +16,6 @@ STEP_MV = 0.002             # coded leads are even microvolts, so (I + II) / 2 i
 BLOCK_CHUNKS = 8            # that are decoded before their samples are written
 RESAMPLED_SAMPLES = 1 << 18             # of a block at the rate of the source
 MATRIX_SAMPLES = 1 << 14                # of a block in float64
-ROUNDING_SECONDS = 0.2      # by which a window's length may differ from that of its source, apart from ROUNDING_RATIO
-ROUNDING_RATIO = 1e-4       # of the length, as some ratios of sampling rates are approximated
 DECODED = "ecgvae: decoded by"          # begins the comment of every decoded record
 
 
@@ -66,10 +64,9 @@ def open_decoder(model: QuantizedAutoencoder, tokens: Tokens, decoded_by: str, c
         all_leads: Whether it has leads that neither were in the source nor follow from those that were.
 
     Raises:
-        ValueError: The lengths or rates of the tokens contradict each other, or there are no leads to decode.
+        ValueError: The source's rate is impossible, or there are no leads to decode.
     """
     signal = model.signal
-    check_lengths(tokens, signal.rate)
     absent = absent_leads(signal, tokens)
     leads = signal.leads if all_leads else tuple(lead for lead in signal.leads if lead not in absent)
     if not leads:
@@ -79,15 +76,6 @@ def open_decoder(model: QuantizedAutoencoder, tokens: Tokens, decoded_by: str, c
     facts = Record(np.empty((len(leads), 0), np.float32), rate, leads, tokens.name, (*tokens.comments, decoded_by),
                    start_time=tokens.start_time, invented_leads=absent if all_leads else ())
     return RecordDecoder(facts, tokens, model, chunk_samples)
-
-
-def check_lengths(tokens: Tokens, rate: float) -> None:
-    """Raises ValueError if the lengths of tokens at a model's rate and at the source's rate contradict each other."""
-    seconds, source_seconds = tokens.samples / rate, tokens.source_samples / tokens.source_rate
-    allowed = ROUNDING_SECONDS + ROUNDING_RATIO * seconds + 1 / rate + 1 / tokens.source_rate
-    if abs(seconds - source_seconds) > allowed:
-        raise ValueError(f"{tokens.name} is damaged: {tokens.samples} samples at {rate:g} Hz are not as long as "
-                         f"{tokens.source_samples} at {tokens.source_rate:g} Hz")
 
 
 def absent_leads(signal: SignalSpec, tokens: Tokens) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ecgvae import checkpoint
 from ecgvae.batch import Progress, Summary, no_progress, open_parts
-from ecgvae.data.errors import NoUsableRecords, Remarks, check_free, error_text
+from ecgvae.data.errors import NoUsableRecords, Remarks, check_folder, error_text
 from ecgvae.data.naming import unique_names
 from ecgvae.data.tokens import TokenFile, Tokens, open_tokens
 from ecgvae.decoding import DECODED
@@ -93,19 +93,8 @@ def detokenize_files(path: str | Path, out: str | Path, model: str | Path | None
         parts.remove()
     if len(skipped) == len(file):
         raise NoUsableRecords(skipped)
-    return DecodedSummary(out, len(file) - len(skipped), seconds, tuple(skipped), tuple(noted), tuple(renamed), removed,
-                          kept)
-
-
-def check_folder(out: str | Path, overwrite: bool) -> Path:
-    """The folder to write; FileExistsError or NotADirectoryError if it can't be one."""
-    out = Path(out)
-    if out.name in ("", ".."):
-        out = out.resolve()
-    if out.exists() and not out.is_dir():
-        raise NotADirectoryError(f"{out} is a file; wanted a folder for WFDB records")
-    check_free(out, overwrite)
-    return out
+    return DecodedSummary(out, len(file) - len(skipped), seconds, tuple(skipped), tuple(noted),
+                          renamed=tuple(renamed), removed=removed, kept=kept)
 
 
 def load_tokenizer(file: TokenFile, model: str | Path | None = None, device: str = "auto") -> Tokenizer:

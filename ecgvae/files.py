@@ -9,6 +9,7 @@ from typing import Any
 MAX_JSON_BYTES = 1 << 26
 MAX_DEPTH = 100             # of nested lists and dictionaries
 MAX_INTEGER_BITS = 1024     # the largest float has as many
+PLAIN_TYPES = (str, int, float, list, dict, type(None))     # YAML also has dates, sets and bytes
 MAX_YAML_BYTES = 1 << 17    # Python's YAML reads 50 KB a second
 MAX_YAML_VALUES = 1 << 17
 YAML_ERRORS = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)     # that PyYAML also raises
@@ -83,6 +84,22 @@ def read_json(path: str | Path, wanted: str = "JSON", max_bytes: int = MAX_JSON_
     return values
 
 
+def read_yaml(path: str | Path, wanted: str = "YAML") -> Any:
+    """The values in a YAML file.
+
+    Raises:
+        FileNotFoundError: There is nothing at the path.
+        ValueError: It is no regular file, too large, or not YAML.
+    """
+    content = read_regular_file(path, wanted, MAX_YAML_BYTES)
+    try:
+        return parse_yaml(content.decode())
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not YAML: it is not a text file in UTF-8") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is {error}") from None
+
+
 def parse_yaml(text: str) -> Any:
     """The values of a text in YAML; ValueError, in one line, if it is not YAML or has more values than are sensible."""
     import yaml
@@ -97,7 +114,7 @@ def parse_yaml(text: str) -> Any:
 
 
 def excess(values: Any, max_values: int | None = None) -> str | None:
-    """What is too large in nested lists and dictionaries, so that programs would fail on them: "is nested too deeply".
+    """What programs would fail on in nested lists and dictionaries: "is nested too deeply", or else None.
 
     Args:
         values: The values. With the anchors of YAML they may contain themselves, or each other many times.
@@ -109,8 +126,10 @@ def excess(values: Any, max_values: int | None = None) -> str | None:
         for value in level:
             if isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS:
                 return "has a number that is too large"
+            if not isinstance(value, PLAIN_TYPES):
+                return f"has a value of type {type(value).__name__}"
             below += [*value.keys(), *value.values()] if isinstance(value, dict) else ()
-            below += value if isinstance(value, list | tuple | set) else ()
+            below += value if isinstance(value, list) else ()
             if max_values is not None and count + len(below) > max_values:
                 return f"has more than {max_values:,} values"
         level, count = below, count + len(below)

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecgvae import checkpoint
 from ecgvae.data.table import STORE_COLUMNS
-from ecgvae.files import check_regular, read_json
+from ecgvae.files import read_json
 
 if TYPE_CHECKING:
     from ecgvae.codebooks import CodebookSpec
@@ -66,16 +67,18 @@ def is_parquet(path: Path) -> bool:
 
 def describe_model(model: str | Path) -> dict[str, Any]:
     """The facts of a model, read without torch if its config.json has them."""
-    from ecgvae.checkpoint_config import read_head
+    from ecgvae.checkpoint_files import count_weights, read_head
 
     folder = checkpoint.locate(model)
     config, facts = checkpoint.config(folder), model_facts(folder)
+    if (count := count_weights(folder)) < facts["parameters"]:
+        raise ValueError(f"{folder} is damaged: its weights are {count} numbers; wanted {facts['parameters']}")
     head, training = read_head(folder / "config.json"), config.get("training", {})
     signal = head.signal
     return {
         "kind": "model", "name": checkpoint.model_name(folder), "identity": facts["identity"],
         "family": head.family, "parameters": facts["parameters"],
-        "megabytes": check_regular(folder / "model.safetensors", "weights").stat().st_size / 1e6,
+        "megabytes": (folder / "model.safetensors").stat().st_size / 1e6,
         "rate": signal.rate, "leads": list(signal.leads), "coded_leads": list(signal.coded),
         **describe_latent(facts, signal.rate),
         "trained_on": {key: training[key] for key in ("store", "fingerprint", "records") if key in training},
@@ -242,7 +245,11 @@ def draw_tokens(path: Path, out: Path, name: str | None = None, model: str | Non
     if tokens is None:
         raise ValueError(f"{path} has no record {name}" if name else f"{path} has no records")
     from ecgvae.detokenize import load_tokenizer
+    from ecgvae.plotting.paper import ROW_SECONDS
 
-    decoded = load_tokenizer(file, model, device).decode(tokens, original=False)
+    decoder = load_tokenizer(file, model, device).decoder(tokens, original=False, all_leads=True)
+    rate, shown = file.header.rate, round(ROW_SECONDS * file.header.rate)
+    decoded = replace(decoder.facts, signal=next(decoder.blocks())[:, :shown])
+    length = f" · first {ROW_SECONDS:g} s of {tokens.samples / rate:.1f} s" if tokens.samples > shown else ""
     hops = [codebook.hop for codebook in file.header.codebooks]
-    plot_tokens(decoded, tokens.codes, hops, file.header.rate, out, overwrite=overwrite)
+    plot_tokens(decoded, tokens.codes, hops, rate, out, tokens.name + length, overwrite=overwrite)

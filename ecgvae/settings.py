@@ -8,6 +8,7 @@ from typing import Any, ClassVar, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+MAX_MESSAGE_CHARACTERS = 300
 UNION_KEYS = ("backbone", "quantizer")      # settings of several kinds, of which pydantic names the one it tried
 
 
@@ -68,5 +69,7 @@ def describe_error(error: ValidationError, *block: str) -> str:
     key_path = ".".join(map(str, (*block, *keys)))
     if first["type"] == "value_error" and message.startswith(key_path):     # it names the key by itself
         key_path = ""
+    if len(message) > MAX_MESSAGE_CHARACTERS:       # pydantic repeats some values whole
+        message = f"{message[:MAX_MESSAGE_CHARACTERS]}..."
     received = "" if isinstance(first["input"], dict) else f" (got {reprlib.repr(first['input'])})"
     return " ".join(f"{key_path}: {message}{received}".removeprefix(": ").split())

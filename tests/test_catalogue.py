@@ -36,14 +36,16 @@ def test_every_family_is_there_in_every_size():
 
 @pytest.fixture
 def with_facts(model, tmp_path):
-    """A model whose config.json has its facts, and no more of its weights than the name."""
+    """A model whose config.json has its facts, and whose weights are another model's."""
     folder = tmp_path / "shipped" / "small"
     shutil.copytree(model, folder)
     config = json.loads((folder / "config.json").read_text())
     config |= {"identity": "0123456789abcdef",
                "facts": {"parameters": 12345, "hop": 6, "latent": 8, "codebooks": [{"hop": 6, "size": 32}] * 3}}
     (folder / "config.json").write_text(json.dumps(config))
-    os.truncate(folder / "model.safetensors", 0)
+    with open(folder / "model.safetensors", "r+b") as file:
+        file.seek(-1000, os.SEEK_END)
+        file.write(bytes(1000))
     return folder
 
 
@@ -53,7 +55,8 @@ def test_facts_are_read_from_the_config_without_torch(with_facts):
             "print(json.dumps([catalogue.shipped_models(), 'torch' in sys.modules]))")
     command = [sys.executable, "-c", code, str(with_facts.parent)]
     [row], torch_is_loaded = json.loads(subprocess.check_output(command, text=True))
-    assert row == {"name": "small", "family": "vqvae", "parameters": 12345, "megabytes": 0.0, "codebooks": 3,
+    megabytes = (with_facts / "model.safetensors").stat().st_size / 1e6
+    assert row == {"name": "small", "family": "vqvae", "parameters": 12345, "megabytes": megabytes, "codebooks": 3,
                    "bits_per_second": pytest.approx(250), "backbone": "conv", "path": str(with_facts)}
     assert not torch_is_loaded
 

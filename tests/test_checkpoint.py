@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from ecgvae import checkpoint
+from ecgvae import checkpoint, checkpoint_files
 
 
 @pytest.fixture(scope="module")
@@ -263,7 +263,7 @@ def test_models_of_earlier_versions_know_nothing_of_their_training_data(folder):
 
 @pytest.mark.parametrize("content", [b"", b"junk", b"\xff" * 8, (1 << 62).to_bytes(8, "little")])
 def test_damaged_training_records_are_one_line(folder, content):
-    (folder / checkpoint.TRAINING_RECORDS).write_bytes(content)
+    (folder / checkpoint_files.TRAINING_RECORDS).write_bytes(content)
     with pytest.raises(ValueError, match="damaged; wanted the fingerprints"):
         checkpoint.training_records(folder)
 
@@ -271,7 +271,7 @@ def test_damaged_training_records_are_one_line(folder, content):
 @pytest.mark.parametrize("tensors", [{}, {"fingerprints": torch.zeros(3, 16)}, {"fingerprints": torch.zeros(3).byte()},
                                      {"other": torch.zeros(3, 16).byte()}])
 def test_training_records_of_another_kind_are_one_line(folder, tensors):
-    save_file(tensors, folder / checkpoint.TRAINING_RECORDS)
+    save_file(tensors, folder / checkpoint_files.TRAINING_RECORDS)
     with pytest.raises(ValueError, match="fingerprints|wanted uint8"):
         checkpoint.training_records(folder)
 

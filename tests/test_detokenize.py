@@ -86,7 +86,7 @@ def test_only_leads_of_the_source_are_written_and_the_rest_on_demand(decode, tmp
 
 
 def test_notes_of_an_older_file_tell_its_leads(decode, tmp_path):
-    decode(rows=[replace(decode.rows[0], notes=("V1 is missing, set to 0 mV",))])
+    decode(rows=[replace(decode.rows[0], source_leads=None, notes=("V1 is missing, set to 0 mV",))])
     assert read_record(tmp_path / "decoded/a").leads == tuple(lead for lead in LEADS_12 if lead != "V1")
 
 
@@ -115,20 +115,21 @@ def test_every_record_is_written_whatever_its_name(decode, tmp_path):
 # --- rows that can't be decoded
 
 
-def test_damaged_rows_are_skipped_and_listed(decode, tmp_path):
+def test_rows_that_cannot_be_decoded_are_skipped_and_listed(decode, tmp_path):
     first, second, third = decode.rows
-    rows = [replace(first, source_rate=0.6), replace(second, source_rate=1e8, source_samples=401_000_000), third]
+    rows = [replace(first, source_leads=()), replace(second, source_rate=1e8, source_samples=401_000_000), third]
     listed = tmp_path / "skipped.csv"
     result = decode("--skipped", listed, "--strict", rows=rows, code=1)
     assert result.stdout == f"1 of 3 records, 4 s of ECG, in {tmp_path / 'decoded'}; 2 records skipped\n"
-    assert "a: a is damaged: 401 samples at 100 Hz are not as long as 802 at 0.6 Hz" in result.stderr
+    assert "a: a had none of the leads I, II, III, " in result.stderr
     assert "b: 100 Hz to 1e+08 Hz; wanted rates within a factor of 200" in result.stderr
     kinds = [(row["path"], row["kind"]) for row in csv.DictReader(listed.open())]
     assert kinds == [("a", "skipped"), ("b", "skipped")]
     assert files_below(tmp_path / "decoded") == {"ward/c.hea", "ward/c.dat"}
     result = decode("--overwrite", "--skipped", listed, rows=rows[:2], code=2)
     assert "none of 2 records can be used" in result.stderr
-    assert files_below(tmp_path / "decoded") == {"ward/c.hea", "ward/c.dat"} and len(listed.read_text().split("\n")) == 4
+    assert files_below(tmp_path / "decoded") == {"ward/c.hea", "ward/c.dat"}
+    assert len(listed.read_text().splitlines()) == 3
 
 
 def test_notes_are_in_the_list(decode, tmp_path):
@@ -151,7 +152,8 @@ def test_overwriting_deletes_decoded_records_and_keeps_other_files(records, deco
     assert "3 records that had been decoded before deleted" in result.stderr
     assert "2 other records in" in result.stderr
     kept = {"notes.txt", "old/notes.txt", "fake.hea", "mine.hea", "mine.dat"}
-    assert files_below(out) == kept | {f"{name}{suffix}" for name in ("a", "b", "ward/c") for suffix in (".hea", ".dat")}
+    new = {f"{name}.{suffix}" for name in ("a", "b", "ward/c") for suffix in ("hea", "dat")}
+    assert files_below(out) == kept | new
     assert read_record(out / "a").samples == 802
 
 
@@ -167,10 +169,9 @@ def test_what_is_no_folder_is_refused_before_any_work(model, tokens, tmp_path):
     assert "Not a directory" in mistake(*words, tmp_path / "file" / "below")
     out = tmp_path / "out"
     copy = shutil.copy(tokens, tmp_path / "tokens.csv")
-    assert "is the token file" in mistake("detokenize", copy, "--out", out, "--model", model, "--overwrite", "--skipped",
-                                          copy)
+    assert "is the token file" in mistake("detokenize", copy, *words[2:], out, "--overwrite", "--skipped", copy)
     assert "is in the folder for the records" in mistake(*words, out, "--skipped", out / "skipped.csv")
-    assert "nowhere is not there" in mistake(*words, out, "--skipped", tmp_path / "nowhere" / "skipped.csv")
+    assert "skipped.txt ends in .txt; wanted" in mistake(*words, out, "--skipped", tmp_path / "skipped.txt")
     assert (tmp_path / "file").read_text() == "mine" and not out.exists()
 
 
@@ -204,14 +205,16 @@ from pathlib import Path
 from ecgvae import detokenize
 from ecgvae.detokenize import detokenize_files, load_tokenizer
 from ecgvae.data.tokens import open_tokens
-tokens, model, out, overwrite = sys.argv[1], sys.argv[2], Path(sys.argv[3]), sys.argv[4] == "overwrite"
-events, tokenizer = 0, load_tokenizer(open_tokens(tokens), model)
+
+tokens, model, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+tokenizer = load_tokenizer(open_tokens(tokens), model)
 detokenize.load_tokenizer = lambda *arguments: tokenizer
+events = 0
 
 def kill_at(limit):
     def hook(event, arguments):
         global events
-        if event in ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir") and str(out) in str(arguments[0]):
+        if event in ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir") and str(folder) in str(arguments[0]):
             events += 1
             if events == limit:
                 os._exit(9)
@@ -220,39 +223,45 @@ def kill_at(limit):
 def files(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
-detokenize_files(tokens, out / "expected", model)
-expected, limit, status = files(out / "expected"), 0, 9
-while status == 9:
-    limit += 1
-    target = out / str(limit)
-    if overwrite:
-        target.mkdir()
-        for name, content in expected.items():
-            if "ward" not in name:
-                (target / name.replace("a.", "gone.")).write_bytes(content.replace(b"a.dat", b"gone.dat"))
-        (target / "mine.txt").write_text("mine")
+def write_earlier(target):
+    target.mkdir()
+    for name, content in expected.items():
+        if "ward" not in name:
+            (target / name.replace("a.", "gone.")).write_bytes(content.replace(b"a.dat", b"gone.dat"))
+    (target / "mine.txt").write_text("mine")
+
+def is_killed(target, limit, overwrite):
     process = os.fork()
     if not process:
         kill_at(limit)
         detokenize_files(tokens, target, model, overwrite=overwrite)
         os._exit(0)
-    status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-    if status or overwrite:
-        complete = not overwrite and target.exists()
-        detokenize_files(tokens, target, model, overwrite=overwrite or complete)
-    found = files(target)
-    assert not overwrite or found.pop("mine.txt") == b"mine"
-    assert found == expected, (limit, sorted(found))
-    assert not target.with_name(target.name + ".partial").exists()
-print(limit)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 9
+
+detokenize_files(tokens, folder / "expected", model)
+expected = files(folder / "expected")
+for overwrite in (False, True):
+    limit, killed = 0, True
+    while killed:
+        limit += 1 if overwrite else 3
+        target = folder / f"{overwrite}-{limit}"
+        if overwrite:
+            write_earlier(target)
+        killed = is_killed(target, limit, overwrite)
+        if killed:
+            detokenize_files(tokens, target, model, overwrite=overwrite or target.exists())
+        found = files(target)
+        assert not overwrite or found.pop("mine.txt") == b"mine"
+        assert found == expected, (limit, sorted(found))
+        assert not target.with_name(target.name + ".partial").exists()
+    print(limit)
 """
 
 
-@pytest.mark.parametrize("mode", ["new", "overwrite"])
-def test_killed_at_any_moment_the_same_command_finishes_the_job(model, tokens, tmp_path, mode):
+def test_killed_at_any_moment_the_same_command_finishes_the_job(model, tokens, tmp_path):
     file = open_tokens(tokens)
-    two = write_tokens(tmp_path / "two.parquet", file.header, [file[0], file[2]])
-    result = subprocess.run([sys.executable, "-c", KILLS, two, model, tmp_path, mode], capture_output=True, text=True,
+    path = write_tokens(tmp_path / "two.parquet", file.header, [file[0], file[2]])
+    result = subprocess.run([sys.executable, "-c", KILLS, path, model, tmp_path], capture_output=True, text=True,
                             env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert result.returncode == 0, result.stderr
-    assert int(result.stdout) > 20      # moments
+    assert min(map(int, result.stdout.split())) > 20      # moments

@@ -20,7 +20,7 @@ NUMBERS = {"fold": "strat_fold", "patient": "patient_id", "age": "age"}  # colum
 DATABASE_COLUMNS = ("ecg_id", "scp_codes", "sex", "filename_lr", "filename_hr", *NUMBERS.values())
 STATEMENTS_COLUMNS = ("diagnostic", "diagnostic_class", "diagnostic_subclass")
 RECORD_FOLDERS = ("records100", "records500")
-MAX_CELL = 10_000  # characters
+MAX_CELL, MAX_NAME = 10_000, 200  # characters
 SEXES = {0: "male", 1: "female"}
 
 
@@ -57,8 +57,8 @@ def read_table(root: Path) -> "pandas.DataFrame":
         codes = [scp_codes(cell) for cell in table["scp_codes"]]
         numbers = {name: table[column].astype("Int64") for name, column in NUMBERS.items()}
         check_filenames([*table["filename_lr"], *table["filename_hr"]])
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{root / DATABASE}: {' '.join(str(error).split())}") from None
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValueError(f"{root / DATABASE}: {' '.join(str(error).split()):.200}") from None
     return pandas.DataFrame({
         "filename_lr": table["filename_lr"],
         "filename_hr": table["filename_hr"],
@@ -99,7 +99,8 @@ def scp_codes(cell: object) -> dict[str, float]:
 def check_filenames(names: Sequence[object]) -> None:
     """Raises ValueError if names of records are not paths within PTB-XL's folder."""
     for name in names:
-        if not isinstance(name, str) or not name or name.startswith("/") or ".." in name.split("/") or "\0" in name:
+        is_path = isinstance(name, str) and 0 < len(name) <= MAX_NAME and "\0" not in name
+        if not is_path or name.startswith("/") or ".." in name.split("/"):
             raise ValueError(f"a file name is {name!r:.60}; wanted a path such as records100/00000/00001_lr")
 
 
@@ -131,7 +132,9 @@ def choose_files(root: Path, table: "pandas.DataFrame", rate: float, folder: str
 
 
 def prepare(source: Path, out: Path, rate: float = 100, **options: Any) -> Store:
-    """Builds a store of PTB-XL. Records of its table without a file are skipped, or left out if `source` is a subfolder.
+    """Builds a store of PTB-XL.
+
+    Records of its table without a file are skipped, or left out if `source` is a subfolder.
 
     Args:
         source: PTB-XL's folder, with `ptbxl_database.csv`; or `records100`, `records500` or a folder below these, of
@@ -153,7 +156,16 @@ def prepare(source: Path, out: Path, rate: float = 100, **options: Any) -> Store
     names = [name.removeprefix(folder) for name in table["file"]]
     labels = table.drop(columns=["filename_lr", "filename_hr", "file"]).set_axis(names)
     records = sorted(source / name for name in names if not folder or (source / f"{name}.hea").is_file())
-    return build_store(source, out, rate=rate, labels=labels, records=records, **options)
+    remarks = unknown_records(source, folder, {*table["filename_lr"], *table["filename_hr"]})
+    return build_store(source, out, rate=rate, labels=labels, records=records, remarks=remarks, **options)
+
+
+def unknown_records(source: Path, folder: str, known: set[str]) -> list[str]:
+    """A remark if there are records that PTB-XL's table does not have, which are left out."""
+    names = (f"{folder}{path.relative_to(source).with_suffix('').as_posix()}" for path in source.rglob("*.hea"))
+    count = sum(name not in known for name in names)
+    noun = "1 record is" if count == 1 else f"{count:,} records are"
+    return [f"{noun} left out, which ptbxl_database.csv does not have"] if count else []
 
 
 def show_progress(done: int, total: int) -> None:

@@ -20,7 +20,7 @@ def recipes(
 ) -> None:
     """Lists the recipes for training, or prints one of them."""
     from ecgvae import resources
-    from ecgvae.files import MAX_YAML_BYTES, parse_yaml, read_regular_file
+    from ecgvae.files import MAX_YAML_BYTES, read_regular_file, read_yaml
 
     if name is None:
         rows = [describe_recipe(name, path) for name, path in resources.recipes().items()]
@@ -30,11 +30,12 @@ def recipes(
             show_table(["recipe", "what it trains"], [[row["name"], row["summary"]] for row in rows])
         return
     path = resources.find_recipe(name)
-    text = read_regular_file(path, "the YAML file of a recipe", MAX_YAML_BYTES).decode()
     if not as_json:
+        text = read_regular_file(path, "the YAML file of a recipe", MAX_YAML_BYTES).decode()
         show(text.removesuffix("\n"))
         return
-    show_json({**describe_recipe(name, path), "recipe": parse_yaml(text)})
+    values = read_yaml(path, "the YAML file of a recipe")
+    show_json({**describe_recipe(name, path), "recipe": values})
 
 
 def describe_recipe(name: str, path: Path) -> dict[str, str]:

@@ -24,7 +24,7 @@ NO_DATASET = "none"     # a value of --dataset
              epilog=examples("ecgvae prepare recordings store",
                              "ecgvae prepare recordings store --table labels.csv",
                              "ecgvae prepare recordings store --rate 250 --leads I,II,V1 --window 10",
-                             "ecgvae prepare ptb-xl store    (PTB-XL is recognized: its folds are taken)",
+                             "ecgvae prepare ptb-xl store",
                              "ecgvae prepare ptb-xl/records500 store --rate 500"))
 def prepare(
     source: Annotated[Path, Argument(metavar="SOURCE", help="Folder of WFDB records, at any depth.")],
@@ -50,6 +50,7 @@ def prepare(
     """Makes a store from WFDB records.
 
     Training and evaluation read stores. All signals of a store have the same leads and sampling rate.
+    PTB-XL is recognized by its ptbxl_database.csv: its labels, patients and folds go into the store.
     """
     build = find_builder(source, dataset, table)
     check_output(out, overwrite)
@@ -66,7 +67,7 @@ def prepare(
 
     try:
         with Progress("records") as progress, warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # the remarks of the store say the same
+            warnings.filterwarnings("ignore", ".* named like PTB-XL's")  # the remarks of the store say the same
             store = build(source, out, rate=rate, workers=workers, overwrite=overwrite, progress=progress, **options)
     except NoUsableRecords as error:
         list_skipped(error.skipped)
@@ -102,9 +103,15 @@ def find_builder(source: Path, dataset: str | None, table: Path | None) -> "Call
     if table is None:
         return build_store
     check_exists(table, "a CSV file")
+    from ecgvae.data.splits import table_folds
     from ecgvae.data.table import read_table
 
-    return partial(build_store, labels=read_table(table))
+    labels = read_table(table)
+    try:
+        table_folds(labels)     # before the work
+    except ValueError as error:
+        raise ValueError(f"{table} has {error}") from None
+    return partial(build_store, labels=labels)
 
 
 def recognized_builder(source: Path, dataset: str) -> "Callable[..., Store]":
@@ -112,8 +119,8 @@ def recognized_builder(source: Path, dataset: str) -> "Callable[..., Store]":
     from ecgvae.resources import load_prepare
 
     build = with_known_options(load_prepare(dataset), dataset)
-    remark(f"{source} is recognized as the data set {dataset}: its labels, patients and folds are taken (--dataset none "
-           "leaves them out)")
+    remark(f"{source} is recognized as the data set {dataset}: its labels, patients and folds are taken "
+           "(--dataset none leaves them out)")
 
     def build_or_advise(*arguments: Any, **options: Any) -> "Store":
         try:

@@ -7,7 +7,7 @@ from typer import Argument, Option
 
 from ecgvae.cli.app import SIGNALS, Comments, Device, Quiet, Strict, app, examples
 from ecgvae.cli.completion import shipped_models
-from ecgvae.cli.paths import check_exists, check_model, check_output
+from ecgvae.cli.paths import check_exists, check_model, check_side_output
 from ecgvae.cli.terminal import Progress, count, count_of, end_strict, list_remarks, list_skipped, remark, show
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def detokenize(
 
     The records have the names of the source records and are in the same subfolders of OUT.
     """
-    from ecgvae.detokenize import check_folder
+    from ecgvae.data.errors import NoUsableRecords, check_folder
 
     check_exists(tokens, "a token file")
     check_folder(out, overwrite)
@@ -49,7 +49,6 @@ def detokenize(
         check_listing(skipped, tokens, out, overwrite)
     if model:
         check_model(model)
-    from ecgvae.data.errors import NoUsableRecords
     from ecgvae.detokenize import detokenize_files
 
     try:
@@ -70,13 +69,11 @@ def detokenize(
 
 def check_listing(skipped: Path, tokens: Path, out: Path, overwrite: bool) -> None:
     """Checks the path of the CSV file with skipped records before any work."""
-    check_output(skipped, overwrite, ".csv")
-    if skipped.exists() and skipped.samefile(tokens):
-        raise ValueError(f"{skipped} is the token file; wanted another name for the list of skipped records")
     if out.resolve() in (skipped.resolve(), *skipped.resolve().parents):
         raise ValueError(f"{skipped} is in the folder for the records; wanted another place for the list")
-    if not skipped.parent.is_dir():
-        raise FileNotFoundError(f"{skipped.parent} is not there; wanted a folder for {skipped.name}")
+    if skipped.exists() and skipped.samefile(tokens):
+        raise ValueError(f"{skipped} is the token file; wanted another name for the list of skipped records")
+    check_side_output(skipped, out, overwrite, ".csv")
 
 
 def list_notes(summary: "DecodedSummary", all_leads: bool) -> None:
@@ -87,7 +84,7 @@ def list_notes(summary: "DecodedSummary", all_leads: bool) -> None:
     if summary.renamed:
         name, path = summary.renamed[0]
         remark(f"{count(len(summary.renamed), 'record')} written under another name, which WFDB allows and no other "
-               f"record has, such as {name} as {path}; headers have the original names")
+               f"record has, such as {name:.100} as {path:.150}; headers have the original names")
     if summary.removed:
         remark(f"{count(summary.removed, 'record')} that had been decoded before deleted from {summary.out}")
     if summary.kept:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PROGRESS_SECONDS = 30       # between lines of progress where stderr is not a terminal
 MIN_SHARED = 3              # records with the same remark that are counted instead of listed
+MAX_LINE_CHARACTERS = 2000  # of a remark or an error; names in files may be longer
 TABLE_COLUMNS = 140         # width of a table, in characters, where stdout is not a terminal
 
 RUN_AGAIN = "run the same command again to go on"
@@ -96,8 +97,11 @@ def count_of(number: int, total: int, noun: str) -> str:
 
 
 def say(text: str) -> None:
-    """Prints a line on stderr."""
-    print(printable_line(text), file=sys.stderr, flush=True)
+    """Prints a line on stderr, without the middle if it is very long."""
+    line = printable_line(text)
+    if len(line) > MAX_LINE_CHARACTERS:
+        line = f"{line[:MAX_LINE_CHARACTERS // 2]} ... {line[-MAX_LINE_CHARACTERS // 2:]}"
+    print(line, file=sys.stderr, flush=True)
 
 
 def show(text: object) -> None:

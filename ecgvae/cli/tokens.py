@@ -90,6 +90,8 @@ def tokenize(
         poor = poor_records(summary, prdn_limit)
         list_skipped(summary.skipped, skipped, [*summary.noted, *poor])
         list_notes(summary.noted, tokenizer)
+        for text in summary.remarks:
+            remark(text)
         list_remarks(f"PRDN above {prdn_limit:g} %", poor)
         rate = bit_rate(tokenizer.header(codebooks))
         show(f"{amount(summary)} at {rate:g} bit/s, in {out}{skipped_count(summary)}")

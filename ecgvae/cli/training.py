@@ -1,5 +1,6 @@
 """The command train."""
 
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,7 @@ from typer import Argument, Option
 from ecgvae.cli.app import MODELS, Quiet, app, examples
 from ecgvae.cli.completion import recipe_names
 from ecgvae.cli.paths import check_run, check_store
-from ecgvae.cli.terminal import Progress, show
+from ecgvae.cli.terminal import Progress, remark, show
 
 
 @app.command(rich_help_panel=MODELS,
@@ -40,6 +41,9 @@ def train(
     from ecgvae.training.recipe import read_recipe
 
     processes, settings, store = distributed_state(), read_recipe(path, tuple(set or ())), Store(data)
+    if not len(store.split("validation")):
+        remark(f"{data} has no records in its validation split; the training is not validated")
+    threading.excepthook = skip_system_errors
     with Progress("steps") as progress:
         def show_step(step: int, logged: dict[str, float]) -> None:
             progress(step, settings.training.steps, summarize(logged))
@@ -47,6 +51,15 @@ def train(
         model = run(settings, store, out, resume, show_step)
     if processes is None or processes.is_main_process:
         show(f"model in {model}")
+
+
+def skip_system_errors(event: threading.ExceptHookArgs) -> None:
+    """Prints the error of a thread, unless it is one of the system.
+
+    TensorBoard's thread ends at a full disk, and its next call in the main thread raises the same error.
+    """
+    if not isinstance(event.exc_value, OSError):
+        threading.__excepthook__(event)
 
 
 def summarize(logged: dict[str, float]) -> str:

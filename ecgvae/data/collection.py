@@ -141,7 +141,7 @@ class Collection:
         notes = tuple(dict.fromkeys((*store.records["notes"].iloc[entry.row], *tokens.notes)))
         return replace(tokens, start=round(entry.start * rate / store.rate), source_rate=float(source["rate"]),
                        source_samples=min(int(source["samples"]), covered), source_leads=leads, notes=notes,
-                       start_time=store.record(entry.row).start_time)
+                       start_time=store.start_time(entry.row))
 
 
 def derive_absent(record: Record, absent: tuple[str, ...]) -> Record:

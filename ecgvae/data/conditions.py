@@ -30,14 +30,18 @@ def condition_vectors(store: Store, condition: ConditionSettings) -> Float[Tenso
 
 def row_labels(store: Store, condition: ConditionSettings) -> list[tuple[str, ...]]:
     """The labels of every row. A cell of the table has one label or a list of labels."""
-    values = column_values(store, condition.column)
-    rows = [() if value is None else tuple(map(str, value)) if isinstance(value, LIST_TYPES) else (str(value),)
-            for value in values]
+    rows = column_labels(store, condition.column)
     existing = {label for row in rows for label in row}
     if missing := [label for label in condition.labels if label not in existing]:
         raise ValueError(f"{store.path} has no {', '.join(missing)} in {condition.column}; "
                          f"it has {', '.join(sorted(existing)[:20]) or 'no labels'}")
     return rows
+
+
+def column_labels(store: Store, name: str) -> list[tuple[str, ...]]:
+    """The labels in a column of the table of records; none for missing values."""
+    return [() if value is None else tuple(map(str, value)) if isinstance(value, LIST_TYPES) else (str(value),)
+            for value in column_values(store, name)]
 
 
 def column_values(store: Store, name: str) -> list[Any]:

@@ -31,6 +31,17 @@ def check_free(path: Path, overwrite: bool) -> None:
         raise FileExistsError(f"{path} exists; use --overwrite")
 
 
+def check_folder(out: str | Path, overwrite: bool) -> Path:
+    """The folder to write; FileExistsError or NotADirectoryError if it can't be one."""
+    out = Path(out)
+    if out.name in ("", ".."):
+        out = out.resolve()
+    if out.exists() and not out.is_dir():
+        raise NotADirectoryError(f"{out} is a file; wanted a folder for WFDB records")
+    check_free(out, overwrite)
+    return out
+
+
 def first_line(error: Exception) -> str:
     """The first line of an error's message, or its type if there is no message."""
     return (str(error).splitlines() or [type(error).__name__])[0]

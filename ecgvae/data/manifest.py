@@ -10,6 +10,7 @@ from ecgvae.files import read_json
 from ecgvae.settings import describe_error
 
 FORMAT = 1
+MIN_RATE, MAX_RATE = 1e-6, 1e9  # Hz, within which numbers of samples can be computed
 
 Count = Annotated[StrictInt, Field(ge=0, lt=1 << 62)]
 
@@ -36,7 +37,7 @@ class Manifest(BaseModel):
 
     format: StrictInt
     leads: tuple[StrictStr, ...] = Field(min_length=1)
-    rate: float = Field(gt=0, lt=1e9, strict=True)
+    rate: float = Field(ge=MIN_RATE, lt=MAX_RATE, strict=True)
     samples: Count
     fingerprint: StrictStr
     source: StrictStr = ""

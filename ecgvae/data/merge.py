@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecgvae.data.errors import NoUsableRecords
+from ecgvae.data.errors import NoUsableRecords, first_line
 from ecgvae.data.manifest import FORMAT
 from ecgvae.data.table import ORIGIN_COLUMNS, STORE_COLUMNS
 
@@ -116,6 +116,18 @@ def write_table(rows: list[dict], labels: "pandas.DataFrame | None", path: Path,
     for name, values in origin.items():
         table = table.append_column(name, values)
     parquet.write_table(table, path)
+
+
+def check_storable(labels: "pandas.DataFrame") -> None:
+    """Raises ValueError if a column of labels has values that Parquet can't hold, before records are prepared."""
+    import pyarrow
+
+    for name, column in labels.convert_dtypes().items():
+        try:
+            pyarrow.array(column, from_pandas=True)
+        except Exception as error:  # pyarrow raises errors of many types on values it can't convert
+            raise ValueError(f"the column {name!s:.60} of the labels can't be stored: {first_line(error):.200}"
+                             ) from None
 
 
 def write_skipped(skipped: Iterable[tuple[str, str]], path: Path, notes: Iterable[tuple[str, str]] = ()) -> None:

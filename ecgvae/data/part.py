@@ -13,13 +13,15 @@ from ecgvae.data.layout import Layout
 from ecgvae.data.naming import NamedPath
 from ecgvae.data.store import MICROVOLTS_PER_MV
 from ecgvae.signal import RecordFile, SignalSpec, conform_stream, open_record, recorded_leads
+from ecgvae.signal.amplitudes import AmplitudeMeter, median
 from ecgvae.signal.conform import Conformed
 from ecgvae.signal.start_time import later
 
 MAX_STORED_UV = 32767  # -32768 is not used, as it is WFDB's missing sample
-ABSURD_RMS_MV = 20.0  # about the mean, of the median second and lead; a hundred times that of ECG
-ABSURD = (f"absurd amplitudes: most samples beyond ±{MAX_STORED_UV / MICROVOLTS_PER_MV} mV, or most seconds above "
+ABSURD_RMS_MV, TINY_RMS_MV = 20.0, 0.002  # of the median lead; a hundred times and a hundredth of that of ECG
+ABSURD = (f"absurd amplitudes: most samples beyond ±{MAX_STORED_UV / MICROVOLTS_PER_MV} mV, or "
           f"{ABSURD_RMS_MV:g} mV RMS; wanted mV (are they µV that the header calls mV, or are the electrodes off?)")
+TINY = "amplitudes of an ECG in another unit: below 2 µV RMS; wanted mV (is the header's unit wrong?)"
 
 
 class UnusableRecord(ValueError):
@@ -59,19 +61,16 @@ def append_record(signals: BinaryIO, name: str, path: Path, layout: Layout) -> l
     frame = 2 * len(layout.leads)
     first, clipped = signals.tell() // frame, np.zeros(len(layout.leads), int)
     notes: list[str] = []
-    rms: list[np.ndarray] = []
+    meter = AmplitudeMeter(layout.rate)
     record, blocks = open_blocks(path, layout)
     for block in blocks:
         microvolts = np.rint(block.signal * MICROVOLTS_PER_MV)
         clipped += (np.abs(microvolts) > MAX_STORED_UV).sum(axis=1)
-        rms.append(rms_per_second(block.signal, layout.rate))
+        meter.add(block.signal)
         signals.write(np.clip(microvolts, -MAX_STORED_UV, MAX_STORED_UV).T.astype("<i2").tobytes())
         notes += block.notes
     samples = signals.tell() // frame - first
-    facts = source_facts(record, layout)
-    recorded = [lead in facts["source_leads"] for lead in layout.leads]
-    if is_absurd(clipped / samples, np.concatenate(rms, axis=1), recorded):
-        raise UnusableRecord(ABSURD)
+    notes += check_amplitudes(meter, clipped / samples)
     notes += [f"{lead}: {count} samples clipped at {MAX_STORED_UV / MICROVOLTS_PER_MV} mV"
               for lead, count in zip(layout.leads, clipped, strict=True) if count]
     window = min(layout.window_samples or samples, samples)
@@ -79,29 +78,27 @@ def append_record(signals: BinaryIO, name: str, path: Path, layout: Layout) -> l
         notes.append(f"last {rest / layout.rate:.2f} s left out, shorter than a window")
         signals.seek((first + samples - rest) * frame)
         signals.truncate()
+    facts = source_facts(record, layout)
     return [{"name": name, "start": start, "offset": first + start, "length": window, **facts,
              "start_time": iso_time(record, start / layout.rate), "notes": [] if start else notes}
             for start in range(0, samples - rest, window)]
 
 
-def rms_per_second(signal: np.ndarray, rate: float) -> np.ndarray:
-    """The root mean square about the mean of each lead and second of a block (c, t); a part of a second counts too."""
-    starts = np.arange(0, signal.shape[1], max(1, round(rate)))
-    lengths, signal = np.diff(starts, append=signal.shape[1]), signal.astype(np.float64)
-    mean, power = (np.add.reduceat(values, starts, axis=1) / lengths for values in (signal, signal**2))
-    return np.sqrt(np.maximum(power - mean**2, 0))
-
-
-def is_absurd(clipped: np.ndarray, rms: np.ndarray, recorded: list[bool]) -> bool:
-    """Whether the amplitudes of a record's leads are not those of an ECG in mV.
+def check_amplitudes(meter: AmplitudeMeter, clipped: np.ndarray) -> list[str]:
+    """A note if a record is so small that its unit may be wrong.
 
     Args:
+        meter: The amplitudes of its leads.
         clipped: The share of samples that are clipped (leads,).
-        rms: Root mean squares in mV (leads, seconds).
-        recorded: Which leads the record has; if it has none of them, but only leads to derive them from, all count.
+
+    Raises:
+        UnusableRecord: Its amplitudes are not those of an ECG in mV.
     """
-    rows = recorded if any(recorded) else [True] * len(recorded)
-    return bool(clipped[rows].mean() > 0.5 or np.median(rms[rows]) > ABSURD_RMS_MV)
+    present, moving = meter.peak_mv > 0, meter.rms_mv > 0
+    typical = median(meter.rms_mv[moving]) if moving.any() else 0
+    if typical > ABSURD_RMS_MV or (present.any() and clipped[present].mean() > 0.5):
+        raise UnusableRecord(ABSURD)
+    return [TINY] if 0 < typical < TINY_RMS_MV else []
 
 
 def source_facts(record: RecordFile, layout: Layout) -> dict:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from ecgvae.data.errors import NoUsableRecords, check_free
 from ecgvae.data.jobs import Parts, available_cpus, remove, run_parallel, write_atomically
 from ecgvae.data.layout import Layout, as_leads, as_path
-from ecgvae.data.merge import Merge
+from ecgvae.data.merge import Merge, check_storable
 from ecgvae.data.naming import NamedPath, channel_names, file_status, fingerprint, name_records
 from ecgvae.data.part import prepare_part
 from ecgvae.data.remarks import folds_remark, rates_remark
 from ecgvae.data.store import Store
-from ecgvae.data.table import match_labels
+from ecgvae.data.table import has_splits, match_labels
 from ecgvae.signal import LEADS_12, check_lead_map, standardize_lead_map
 from ecgvae.signal.conform import Missing
 from ecgvae.signal.formats import passed_over
@@ -33,8 +33,8 @@ Progress = Callable[[int, int], object]
 def build_store(source: str | Path, out: str | Path, *, rate: float = 100, leads: str | Iterable[str] = LEADS_12,
                 window: float | None = None, workers: int | None = None, labels: "pandas.DataFrame | None" = None,
                 records: Iterable[str | Path] | None = None, missing: Missing = "error",
-                lead_map: Mapping[str, str] | None = None, comments: bool = True, overwrite: bool = False,
-                progress: Progress = lambda done, total: None) -> Store:
+                lead_map: Mapping[str, str] | None = None, comments: bool = True, remarks: Iterable[str] = (),
+                overwrite: bool = False, progress: Progress = lambda done, total: None) -> Store:
     """Prepares WFDB records as a store.
 
     Finished parts are kept in OUT.partial: a build that was interrupted continues when it is called again.
@@ -52,6 +52,7 @@ def build_store(source: str | Path, out: str | Path, *, rate: float = 100, leads
         missing: "error" skips a record that lacks a lead; "zero" sets the lead to 0 mV.
         lead_map: Leads by channel name, for channels that are not named after their leads.
         comments: Whether the store keeps the comments of headers, which may have the age, the sex and drugs.
+        remarks: What users of the store should know, to be added to its `remarks`.
         overwrite: Whether to replace a store that exists.
         progress: Called with the number of records done and their total.
 
@@ -79,7 +80,7 @@ def build_store(source: str | Path, out: str | Path, *, rate: float = 100, leads
     named, duplicates = name_records(source, found.paths)
     if layout.lead_map:
         check_lead_map(channel_names(named), layout.lead_map)
-    merge = plan_merge(source, layout, labels, named, found.others)
+    merge = plan_merge(source, layout, labels, named, [*remarks, *passed_over(found.others)])
     job = {**layout.fingerprint, "records": fingerprint(named)}
     with Parts(out.with_name(out.name + ".partial"), job, overwrite) as parts:
         prepare_parts(parts, list(batched(named)), layout, workers or available_cpus(), progress)
@@ -93,22 +94,20 @@ def build_store(source: str | Path, out: str | Path, *, rate: float = 100, leads
 
 
 def plan_merge(source: Path, layout: Layout, labels: "pandas.DataFrame | None", named: list[NamedPath],
-               others: Mapping[str, int]) -> Merge:
-    """The merge of a store's parts; ValueError if the labels fit no record.
-
-    `others` has the number of files of other formats by suffix.
-    """
+               remarks: list[str]) -> Merge:
+    """The merge of a store's parts; ValueError if the labels fit no record."""
     facts: dict[str, Any] = {"lead_map": layout.lead_map} if layout.lead_map else {}
     names = [name for name, _ in named]
     if labels is not None:
         labels, counts = match_labels(labels, names)
+        check_storable(labels)
         facts |= counts
-    if labels is None or not {"split", "fold"} & set(labels):
+    if not has_splits(labels):
         facts["random_split"] = "patient" if labels is not None and "patient" in labels else "record"
     without_folds = folds_remark(names, labels)
     for remark in without_folds:
         warnings.warn(remark, stacklevel=3)
-    facts["remarks"] = [*passed_over(others), *rates_remark(names), *without_folds]
+    facts["remarks"] = [*remarks, *rates_remark(names), *without_folds]
     return Merge(layout.leads, layout.rate, layout.window, str(source), labels, facts)
 
 

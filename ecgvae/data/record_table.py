@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ecgvae.data.errors import first_line
+from ecgvae.data.manifest import MAX_RATE, MIN_RATE
 from ecgvae.data.table import STORE_COLUMNS
 from ecgvae.files import check_regular
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 REQUIRED_COLUMNS = ("name", "offset", "length")
+MAX_REPETITION = 16  # of samples by overlapping rows; bounds the memory that rows need together
 TEXTS = ("name", "start_time")
 LISTS = ("notes", "comments", "source_leads")
 LIMITS = {"start": (0, 1 << 53), "offset": (0, 1 << 62), "length": (1, 1 << 62), "samples": (0, 1 << 53)}
@@ -115,9 +117,11 @@ def check_values(table: "pyarrow.Table", samples: int, leads: Sequence[str]) -> 
     offsets, lengths = (table.column(name).to_numpy() for name in ("offset", "length"))
     if (lengths > samples).any() or (offsets > samples - lengths).any():
         raise ValueError("rows reach beyond signals.npy")
+    if lengths.sum(dtype=float) > MAX_REPETITION * samples:
+        raise ValueError(f"rows have the samples of signals.npy more than {MAX_REPETITION} times")
     if "rate" in table.schema.names:
         rates = table.column("rate").to_numpy()
-        if not ((rates > 0) & (rates < 1e9)).all():
+        if not ((rates >= MIN_RATE) & (rates < MAX_RATE)).all():
             raise ValueError("the column rate has impossible values; wanted Hz above 0")
     if "source_leads" in table.schema.names:
         found = {lead for chunk in table.column("source_leads").chunks for lead in chunk.flatten().unique().to_pylist()}

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from ecgvae.data.table import has_splits
+
 if TYPE_CHECKING:
     import pandas
 
@@ -32,7 +34,7 @@ def count_ptbxl(names: Iterable[str]) -> int:
 
 def folds_remark(names: Iterable[str], labels: "pandas.DataFrame | None") -> list[str]:
     """A remark if records of PTB-XL are prepared without its folds."""
-    if labels is not None and {"split", "fold"} & set(labels):
+    if has_splits(labels):
         return []
     count = count_ptbxl(names)
     several = "1 record is" if count == 1 else f"{count:,} records are"

@@ -41,7 +41,7 @@ def table_folds(records: "pandas.DataFrame") -> np.ndarray | None:
         folds = pandas.to_numeric(records["fold"]).astype("Float64").fillna(0).to_numpy(float)
     except (ValueError, TypeError, OverflowError):
         folds = np.array([np.nan])
-    if not (np.rint(folds) == folds).all():
+    if not (np.isfinite(folds) & (np.rint(folds) == folds)).all():
         raise ValueError("folds that are not whole numbers; wanted 1 to 10")
     return np.where((folds >= 1) & (folds <= 10), folds, 0).astype(int)
 

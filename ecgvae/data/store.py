@@ -102,17 +102,23 @@ class Store:
     def record(self, row: int) -> Record:
         """A row as a record. Leads that were set to 0 mV or derived are among its leads: see `source_leads`."""
         signal, columns = self.signal(row), self.records.iloc[row]
-        start_time = self._start_time(columns)
         invented = [lead for lead in self.leads if f"{lead} is invented by a model" in self.notes(row)]
         return Record(signal, self.rate, self.leads, columns["name"], tuple(columns["comments"]),
-                      start_time=start_time, invented_leads=tuple(invented))
+                      start_time=self.start_time(row), invented_leads=tuple(invented))
 
-    def _start_time(self, columns: "pandas.Series") -> StartTime:
-        value = columns.get("start_time") if "start_time" in self._facts.origin_columns else None
+    def start_time(self, row: int) -> StartTime:
+        """The date and time of the first sample of a row, or only the time of day; None if it is unknown."""
+        if not self._has_origin("start_time"):
+            return None
+        value = self.records["start_time"].iloc[row]
         try:
             return iso_to_start_time(value if isinstance(value, str) else None)
         except ValueError:
-            raise ValueError(f"{self.path} is damaged: {columns['name']} starts at {value!r:.60}") from None
+            raise ValueError(f"{self.path} is damaged: row {row} starts at {value!r:.60}") from None
+
+    def _has_origin(self, column: str) -> bool:
+        """Whether the table has this column, and it is not one of the user's labels."""
+        return column in self._facts.origin_columns and column in self.records
 
     def notes(self, row: int) -> tuple[str, ...]:
         """The notes about the record of a row; the first window of a record has those of all its windows."""
@@ -132,7 +138,7 @@ class Store:
     def source_leads(self, row: int) -> tuple[str, ...]:
         """The leads that the record of a row had: without those that were set to 0 mV, derived or invented by a model.
         """
-        if "source_leads" in self._facts.origin_columns and "source_leads" in self.records:
+        if self._has_origin("source_leads"):
             values = self.records["source_leads"].iloc[row]
             if values is not None:
                 return tuple(standard for lead, standard in zip(self._facts.leads, self.leads, strict=True)
@@ -153,7 +159,9 @@ class Store:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What users should know about the store: what its source also has, and how it is split."""
-        return (*self._facts.remarks, *([self._split_remark] if self._facts.random_split else []))
+        if self._facts.random_split is None or "fold" in self.records or self._splits is not None:
+            return self._facts.remarks
+        return *self._facts.remarks, self._split_remark
 
     @property
     def _split_remark(self) -> str:

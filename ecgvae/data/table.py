@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ecgvae.files import special_kind
+
 if TYPE_CHECKING:
     import pandas
 
@@ -77,8 +79,8 @@ def read_table(path: str | Path) -> "pandas.DataFrame":
 
 def _read_cells(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The column names, and (line number, cells) of each row that is not empty."""
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; wanted a table (CSV)")
+    if kind := special_kind(path):
+        raise ValueError(f"{path} is {kind}; wanted a table (CSV)")
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there; wanted a table (CSV)")
     if path.suffix.lower() in (".xls", ".xlsx", ".ods"):
@@ -211,6 +213,11 @@ def match_labels(
         labels = labels.assign(split=pandas.array(splits, dtype="string"))
     return labels, {"unmatched_rows": len(unmatched), "unlabelled_records": len(names) - len(labels) + len(unmatched),
                     "patients_in_several_splits": _shared_patients(labels)}
+
+
+def has_splits(labels: "pandas.DataFrame | None") -> bool:
+    """Whether a table of labels has folds or splits."""
+    return labels is not None and ("fold" in labels or ("split" in labels and bool(labels["split"].notna().any())))
 
 
 def _shared_patients(labels: "pandas.DataFrame") -> int:

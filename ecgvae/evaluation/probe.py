@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from ecgvae import metrics
+from ecgvae.data import splits
+from ecgvae.data.conditions import column_labels
 from ecgvae.data.fingerprints import TrainingRecords
 from ecgvae.data.store import Store
 from ecgvae.evaluation.batches import batches, full_precision, split_rows
@@ -106,12 +108,15 @@ def labelled_rows(store: Store, split: str) -> np.ndarray:
 
 def labels(store: Store, rows: np.ndarray) -> np.ndarray:
     """A boolean array (n, classes): whether each row has each superclass."""
-    return np.array([[name in names for name in CLASSES] for names in store.records["superclass"].iloc[rows]], bool)
+    superclasses = column_labels(store, "superclass")
+    return np.array([[name in superclasses[row] for name in CLASSES] for row in rows], bool)
 
 
 def patients(store: Store, rows: np.ndarray) -> np.ndarray:
     """The patient of each row, or its record if patients are unknown, as groups for cross-validation."""
     column = "patient" if "patient" in store.records else "name"
+    if store.records[column].isna().any():
+        return np.array(splits.patients(store.records))[rows]
     return store.records[column].iloc[rows].to_numpy()
 
 

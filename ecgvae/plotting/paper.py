@@ -18,6 +18,7 @@ MAX_DEFLECTION_MM = 40.0  # above or below the baseline; larger values are clipp
 MARGIN_MM, HEADER_MM, PULSE_MM = 5.0, 7.0, 15.0  # around a panel; its title; its calibration pulse
 ROW_SECONDS, MAX_SECONDS = 10.0, 30.0  # longest row, longest part of a record in a figure
 TRACE_STYLES = (("original", "black", 0.75), ("reconstruction", "red", 0.55))  # name, colour, line width
+INVENTED_STYLE = {"ls": (0, (3, 1.2)), "alpha": 0.6}  # of leads that were not recorded
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Trace:
 class Panel:
     """A sheet of paper with rows of segments. Lengths are in mm, baselines are measured from the top.
 
-    The gain is in mm/mV.
+    The gain is in mm/mV. Invented leads are dashed.
     """
 
     title: str
@@ -58,6 +59,7 @@ class Panel:
     gain: float
     width: float
     height: float
+    invented_leads: tuple[str, ...] = ()
 
 
 def layout_panel(
@@ -66,7 +68,9 @@ def layout_panel(
     title: str | None = None,
     rows: list[list[LeadSegment]] | None = None,
 ) -> Panel:
-    """The panel of a record's first 30 s. The title has the length shown, and the PRDN of that part over all leads.
+    """The panel of a record's first 30 s. The title has the length shown, and the PRDN of that part.
+
+    The PRDN is the mean over all leads that are not invented.
 
     Args:
         record: The ECG.
@@ -92,7 +96,14 @@ def layout_panel(
     gain, baselines, height = _spacing(traces, rows)
     longest = max(segment.stop - segment.start + segment.left / MM_PER_SECOND for row in rows for segment in row)
     width = PULSE_MM + 5 * np.ceil(MM_PER_SECOND * max(longest, ROW_SECONDS) / 5) + 5
-    return Panel(" · ".join(notes), traces, rows, baselines, gain, width, height)
+    return Panel(" · ".join(notes), traces, rows, baselines, gain, width, height, _invented(record, overlay))
+
+
+def _invented(record: Record, overlay: Record | None) -> tuple[str, ...]:
+    """The leads of a record that were invented in it or in its reconstruction."""
+    leads = {*record.invented_leads, *(overlay.invented_leads if overlay is not None else ())}
+    names = set(map(canonical_lead, leads))
+    return tuple(lead for lead in record.leads if canonical_lead(lead) in names)
 
 
 def _shown_part(record: Record | RecordFile) -> Record:
@@ -133,9 +144,11 @@ def _traces(record: Record, overlay: Record | None) -> list[Trace]:
 
 
 def _mean_prdn(record: Record, overlay: Record) -> float:
-    """The mean PRDN over leads; NaN if leads or lengths differ."""
+    """The mean PRDN over leads that are not invented; NaN if there are none, or leads or lengths differ."""
+    invented = _invented(record, overlay)
+    leads = [lead for lead in record.leads if lead not in invented]
     try:
-        return metrics.summary(metrics.prdn(record.signal, overlay.select(record.leads).signal))["mean"]
+        return metrics.summary(metrics.prdn(record.select(leads).signal, overlay.select(leads).signal))["mean"]
     except ValueError:
         return float("nan")
 
@@ -205,12 +218,14 @@ def _draw_row(axes: "Axes", panel: Panel, row: list[LeadSegment], left: float, b
     axes.plot(left + np.array(pulse[0]), pulse[1], color="black", lw=TRACE_STYLES[0][2])
     for segment in row:
         x = left + PULSE_MM + segment.left
+        style: dict[str, Any] = INVENTED_STYLE if segment.lead in panel.invented_leads else {}
         for trace, (_, colour, weight) in zip(panel.traces, TRACE_STYLES, strict=False):
             seconds, values = trace.cut(segment)
             heights = np.clip(panel.gain * values, -MAX_DEFLECTION_MM, MAX_DEFLECTION_MM)
-            axes.plot(x + MM_PER_SECOND * seconds, baseline - heights, color=colour, lw=weight)
+            axes.plot(x + MM_PER_SECOND * seconds, baseline - heights, color=colour, lw=weight, **style)
         seconds, values = panel.traces[0].cut(segment)
-        under_name = values[seconds < 0.3]
+        under_name = values[seconds < (0.9 if style else 0.3)]
         peak = under_name.max(where=np.isfinite(under_name), initial=7 / panel.gain)
         y = baseline - min(panel.gain * peak, MAX_DEFLECTION_MM) - 1
-        axes.text(x + 1, y, segment.lead, fontsize=8, weight="bold", parse_math=False)
+        name = f"{segment.lead} (invented)" if style else segment.lead
+        axes.text(x + 1, y, name, fontsize=8, weight="bold", parse_math=False)

@@ -18,7 +18,8 @@ def plot_record(
     """Draws a record on ECG paper in black, and its reconstruction in red with the PRDN of the part shown.
 
     A 12-lead record of up to 11 s has the standard layout: three rows of four leads, and lead II below. Any other
-    record has a row for each lead and 10 s, and is drawn up to 30 s.
+    record has a row for each lead and 10 s, and is drawn up to 30 s. Leads that a model has invented are dashed and
+    named so.
 
     Args:
         record: The ECG.

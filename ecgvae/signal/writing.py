@@ -101,8 +101,10 @@ def _draft(target: Path) -> Iterator[Path]:
         _lock(file, draft, target)
         try:
             yield draft
-        except BaseException:
+        except BaseException as error:
             draft.unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.errno and error.filename is None:
+                error.filename = str(target.with_suffix(""))  # such as when the disk is full
             raise
 
 

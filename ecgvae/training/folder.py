@@ -4,6 +4,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 
+from ecgvae.files import special_kind
+
 MAX_STEPS = 10**9
 
 
@@ -25,7 +27,10 @@ def check_run_folder(folder: Path, resume: bool) -> None:
     Raises:
         FileExistsError: The folder has a run and `resume` is false.
         FileNotFoundError: There is no run to resume.
+        ValueError: There is something else than a folder.
     """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is {special_kind(folder) or 'a file'}; wanted the folder of a run")
     if (folder / "log.csv").exists() and not resume:
         raise FileExistsError(f"{folder} holds a run; use --resume to continue it or another --out")
     if resume and not (folder / "recipe.json").exists():

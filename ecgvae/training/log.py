@@ -2,6 +2,8 @@
 
 import csv
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ecgvae.training.objectives import TERMS
@@ -42,7 +44,9 @@ class Log:
             convert_former_log(run / "log.csv")
             self.tables = {name: Table(run / f"{name}.csv", step) for name in TAGS}
             self.last_validation = self.tables["validation"].last_row
-            self.board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
+            self.folder = run / "tensorboard"
+            with name_errors(self.folder):
+                self.board = SummaryWriter(str(self.folder), purge_step=step + 1)
 
     def training(self, step: int, values: dict, every: int) -> None:
         """Logs the values of the first step and of steps that are multiples of `every`."""
@@ -63,16 +67,19 @@ class Log:
         """Adds a row to a table, and its values to TensorBoard."""
         if self.active:
             self.tables[table].append({"step": step, **values})
-            for name, value in values.items():
-                self.board.add_scalar(f"{TAGS[table]}/{name}", value, step)
+            with name_errors(self.folder):
+                for name, value in values.items():
+                    self.board.add_scalar(f"{TAGS[table]}/{name}", value, step)
 
     def flush(self) -> None:
         if self.active:
-            self.board.flush()
+            with name_errors(self.folder):
+                self.board.flush()
 
     def close(self) -> None:
         if self.active:
-            self.board.close()
+            with name_errors(self.folder):
+                self.board.close()
 
 
 class Table:
@@ -97,12 +104,23 @@ class Table:
         self.columns = self.columns or list(row)
         if set(row) != set(self.columns):
             raise ValueError(f"{self.path} has columns {', '.join(self.columns)}; this run logs {', '.join(row)}")
-        with self.path.open("a", newline="") as file:
+        with name_errors(self.path), self.path.open("a", newline="") as file:
             writer = csv.DictWriter(file, self.columns, lineterminator="\n")
             if not file.tell():
                 writer.writeheader()
             writer.writerow(row)
         self.last_row = {name: float(value) for name, value in row.items() if name != "step"}
+
+
+@contextmanager
+def name_errors(path: Path) -> Iterator[None]:
+    """Gives errors of the system that name no file, such as that the disk is full, the name of a path."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def convert_former_log(path: Path) -> None:

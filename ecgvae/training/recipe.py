@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator
 
-from ecgvae.files import MAX_YAML_BYTES, parse_yaml, read_regular_file
+from ecgvae.files import parse_yaml, read_yaml
 from ecgvae.models import ModelSettings, parse_settings
 from ecgvae.settings import Settings, describe_error
 from ecgvae.training.adversarial import AdversarialSettings
@@ -141,7 +141,7 @@ def read_recipe(path: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
     Example:
         >>> recipe = read_recipe("recipes/ptbxl/vqvae.yaml", ("training.steps=100", "model.backbone=conv-tiny"))
     """
-    values = _read_yaml(Path(path))
+    values = read_yaml(path, "the YAML file of a recipe")
     if not isinstance(values, dict):
         raise ValueError(f"{path} holds {type(values).__name__}; wanted blocks: model, loss, training, ...")
     for override in overrides:
@@ -182,12 +182,3 @@ def _other_names(key: str, settings: type[Settings] = Settings) -> set[str]:
     names = {name for pair in settings.former_names.items() if key in pair for name in pair}
     return names.union(*(_other_names(key, block) for block in settings.__subclasses__())) - {key}
 
-
-def _read_yaml(path: Path) -> Any:
-    content = read_regular_file(path, "the YAML file of a recipe", MAX_YAML_BYTES)
-    try:
-        return parse_yaml(content.decode())
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not YAML: it is not a text file in UTF-8") from None
-    except ValueError as error:
-        raise ValueError(f"{path} is {error}") from None

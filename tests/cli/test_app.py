@@ -71,13 +71,13 @@ def test_quiet_leaves_results_and_errors(place, records, store, model, tmp_path,
         shutil.copy(records / name, tmp_path / "in")
     words = ("tokenize", tmp_path / "in", "--model", model, "--out")
     loud = call(*words, tmp_path / "loud")
-    assert "skipped (1):" in loud.stderr
+    assert "skipped (1 record):" in loud.stderr
     quiet = ("--quiet", *words, tmp_path / "quiet") if place == "before" else (*words, tmp_path / "quiet", "-q")
     result = call(*quiet)
     assert result.stderr == "" and result.stdout == loud.stdout.replace("loud", "quiet")
     assert result.stdout.endswith("; 1 record skipped\n")
     assert "exists; use --overwrite" in mistake(*quiet)
-    assert "skipped (1):" in call(*words, tmp_path / "again").stderr
+    assert "skipped (1 record):" in call(*words, tmp_path / "again").stderr
 
 
 def test_usage_errors_exit_with_2(records):

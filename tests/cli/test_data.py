@@ -121,6 +121,9 @@ def test_a_table_adds_labels(records, tmp_path):
 
 
 def test_a_damaged_table_is_one_line(records, tmp_path):
+    (tmp_path / "labels.csv").write_text("record,fold\na,one\n")
+    assert "labels.csv has folds that are not whole numbers; wanted 1 to 10" in mistake(
+        "prepare", records, tmp_path / "out", "--table", tmp_path / "labels.csv")
     (tmp_path / "labels.csv").write_text("record,split\n")
     assert "labels.csv has no rows" in mistake(
         "prepare", records, tmp_path / "out", "--table", tmp_path / "labels.csv")
@@ -140,3 +143,39 @@ def test_a_lead_map_names_the_leads_of_channels(write_raw_record, tmp_path):
 def test_a_table_and_a_data_set_exclude_each_other(records, tmp_path):
     assert "--dataset and --table exclude each other; wanted only one of them" in mistake(
         "prepare", records, tmp_path / "out", "--dataset", "ptbxl", "--table", tmp_path / "labels.csv")
+
+
+def test_what_was_left_out_is_counted_and_strict_ends_with_1(records, tmp_path, write_raw_record):
+    shutil.copytree(records, tmp_path / "in")
+    write_raw_record(tmp_path / "in", "broken", "no header")
+    result = call("prepare", tmp_path / "in", tmp_path / "store", "--workers", "1", "--strict", code=1)
+    assert result.stdout == (f"3 of 4 records with 12 leads at 100 Hz in {tmp_path / 'store'}; 1 record skipped\n")
+    assert result.stderr.endswith("ecgvae: 1 record skipped, and --strict was given\n")
+    call("prepare", records, tmp_path / "all", "--workers", "1", "--strict")
+    words = ("prepare", tmp_path / "in" / "a", tmp_path / "wide", "--leads", "I,V9", "--workers", "1")
+    assert "none of 1 records" in mistake(*words)
+
+
+def test_comments_can_be_left_out(records, tmp_path):
+    call("prepare", records, tmp_path / "with", "--workers", "1")
+    call("prepare", records, tmp_path / "without", "--workers", "1", "--no-comments")
+    assert any(Store(tmp_path / "with").record(row).comments for row in range(3))
+    assert not any(Store(tmp_path / "without").record(row).comments for row in range(3))
+
+
+def test_resampling_and_random_splits_are_said(records, tmp_path):
+    result = call("prepare", records, tmp_path / "store", "--rate", "500", "--workers", "1")
+    assert "  3 records, such as a: upsampled from 200 Hz to 500 Hz: nothing above 100 Hz\n" in result.stderr
+    remark = "no folds: split at random by record, 1 train, 1 validation, 1 test"
+    assert f"{remark}\n" in result.stderr
+    facts = json.loads(call("info", tmp_path / "store", "--json").stdout)
+    assert facts["resampled"] == {"200 Hz": 3} and facts["remarks"] == [remark]
+    call("prepare", records / "a", tmp_path / "one", "--workers", "1")
+    shown = call("info", tmp_path / "one").stdout
+    assert "1 train, 0 validation, 0 test; three parts want 3 records or more" in " ".join(shown.split())
+
+
+def test_a_rate_of_no_ecg_is_one_line(write_raw_record, tmp_path):
+    write_raw_record(tmp_path, "slow", "slow 1 0.6 650000\nslow.dat 16 200/mV 16 0 0 0 0 II\n", [[20]] * 650000)
+    words = ("prepare", tmp_path / "slow", tmp_path / "store", "--leads", "II", "--workers", "1")
+    assert "slow has a rate of 0.6 Hz; wanted 20 Hz or more" in mistake(*words)

@@ -1,6 +1,7 @@
 """The commands info and plot."""
 
 import json
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -9,8 +10,8 @@ from commands import call
 from stores import write_wfdb
 
 from ecgvae import checkpoint
-from ecgvae.data.tokens import open_tokens
-from ecgvae.signal import Record, write_record
+from ecgvae.data.tokens import Tokens, open_tokens, write_tokens
+from ecgvae.signal import LEADS_12, Record, write_record
 from ecgvae.tokenizer import Tokenizer
 
 
@@ -67,3 +68,25 @@ def test_info_of_a_record_tells_its_start_and_its_invented_leads(tmp_path):
     write_record(record, tmp_path, "x")
     facts = json.loads(call("info", tmp_path / "x", "--json").stdout)
     assert facts["start_time"] == "04:05:06 03/02/2020" and facts["invented_leads"] == ["V5"]
+
+
+def test_invented_leads_are_marked(model, tokens, tmp_path):
+    file = open_tokens(tokens)
+    rows = [replace(tokens, source_leads=("II", "V5")) for tokens in file]
+    path = write_tokens(tmp_path / "two.parquet", file.header, rows)
+    for leads, names in (("", set()), ("--all-leads", {"(invented)"})):
+        call("detokenize", path, "--out", tmp_path / "decoded", "--model", model, "--overwrite", *leads.split())
+        call("plot", tmp_path / "decoded/a", "--out", tmp_path / "record.svg", "--overwrite")
+        assert {"(invented)"} & set((tmp_path / "record.svg").read_text().split()) == names
+        assert json.loads(call("info", tmp_path / "decoded/a", "--json").stdout).get("invented_leads", []) == (
+            [lead for lead in LEADS_12 if lead not in ("II", "V5")] if leads else [])
+    call("plot", path, "--out", tmp_path / "tokens.svg", "--model", model)
+    assert "V2 (invented)" in (tmp_path / "tokens.svg").read_text()
+
+
+def test_a_plot_of_a_long_record_of_tokens_tells_its_length(model, tokens, tmp_path):
+    file = open_tokens(tokens)
+    codes = tuple(np.zeros(spec.length(100_000), np.int64) for spec in file.header.codebooks)
+    path = write_tokens(tmp_path / "long.parquet", file.header, [Tokens(codes, 100_000, "long", 100, 100_000)])
+    call("plot", path, "--out", tmp_path / "tokens.svg", "--model", model)
+    assert "long · first 10 s of 1000.0 s" in (tmp_path / "tokens.svg").read_text()

@@ -1,7 +1,9 @@
 """Wrong paths and outputs that exist are one line, before torch is loaded."""
 
 import json
+import os
 import shutil
+import stat
 import subprocess
 import sys
 
@@ -17,7 +19,7 @@ def test_outputs_that_exist_are_kept(records, store, model, tokens, tmp_path):
     figure.write_text("precious")
     for words in (("prepare", records, out), ("tokenize", records, "--out", out, "--model", model),
                   ("tokenize", records, "--out", free, "--model", model, "--skipped", out),
-                  ("detokenize", tokens, "--out", out, "--model", model), ("demo", out, "--model", model),
+                  ("detokenize", tokens, "--out", records, "--model", model), ("demo", out, "--model", model),
                   ("evaluate", model, store, "--out", out), ("plot", records / "a", "--out", figure)):
         assert "exists; use --overwrite" in mistake(*words)
     assert out.read_text() == figure.read_text() == "precious" and not free.exists()
@@ -46,6 +48,30 @@ def test_wrong_paths_are_one_line(records, model, store, tokens, tmp_path):
     assert "wanted a record or a token file" in mistake("plot", tmp_path / "nope", "--out", tmp_path / "z.png")
     assert "no recipe" in mistake("train", tmp_path / "recipe.yaml", "--data", store, "--out", "run")
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+def test_devices_and_pipes_are_neither_read_nor_replaced(records, store, model, tokens, tmp_path):
+    pipe, run = tmp_path / "pipe.yaml", tmp_path / "run"
+    os.mkfifo(pipe)
+    assert "pipe.yaml is a named pipe; wanted the YAML file of a recipe" in mistake(
+        "train", pipe, "--data", store, "--out", run)
+    for options in ((), ("--json",)):
+        assert "pipe.yaml is a named pipe; wanted the YAML file of a recipe" in mistake("recipes", pipe, *options)
+    assert "/dev/null is a device; wanted the folder of a run" in mistake(
+        "train", "vqvae", "--data", store, "--out", "/dev/null")
+    (tmp_path / "figure.png").symlink_to("/dev/null")
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "folder").mkdir()
+    for out, kind in (("/dev/null", "a device"), (tmp_path / "pipe.png", "a named pipe")):
+        for words in (("prepare", records, out), ("evaluate", model, store, "--out", out),
+                      ("detokenize", tokens, "--out", out, "--model", model), ("demo", out, "--model", model)):
+            assert f"{out} is {kind}; wanted a new name" in mistake(*words, "--overwrite")
+    for name, kind in (("figure.png", "a device"), ("pipe.png", "a named pipe")):
+        assert f"{name} is {kind}; wanted a new name" in mistake(
+            "plot", records / "a", "--out", tmp_path / name, "--overwrite")
+    assert "folder is a folder; wanted a name that ends in .parquet" in mistake(
+        "tokenize", records, "--out", tmp_path / "folder", "--model", model, "--overwrite")
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode) and stat.S_ISFIFO(os.stat(pipe).st_mode) and not run.exists()
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".json", ".txt", ".npz", ".h5"])

@@ -27,6 +27,14 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(capsys, monkeypatch,
     assert all(" of 100 records, " in line and line.endswith(", fine") for line in lines)
 
 
+def test_names_in_remarks_and_errors_stay_in_one_line_and_do_not_act_on_the_terminal(capsys):
+    terminal.list_remarks("skipped", [("a\nb\x1b[2J", "no"), ("x" * 10**6, "the reason")])
+    terminal.say("ecgvae: \u2028\x9b")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == ["skipped (2 records):", "  a\\nb\\x1b[2J: no"] and lines[3:] == ["ecgvae: \\u2028\\x9b"]
+    assert lines[2].startswith("  xxx") and lines[2].endswith("x: the reason") and len(lines[2]) < 2100
+
+
 def test_durations():
     assert format_duration(3725.4) == "1:02:05"
 

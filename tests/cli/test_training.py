@@ -2,10 +2,12 @@
 
 import json
 
+import pandas as pd
 import pytest
 from commands import call, mistake
 
 from ecgvae import checkpoint
+from ecgvae.data.prepare import build_store
 from ecgvae.data.tokens import open_tokens
 
 
@@ -66,3 +68,30 @@ def test_a_recipe_is_found_by_name(store, tmp_path):
     call("train", "vqvae", "--data", store, "--out", run, *(word for change in changes for word in ("--set", change)))
     assert checkpoint.config(run / "model")["model"]["codebooks"] == 8
     assert "no recipe vqvea; wanted a YAML file or one of" in mistake("train", "vqvea", "--data", store, "--out", run)
+
+
+@pytest.fixture(scope="module")
+def split_store(records, tmp_path_factory):
+    """Makes the store of `records` with all of them in one split."""
+    def build(split):
+        labels = pd.DataFrame({"split": [split] * 3}, index=["a", "b", "ward/c"])
+        return build_store(records, tmp_path_factory.mktemp("split") / "store", workers=1, labels=labels).path
+    return build
+
+
+def test_a_store_without_training_or_validation_records(split_store, recipe, tmp_path):
+    run = tmp_path / "run"
+    only_test, only_train = split_store("test"), split_store("train")
+    assert mistake("train", recipe, "--data", only_test, "--out", run).endswith(
+        f"{only_test} has no records in its training split; wanted some to train on")
+    assert not run.exists()
+    result = call("train", recipe, "--data", only_train, "--out", run)
+    assert f"{only_train} has no records in its validation split; the training is not validated" in result.stderr
+    facts = json.loads(call("info", run, "--json").stdout)
+    assert facts["validation"] == {"step": 4} and facts["step"] == 4
+
+
+def test_a_window_much_longer_than_the_records_is_refused(store, recipe, tmp_path):
+    assert "training.window is 86400 s; wanted at most 4.01 s, the length of the longest training record" in mistake(
+        "train", recipe, "--data", store, "--out", tmp_path / "run", "--set", "training.window=86400")
+    assert not (tmp_path / "run").exists()

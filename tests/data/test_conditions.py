@@ -55,3 +55,17 @@ def test_given_leads_need_no_table():
 def test_what_a_store_lacks_is_said(condition, message):
     with pytest.raises(ValueError, match=message):
         condition_vectors(table_store(), ConditionSettings(**condition))
+
+
+@pytest.mark.parametrize("age", ["fifty", [50], float("inf"), {"years": 50}])
+def test_what_is_no_age_is_refused_in_one_line(age):
+    ages = pandas.DataFrame({"age": pandas.Series([30, age, None, 1], dtype=object)})
+    with pytest.raises(ValueError, match=r"^store has the age [^\n]*; wanted years$"):
+        condition_vectors(table_store(ages), ConditionSettings(age=True))
+
+
+def test_odd_labels_and_sexes_are_unknown_or_texts():
+    table = pandas.DataFrame({"superclass": [np.array([1, None], object), "MI", 3.5, True],
+                              "sex": [np.array([0, 1]), {}, None, 1]})
+    vectors = condition_vectors(table_store(table), ConditionSettings(labels=("MI", "1"), sex=True))
+    assert vectors.tolist() == [[0, 1, 1, 0, 0], [1, 0, 1, 0, 0], [0, 0, 1, 0, 0], [0, 0, 1, 1, 1]]

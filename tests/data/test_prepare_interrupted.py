@@ -1,5 +1,6 @@
 """Preparing a store, stopped in every way: it goes on where it was and gives the same bytes."""
 
+import json
 import os
 import resource
 import signal
@@ -103,3 +104,18 @@ def test_a_full_disk_is_one_error_and_can_be_gone_on_from(source, tmp_path, monk
     assert "\n" not in str(caught.value) and not (tmp_path / "out").exists()
     assert not list(tmp_path.glob("**/*.tmp"))
     assert len(build_store(source, tmp_path / "out", workers=1)) == 5
+
+
+def test_parts_of_an_earlier_version_are_joined(source, tmp_path, monkeypatch):
+    """Rows of earlier versions have no date and no leads."""
+    with monkeypatch.context() as patch:
+        patch.setattr("ecgvae.data.merge.write_table", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            build_store(source, tmp_path / "out", workers=1)
+    for path in (tmp_path / "out.partial").glob("part-*/rows.json"):
+        part = json.loads(path.read_text())
+        for row in part["rows"]:
+            del row["start_time"], row["source_leads"]
+        path.write_text(json.dumps(part))
+    store = build_store(source, tmp_path / "out", workers=1)
+    assert len(store) == 5 and store.record(0).start_time is None and store.source_leads(0) == store.leads

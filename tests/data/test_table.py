@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 
 import numpy as np
 import pandas
@@ -208,3 +209,20 @@ def test_an_interrupted_build_goes_on_with_another_table(tmp_path):
     assert list((tmp_path / "out.partial").glob("part-*"))
     store = build_store(tmp_path / "in", tmp_path / "out", labels=tables[1], **options)
     assert store.records["age"].dropna().tolist() == [60]
+
+def test_a_pipe_is_no_table(tmp_path):
+    os.mkfifo(tmp_path / "labels.csv")
+    with pytest.raises(ValueError, match="labels.csv is a named pipe; wanted a table"):
+        read_table(tmp_path / "labels.csv")
+
+
+@pytest.mark.parametrize("column, values, message", [
+    ("x", [1, "a", None], "the column x of the labels can't be stored: Could not convert 'a'"),
+    ("x", [10**30, 1, 2], "the column x of the labels can't be stored"), ("x", [1j, 2, 3], "can't be stored"),
+    ("x", [b"\xff", "x", 1], "can't be stored"), ("x", [object(), 1, 2], "can't be stored"),
+])
+def test_labels_of_python_that_can_not_be_stored_are_refused_before_the_work(source, tmp_path, column, values, message):
+    labels = pandas.DataFrame({column: pandas.Series(values, index=["a/r0", "a/r2", "b/r1"])})
+    with pytest.raises(ValueError, match=message) as caught:
+        build_store(source, tmp_path / "out", labels=labels, workers=1)
+    assert "\n" not in str(caught.value) and not (tmp_path / "out.partial").exists()

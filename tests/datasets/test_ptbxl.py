@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
+from commands import call, mistake
 
 from ecgvae.data.store import Store
+from ecgvae.resources import recognize_dataset
 from ecgvae.signal import LEADS_12, read_record
 
 SCRIPT = Path(__file__).parents[2] / "datasets" / "ptbxl" / "prepare.py"
@@ -127,3 +129,80 @@ def test_real_records(script, data, tmp_path):
         assert len(store) == 4 and store.manifest["skipped"] == 0
         for index, name in enumerate(store.records["name"]):
             np.testing.assert_allclose(store.signal(index), read_record(source / name).signal, atol=1e-6)
+
+
+@pytest.mark.parametrize("inside", [".", "records100", "records500", "records100/00000", "records500/../records100"])
+def test_its_folders_are_recognized(script, folder, tmp_path, inside):
+    source, out = folder / inside, tmp_path / "out"
+    assert script.recognize(source) and recognize_dataset(source) == "ptbxl"
+    result = call("prepare", source, out, "--workers", "1")
+    assert f"{source} is recognized as the data set ptbxl: its labels, patients and folds are taken" in result.stderr
+    assert "no folds" not in result.stderr
+    records = Store(out).records.set_index("patient")
+    assert records["fold"].to_dict() in ({7: 3, 8: 10}, {7: 3, 8: 10, 9: 9}) or inside == "."
+    assert records.loc[7, "superclass"].tolist() == ["NORM"] and records.loc[7, "fold"] == 3
+    name = records.loc[7, "name"]
+    expected = read_record(source / name).signal[:, ::5 if "_hr" in name else 1]
+    np.testing.assert_array_equal(Store(out).signal(0), expected)
+
+
+def test_other_folders_are_not_recognized(script, folder, records, tmp_path):
+    (folder / "mine").mkdir()
+    for path in (folder / "mine", folder.parent, records, tmp_path / "nowhere", folder / "ptbxl_database.csv"):
+        assert not script.recognize(path) and recognize_dataset(path) is None
+
+
+def test_nothing_is_taken_if_that_is_wanted(folder, tmp_path):
+    result = call("prepare", folder, tmp_path / "out", "--dataset", "none", "--workers", "1")
+    assert "2 ECGs are there at 100 and 500 Hz" in result.stderr and "is recognized" not in result.stderr
+    assert "5 records are named like PTB-XL's, but its patients and folds are not taken" in result.stderr
+    assert "no folds: split at random by record" in result.stderr and "fold" not in Store(tmp_path / "out").records
+    (tmp_path / "labels.csv").write_text("record,fold\nrecords100/00000/00001_lr,3\n")
+    result = call("prepare", folder, tmp_path / "second", "--table", tmp_path / "labels.csv", "--workers", "1")
+    assert "their splits come from the table" in result.stderr and "is recognized" not in result.stderr
+
+
+def test_what_is_missing_is_said_with_the_way_out(folder, tmp_path):
+    (folder / "scp_statements.csv").unlink()
+    assert mistake("prepare", folder / "records100", tmp_path / "out").endswith(
+        f"{folder / 'scp_statements.csv'} is not there; wanted the folder of PTB-XL; --dataset none prepares the "
+        "records without labels, patients and folds")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("column", ["scp_codes", "strat_fold", "patient_id", "age", "sex", "filename_lr", "filename_hr"
+                                    ])
+@pytest.mark.parametrize("cell", ["(" * 5000, "[" * 90_000, "{1: 2}", "{'a': 1", "/etc/passwd", "../../x", "", "1.5",
+                                  "1e400", "9" * 40, "\0", "[]", "é"])
+def test_odd_cells_are_one_line(script, folder, tmp_path, column, cell):
+    table = pandas.read_csv(folder / "ptbxl_database.csv", dtype=str)
+    table.loc[0, column] = cell
+    table.to_csv(folder / "ptbxl_database.csv", index=False)
+    try:
+        store = script.prepare(folder, tmp_path / "out", workers=1)
+    except ValueError as error:
+        assert "\n" not in str(error) and "ptbxl_database.csv" in str(error) and len(str(error)) < 500
+    else:
+        assert column != "scp_codes" and len(store) in (2, 3)
+
+
+@pytest.mark.parametrize("text, message", [
+    ("", "is not a table"), ("ecg_id,age\n1,2\n", "has no columns scp_codes, sex"), ("\0\1\2", "has no columns"),
+    ('a,"b\n1', "is not a table"), (b"\xff\xfe\xff", "is not a table"),
+])
+def test_other_tables_are_one_line(script, folder, tmp_path, text, message):
+    (folder / "ptbxl_database.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert message in mistake("prepare", folder, tmp_path / "out")
+    (folder / "ptbxl_database.csv").write_text(DATABASE)
+    (folder / "scp_statements.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert "scp_statements.csv" in mistake("prepare", folder, tmp_path / "out")
+
+
+def test_records_that_the_table_lacks_are_counted(script, folder, tmp_path):
+    assert script.prepare(folder, tmp_path / "one", workers=1).remarks == ()
+    for suffix in (".hea", ".dat"):
+        path = folder / "records100" / "00000" / f"00001_lr{suffix}"
+        path.with_name(f"00009_lr{suffix}").write_bytes(path.read_bytes())
+    remark = "1 record is left out, which ptbxl_database.csv does not have"
+    assert script.prepare(folder, tmp_path / "two", workers=1).remarks == (remark,)
+    assert script.prepare(folder / "records100", tmp_path / "three", workers=1).remarks == (remark,)

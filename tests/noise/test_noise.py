@@ -255,6 +255,9 @@ def test_recordings_that_do_not_serve_are_refused(folder, tmp_path):
     write_record(Record(np.full((1, 50), np.nan), 100, ("noise1",)), tmp_path, "bw")
     with pytest.raises(ValueError, match="bw.hea has gaps"):
         NoiseRecordings(tmp_path, 100)
+    write_record(Record(np.ones((1, 50)), 0.6, ("noise1",)), tmp_path, "bw", overwrite=True)
+    with pytest.raises(ValueError, match="bw.hea has a rate of 0.6 Hz; wanted 20 Hz or more"):
+        NoiseRecordings(tmp_path, 100)
 
 
 def test_the_stress_test_database_is_read_by_halves(data):

@@ -134,6 +134,31 @@ def test_the_reconstruction_is_red_and_its_prdn_in_the_title(tmp_path, record):
     assert layout_panel(record, other, title="mine").title == "mine · PRDN 10.0 %"
 
 
+def texts_and_dashed_lines(panel):
+    axes = draw_panels([panel]).axes[0]
+    return {text.get_text() for text in axes.texts}, [line for line in axes.lines if line.is_dashed()]
+
+
+def test_invented_leads_are_dashed_and_named_so(tmp_path, record):
+    invented = replace(record, invented_leads=("V2", "III"))
+    opened = open_record(write_record(invented, tmp_path))
+    for source in (invented, opened):
+        names, dashed = texts_and_dashed_lines(layout_panel(source, None))
+        assert {"V2 (invented)", "III (invented)", "V1", "II"} < names and "V2" not in names
+        assert [len(line.get_xdata()) for line in dashed] == [250, 250]
+    names, dashed = texts_and_dashed_lines(layout_panel(record, None))
+    assert not dashed and "V2" in names
+
+
+def test_invented_leads_of_a_reconstruction_are_marked_and_not_in_the_prdn(record):
+    other = replace(record, signal=record.signal * np.linspace(0.9, 0.1, 12, dtype=np.float32)[:, None],
+                    invented_leads=LEADS_12[1:])
+    panel = layout_panel(record, other)
+    names, dashed = texts_and_dashed_lines(panel)
+    assert panel.title == "waves · PRDN 10.0 %" and "I" in names and "V6 (invented)" in names and len(dashed) == 24
+    assert layout_panel(record, replace(other, invented_leads=LEADS_12)).title == "waves"
+
+
 def test_a_reconstruction_of_another_rate_and_order(record):
     twice = np.repeat(record.signal[::-1], 2, axis=1)
     panel = layout_panel(record, Record(twice, 200, LEADS_12[::-1]))

@@ -112,6 +112,17 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["record.dat", "record.hea"]
 
 
+def test_a_full_disk_is_told_with_the_file(tmp_path):
+    def blocks():
+        yield np.zeros((1, 3), np.float32)
+        raise OSError(28, "No space left on device")
+
+    facts = record_of(np.zeros((1, 0)))
+    with pytest.raises(OSError, match=r"No space left on device: '.*record'"):
+        write_blocks(facts, blocks, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_old_header_never_describes_new_samples(tmp_path, monkeypatch):
     path = write_record(record_of(np.ones((1, 3))), tmp_path)
     rename = type(path).replace

@@ -69,3 +69,40 @@ def test_a_log_of_an_earlier_version_without_rows_is_converted(tmp_path):
     (tmp_path / "log.csv").write_text("step,loss,prdn\n1,")
     Log(tmp_path, 5).close()
     assert (tmp_path / "log.csv").read_text() == "step,loss,prdn,learning_rate\n"
+
+
+@pytest.mark.parametrize("text", ["step,loss\n1\n", "step,loss\n1,2,3\n", "step,loss\nx,2\n", "step,loss\n1,text\n",
+                                  "loss,step\n1,2\n", "step,loss\n-1,2\n", "step,loss\nnan,2\n", "\n1,2\n",
+                                  "step,loss\n1,2\n" + "9" * 9999 + ",2\n", "step,loss\n1e3,2\n"])
+def test_a_damaged_log_is_named_with_its_line(tmp_path, text):
+    (tmp_path / "log.csv").write_text(text)
+    with pytest.raises(ValueError, match=r"log.csv is damaged in line [23]; wanted a step and numbers$"):
+        Log(tmp_path, 5)
+
+
+def test_a_log_that_is_no_text(tmp_path):
+    (tmp_path / "log.csv").write_bytes(b"step,loss\n\xff,2\n")
+    with pytest.raises(ValueError, match="log.csv is damaged: it is not a text in UTF-8"):
+        Log(tmp_path, 5)
+
+
+def test_losses_of_a_former_log_do_not_overflow(tmp_path):
+    (tmp_path / "log.csv").write_text("step,loss,prdn\n1,2,1e9\n2,2,\n")
+    Log(tmp_path, 5).close()
+    lines = (tmp_path / "log.csv").read_text().splitlines()
+    assert lines[0] == "step,loss,prdn,learning_rate" and lines[2] == "2,2,,"
+    assert 1e305 < float(lines[1].split(",")[2]) < float("inf")
+
+
+@pytest.mark.parametrize("call", ["add_scalar", "flush", "close"])
+def test_a_full_disk_names_the_folder(tmp_path, monkeypatch, call):
+    def fill(*_):
+        raise OSError(28, "No space left on device")
+
+    log = Log(tmp_path, 0)
+    monkeypatch.setattr(log.board, call, fill)
+    with pytest.raises(OSError, match="No space left on device") as error:
+        log.training(1, {"loss": 1.0}, 1)
+        log.flush()
+        log.close()
+    assert error.value.filename == str(tmp_path / "tensorboard")

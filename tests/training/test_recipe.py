@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ecgvae.models import VQVAESettings
 from ecgvae.training.recipe import Recipe, apply_override, read_recipe
 
+BOMB = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n else 'x'] * 10)}]\n" for n in range(20))
 PLAIN = "model: {family: vqvae, latent: 16, backbone: {kind: conv}}\ntraining: {steps: 7}\n"
 
 
@@ -55,6 +56,19 @@ def test_overrides_replace_the_file_s_values(recipe):
     ("training.steps=many", "training.steps: Input should be a valid integer"),
     ("training.steps=0", "training.steps: Input should be greater than or equal to 1 (got 0)"),
     ("training.steps=1.5", "training.steps: Input should be a valid integer"),
+    ("training.steps=true", "training.steps: wanted no true or false (got True)"),
+    ("training.betas=[0.9, false]", "training.betas: wanted no true or false (got [0.9, False])"),
+    ("training.init_from=yes", "training.init_from: wanted no true or false (got True)"),
+    ("training.window=1e300", "training.window: Input should be less than or equal to 86400 (got '1e300')"),
+    ("training.window=1e400", "training.window: Input should be"),
+    ("training.window=.nan", "training.window: Input should be a finite number (got nan)"),
+    ("training.steps=1000000000000", "training.steps: Input should be less than or equal to 1000000000"),
+    ("training.batch_size=1000000000000", "training.batch_size: Input should be less than or equal to 1048576"),
+    ("training.seed=99999999999999999999", "training.seed: Input should be less than 9223372036854775808"),
+    ("training.learning_rate=1e300", "training.learning_rate: Input should be less than or equal to 1000"),
+    ("loss.prdn=1e300", "loss.prdn: Input should be less than or equal to 1000000000"),
+    ("noise={snr_db: [0, 1e300]}", "noise.snr_db.1: Input should be less than or equal to 200"),
+    ("model.signal.rate=1e300", "model.signal.rate: Input should be less than or equal to 100000"),
     ("training.learning_rate=.inf", "training.learning_rate: Input should be a finite number (got inf)"),
     ("training.betas=[0.9, 1.0]", "training.betas.1: Input should be less than 1 (got 1.0)"),
     ("training.precision=fp64", "training.precision: Input should be 'fp32', 'bf16' or 'auto' (got 'fp64')"),
@@ -99,6 +113,10 @@ def test_a_wrong_value_is_named_with_its_key(recipe, override, expected):
     ("training.steps=!!timestamp x", "the value is not YAML"),
     ("training.steps=2001-99-99", "the value is not YAML"),
     ("training\n.steps=}", "--set training .steps=}; the value is not YAML"),
+    ("a=!!bool x", "--set a=!!bool x; the value is not YAML"),
+    ("training.steps=!!int ''", "the value is not YAML"),
+    ("training.steps=0x" + "f" * 9999, "the value is not YAML"),
+    ("training.steps=" + "[" * 9999, "the value is not YAML"),
 ])
 def test_an_override_that_is_none_is_refused(recipe, override, expected):
     assert expected in mistake(recipe(), (override,))
@@ -111,6 +129,13 @@ def test_an_override_that_is_none_is_refused(recipe, override, expected):
     ("\x00", "is not YAML"),
     ("!!python/object/apply:os.mkdir [burgled]", "is not YAML"),
     ("[" * 5000, "is not YAML"),
+    ("[" * 200 + "]" * 200, "is no plain YAML: it is nested too deeply"),
+    ("a: !!bool x", "is not YAML: 'x'"),
+    ("a: 2001-01-01", "is no plain YAML: it has a value of type date"),
+    ("!!set {a}", "is no plain YAML: it has a value of type set"),
+    ("a: &a [*a]", "is no plain YAML: it is nested too deeply"),
+    (BOMB, "is no plain YAML: it has more than 131,072 values"),
+    ("# " + "x" * 200_000, "bytes; wanted the YAML file of a recipe of at most 131,072"),
     ("", "holds NoneType; wanted blocks: model, loss, training, ..."),
     ("- 1", "holds list; wanted blocks"),
     ("training: {}", "model: Field required"),
