@@ -213,9 +213,9 @@ def describe_record(path: Path) -> dict[str, Any]:
     record = open_record(path)
     return {
         "kind": "record", "path": str(record.path), "leads": list(record.leads), "rate": record.rate,
-        "samples": record.samples, "seconds": record.duration, "start_time": format_start_time(record.start_time) or None,
-        "skipped_channels": list(record.skipped_channels), "invented_leads": list(record.invented_leads),
-        "comments": list(record.comments),
+        "samples": record.samples, "seconds": record.duration,
+        "start_time": format_start_time(record.start_time) or None, "skipped_channels": list(record.skipped_channels),
+        "invented_leads": list(record.invented_leads), "comments": list(record.comments),
     }
 
 

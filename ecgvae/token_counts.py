@@ -35,8 +35,9 @@ class TokenCounts:
 
     def facts(self) -> dict[str, Any]:
         """The facts that are worth saying."""
-        facts: dict[str, Any] = {"resampled": {f"{rate:g} Hz": count for rate, count in sorted(self.source_rates.items())},
-                                 "records_with_missing_leads": self.incomplete, "records_with_notes": self.noted}
+        resampled = {f"{rate:g} Hz": count for rate, count in sorted(self.source_rates.items())}
+        facts: dict[str, Any] = {"resampled": resampled, "records_with_missing_leads": self.incomplete,
+                                 "records_with_notes": self.noted}
         if self.prdn:
             facts["verified"] = {"records": len(self.prdn), "prdn": summary(self.prdn),
                                  "rmse_uv": summary(self.rmse_uv)}

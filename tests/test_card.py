@@ -7,6 +7,8 @@ import shutil
 
 import pytest
 from commands import call, mistake
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ecgvae import checkpoint
 from ecgvae.card import model_card
@@ -71,3 +73,40 @@ def test_the_folder_of_an_installed_model_is_not_written(own_model, store, monke
     monkeypatch.setattr("os.access", lambda path, mode: path != own_model and access(path, mode))
     assert "may not be written" in mistake("evaluate", own_model, store, "--split", "all", "--save")
     assert not (own_model / FILE).exists()
+
+
+JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9), lambda inner:
+                    st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3), max_leaves=8)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_forged_reports_and_training_facts_end_in_one_line(own_model, store, data):
+    """A value anywhere in evaluation.json, or in the block `training` of config.json, is another."""
+    report, config = own_model / FILE, own_model / "config.json"
+    if not report.exists():
+        call("evaluate", own_model, store, "--split", "all", "--save")
+        for path in (report, config):
+            path.with_suffix(".original").write_bytes(path.read_bytes())
+        values = json.loads(config.read_text())
+        values["training"] = {"data": "x", "records": 3, "training": {"steps": 3, "batch_size": 2, "window": 5.0},
+                              "loss": {"prdn": 1.0}, "splits": {"all": "y"}, "dataset": "ptbxl"}
+        config.with_suffix(".original").write_text(json.dumps(values))
+    for path, block in ((report, "all"), (config, "training")):
+        values = json.loads(path.with_suffix(".original").read_text())
+        forge(values[block], data)
+        path.write_text(json.dumps(values))
+    try:
+        assert isinstance(model_card(own_model), str)
+    except (ValueError, FileNotFoundError) as error:
+        assert len(str(error).splitlines()) == 1
+
+
+def forge(values, data):
+    """Replaces a random value in nested lists and dictionaries."""
+    keys = list(values) if isinstance(values, dict) else list(range(len(values)))
+    key = data.draw(st.sampled_from(keys))
+    if isinstance(values[key], dict | list) and values[key] and data.draw(st.booleans()):
+        forge(values[key], data)
+    else:
+        values[key] = data.draw(JSON)

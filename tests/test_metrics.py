@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import scipy.linalg
 import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from ecgvae import metrics
@@ -179,3 +181,25 @@ def test_auc_is_that_of_scikit_learn():
     expected = [roc_auc_score(*column) for column in zip(true.T, scores.T, strict=True)]
     np.testing.assert_allclose(metrics.auc(true, scores), expected)
     assert np.isnan(metrics.auc(np.ones((4, 1)), random.random((4, 1)))).all()
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.floats(0, 1e4), st.integers(0, 2**32 - 1))
+def test_moments_of_parts_add_up_to_those_of_the_whole(lengths, offset, seed):
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(2, sum(lengths))) + offset
+    y = x + random.normal(size=x.shape)
+    parts = [metrics.Moments.of(*signals) for signals in zip(*(np.split(signal, np.cumsum(lengths)[:-1], axis=1)
+                                                               for signal in (x, y)), strict=True)]
+    total = sum(parts[1:], parts[0])
+    for one, other in ((total.prdn(), metrics.prdn(x, y)), (total.rmse(), metrics.rmse(x, y)),
+                       (total.correlation(), metrics.correlation(x, y))):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+    if x.shape[1] > 1:
+        error = np.linalg.norm(x - y, axis=1) / np.linalg.norm(x - x.mean(axis=1, keepdims=True), axis=1)
+        np.testing.assert_allclose(total.prdn(), 100 * error, rtol=1e-6)
+
+
+@given(st.floats(-1e3, 1e3, width=32), st.lists(st.integers(1, 40), min_size=1, max_size=5))
+def test_flat_parts_of_one_value_stay_flat(value, lengths):
+    parts = [metrics.Moments.of(np.full(length, value), np.arange(float(length))) for length in lengths]
+    assert np.isnan(sum(parts[1:], parts[0]).prdn())

@@ -10,7 +10,15 @@ from ecgvae.data.naming import channel_names, fingerprint
 from ecgvae.data.remarks import rates_remark
 from ecgvae.data.store import Store
 from ecgvae.data.tokens import Tokens
-from ecgvae.signal import Record, RecordFile, check_lead_map, open_record
+from ecgvae.signal import (
+    Record,
+    RecordFile,
+    check_lead_map,
+    fit_leads,
+    independent_leads,
+    lead_expansion,
+    open_record,
+)
 from ecgvae.signal.formats import passed_over
 from ecgvae.signal.reading import Search, search_records
 
@@ -98,7 +106,10 @@ class Collection:
         """The record of an entry; ValueError or OSError if it can't be read."""
         if entry.row is None:
             return replace(open_record(entry.path), name=entry.name)
-        return self.stores[entry.path].record(entry.row)
+        store = self.stores[entry.path]
+        absent = store.absent_leads(entry.row)
+        record = store.record(entry.row)
+        return derive_absent(record, absent) if absent else record
 
     def check_lead_map(self, lead_map: Mapping[str, str]) -> None:
         """Raises ValueError if a lead map applies to no channel of any record."""
@@ -131,6 +142,20 @@ class Collection:
         return replace(tokens, start=round(entry.start * rate / store.rate), source_rate=float(source["rate"]),
                        source_samples=min(int(source["samples"]), covered), source_leads=leads, notes=notes,
                        start_time=store.start_time(entry.row))
+
+
+def derive_absent(record: Record, absent: tuple[str, ...]) -> Record:
+    """A store's record whose absent leads agree with the others: as if those of I and II that it lacks were 0 mV.
+
+    Zeros in III, aVR, aVL and aVF would change the leads that it has, which are fitted to all limb leads.
+    """
+    present = tuple(lead for lead in record.leads if lead not in absent)
+    coded = independent_leads(record.leads)
+    matrix = lead_expansion(absent, coded) @ fit_leads(present, coded)[0]
+    rows = {lead: row for row, lead in enumerate(record.leads)}
+    signal = record.signal.copy()
+    signal[[rows[lead] for lead in absent]] = matrix @ signal[[rows[lead] for lead in present]]
+    return replace(record, signal=signal)
 
 
 def search_source(source: Path) -> Search:

@@ -70,15 +70,23 @@ def load_signals(store: Store, rows: np.ndarray, lengths: np.ndarray, coded: tup
 
     Rows that are longer than their `lengths` are cut, shorter ones are padded with zeros.
     """
-    matrix, undetermined = fit_leads(store.leads, coded)
-    if undetermined:
+    if fit_leads(store.leads, coded)[1]:
         raise ValueError(f"{store.path} has leads {', '.join(store.leads)}; the model wants {', '.join(coded)}")
     joined = np.zeros((len(coded), int(lengths.sum())), np.int16)
     for row, first, wanted in zip(rows, np.cumsum(lengths) - lengths, lengths, strict=True):
         offset, length = store.spans[row]
-        length = min(length, wanted)
+        length, matrix = min(length, wanted), fit_row(store, row, coded)
         for start in range(0, length, FIT_SAMPLES):
             stop = min(start + FIT_SAMPLES, length)
             fitted = np.rint(matrix @ store.signals[offset + start:offset + stop].T)
             joined[:, first + start:first + stop] = np.clip(fitted, -32767, 32767)
     return joined
+
+
+def fit_row(store: Store, row: int, coded: tuple[str, ...]) -> np.ndarray:
+    """The matrix (coded, leads) of the fit of a row; leads that its record lacked have no part in it."""
+    absent = store.absent_leads(row)
+    present = [index for index, lead in enumerate(store.leads) if lead not in absent]
+    matrix = np.zeros((len(coded), len(store.leads)))
+    matrix[:, present] = fit_leads(tuple(store.leads[index] for index in present), coded)[0]
+    return matrix

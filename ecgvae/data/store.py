@@ -16,7 +16,7 @@ from ecgvae.data.record_table import read_records
 from ecgvae.data.splits import patients, random_folds, table_folds, table_splits
 from ecgvae.data.table import SPLITS
 from ecgvae.files import check_regular
-from ecgvae.signal import Record, canonical_lead
+from ecgvae.signal import Record, canonical_lead, fit_leads
 from ecgvae.signal.start_time import StartTime, iso_to_start_time
 
 if TYPE_CHECKING:
@@ -145,6 +145,10 @@ class Store:
                              if lead in values)
         others = {match[1] for match in map(NOT_RECORDED.fullmatch, self.notes(row)) if match}
         return tuple(lead for lead in self.leads if lead not in others)
+
+    def absent_leads(self, row: int) -> tuple[str, ...]:
+        """The leads that the record of a row lacked and that do not follow from its others; they are 0 mV."""
+        return fit_leads(self.source_leads(row), self.leads, True)[1]
 
     @cached_property
     def resampled(self) -> dict[float, int]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from ecgvae.chunks import thread_pool
 from ecgvae.data.store import Store
 from ecgvae.decoding import STEP_MV
-from ecgvae.evaluation.pieces import Piece, read_piece, split_pieces
+from ecgvae.evaluation.pieces import Piece, conform_piece, read_piece, split_pieces
 from ecgvae.models import Autoencoder
 from ecgvae.signal import Record, conform, ratio, resample
 
@@ -71,7 +71,8 @@ def batches(model: Autoencoder, store: Store, rows: np.ndarray, size: int = 64,
 def read_batch(model: Autoencoder, store: Store, pieces: list[tuple[int, Piece]]) -> RecordBatch:
     """Reads pieces of equal length, each given with its row."""
     records = [read_piece(store, row, piece) for row, piece in pieces]
-    x = np.stack([conform(record, model.signal).signal for record in records])
+    x = np.stack([conform_piece(store, row, record, model.signal)
+                  for (row, _), record in zip(pieces, records, strict=True)])
     return RecordBatch(np.array([row for row, _ in pieces]), [piece for _, piece in pieces], records,
                        torch.from_numpy(x).to(model.expansion.device))
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from ecgvae.data.store import MICROVOLTS_PER_MV, Store
 from ecgvae.models import Autoencoder
-from ecgvae.signal import Record, ratio
+from ecgvae.signal import Record, SignalSpec, conform, fit_leads, ratio
 
 PIECE_SAMPLES = 1 << 14     # per lead at the model's rate (164 s at 100 Hz); the last piece has up to twice as many
 
@@ -62,3 +62,16 @@ def read_piece(store: Store, row: int, piece: Piece) -> Record:
     microvolts = store.signals[offset + piece.first:offset + piece.last].T
     signal = np.ascontiguousarray(microvolts, np.float32) / np.float32(MICROVOLTS_PER_MV)
     return Record(signal, store.rate, store.leads, str(store.records["name"].iloc[row]))
+
+
+def conform_piece(store: Store, row: int, record: Record, signal: SignalSpec) -> np.ndarray:
+    """The coded leads (c, t) of a piece of a row.
+
+    Leads that its record lacked are 0 mV; unlike those of a record, they have no part in the fit of other leads.
+    """
+    absent = store.absent_leads(row)
+    if not absent:
+        return conform(record, signal).signal
+    if fit_leads(store.leads, signal.coded)[1]:
+        conform(record, signal)     # its error message names the leads
+    return conform(record.select([lead for lead in store.leads if lead not in absent]), signal, "zero").signal

@@ -8,8 +8,8 @@ import numpy as np
 
 from ecgvae.data.fingerprints import MAX_COMPARED_SEGMENTS, SEGMENT_SECONDS, TrainingRecords, fingerprints
 from ecgvae.data.store import Store
-from ecgvae.evaluation.pieces import Piece, read_piece
-from ecgvae.signal import SignalSpec, conform, fit_leads
+from ecgvae.evaluation.pieces import Piece, conform_piece, read_piece
+from ecgvae.signal import SignalSpec
 
 COMPARED_SECONDS = MAX_COMPARED_SEGMENTS * SEGMENT_SECONDS      # at the start of a record
 
@@ -49,12 +49,11 @@ def count_seen(trained_on: TrainingRecords | None, store: Store, rows: np.ndarra
 def row_fingerprints(store: Store, row: int, signal: SignalSpec) -> np.ndarray:
     """The fingerprints of the first segments of a row, (n, 16) uint8."""
     samples = min(int(store.spans[row, 1]), round(COMPARED_SECONDS * store.rate))
-    record = read_piece(store, row, Piece(0, 0, samples, samples))
-    return fingerprints([conform(record, signal, "zero").signal], signal.rate)
+    piece = Piece(0, 0, samples, samples)
+    return fingerprints([conform_piece(store, row, read_piece(store, row, piece), signal)], signal.rate)
 
 
 def present_leads(store: Store, rows: np.ndarray, leads: Sequence[str]) -> np.ndarray:
     """A mask (rows, leads): whether each record had each lead, or leads from which it follows."""
-    wanted = tuple(leads)
-    absent = [fit_leads(store.source_leads(int(row)), wanted, True)[1] for row in rows]
-    return np.array([[lead not in missing for lead in wanted] for missing in absent], bool)
+    absent = [store.absent_leads(int(row)) for row in rows]
+    return np.array([[lead not in missing for lead in leads] for missing in absent], bool)

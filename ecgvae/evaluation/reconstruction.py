@@ -138,7 +138,7 @@ def count_own_codes(model: Autoencoder, batch: RecordBatch, spec: CodebookSpec, 
 def codebook_usage(counts: np.ndarray) -> dict[str, float]:
     """Usage, entropy (bits) and perplexity of a codebook, from the number of times that each code occurs."""
     entropy = metrics.entropy_of_counts(counts)
-    return {"usage": np.count_nonzero(counts) / len(counts), "entropy": entropy, "perplexity": 2**entropy}
+    return {"usage": int(np.count_nonzero(counts)) / len(counts), "entropy": entropy, "perplexity": 2**entropy}
 
 
 def bit_rates(specs: Sequence[CodebookSpec], usage: Sequence[dict[str, float]], rate: float) -> dict[str, float]:

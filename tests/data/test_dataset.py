@@ -24,7 +24,7 @@ def make_store(lengths, leads=LEADS_12, seed=0):
         i, ii = 2 * np.random.default_rng(seed).integers(-2000, 2000, (2, total))
         signals[:, :6] = np.stack([i, ii, ii - i, -(i + ii) // 2, i - ii // 2, ii - i // 2], axis=1)
     records = pandas.DataFrame({"name": [f"r{n}" for n in range(len(lengths))], "offset": offsets, "length": lengths})
-    store.__dict__.update(signals=signals.astype(np.int16), records=records)
+    store.__dict__.update(signals=signals.astype(np.int16), records=records, absent_leads=lambda row: ())
     return store
 
 

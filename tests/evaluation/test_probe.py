@@ -9,6 +9,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from stores import write_store
 
+from ecgvae.data.fingerprints import TrainingRecords
+from ecgvae.data.training_data import measure_training_data
 from ecgvae.evaluation import probe as module
 from ecgvae.evaluation.probe import CLASSES, bootstrap_interval, labels, pooled_features, probe
 from ecgvae.metrics import auc
@@ -108,3 +110,11 @@ def test_stores_without_labels(model, tmp_path):
     store = write_store(tmp_path / "store", np.zeros((2, 2, 50)), LEADS)
     with pytest.raises(ValueError, match="has no column superclass"):
         probe(model, store)
+
+
+def test_records_that_the_encoder_was_trained_on_are_counted(model, store, monkeypatch):
+    monkeypatch.setattr(module, "C_GRID", [0.1])
+    known = TrainingRecords(measure_training_data(store, store.split("test"), model.signal).fingerprints)
+    found = probe(model, store, "test", trained_on=known)
+    assert found.seen_in_training == found.records
+    assert probe(model, store, "test").seen_in_training is None
