@@ -10,9 +10,10 @@ from typing import Any
 
 from ecgvae.data import jobs
 from ecgvae.data.collection import Collection, Entry
-from ecgvae.data.errors import NoUsableRecords, Remarks, check_free, error_text
+from ecgvae.data.errors import NoUsableRecords, Remarks, error_text
 from ecgvae.data.naming import wfdb_name
 from ecgvae.data.tokens import Tokens, merge_tokens, write_tokens
+from ecgvae.files import check_free, write_atomically
 from ecgvae.signal import Missing
 from ecgvae.tokenizer import Tokenizer
 from ecgvae.verification import mean_errors
@@ -164,7 +165,7 @@ class TokenizeJob:
         done -= sum(len(batches[index]) for index, _ in pending)
         for index, path in pending:
             progress(done, total)
-            jobs.write_atomically(path, partial(self.write_part, batches[index]))
+            write_atomically(path, partial(self.write_part, batches[index]))
             done += len(batches[index])
 
     def write_part(self, batch: list[Entry], folder: Path) -> None:

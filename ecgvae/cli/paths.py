@@ -14,7 +14,7 @@ def check_output(path: Path, overwrite: bool, suffix: str = "") -> None:
 
     Names without a suffix, or with an unknown one (`run-1.5`), are allowed.
     """
-    from ecgvae.data.errors import check_free
+    from ecgvae.files import check_free
 
     if suffix and path.suffix.lower() in OTHER_FORMATS - {suffix}:
         raise ValueError(f"{path} ends in {path.suffix}; wanted a name that ends in {suffix}")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ecgvae.files import special_kind
+from ecgvae.files import check_free
 
 Remarks = tuple[tuple[str, str], ...]  # (record, reason)
 
@@ -16,19 +16,6 @@ class NoUsableRecords(ValueError):
         first = f"; the first, {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
         super().__init__(f"none of {len(skipped)} records{place} can be used{first}")
         self.skipped: Remarks = tuple((path, reason) for path, reason in skipped)
-
-
-def check_free(path: Path, overwrite: bool) -> None:
-    """Checks that an output may be written.
-
-    Raises:
-        FileExistsError: It exists and may not be overwritten.
-        ValueError: It is neither a file nor a folder, such as a device, which is never replaced.
-    """
-    if (kind := special_kind(path)) and not path.is_dir():
-        raise ValueError(f"{path} is {kind}; wanted a new name")
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; use --overwrite")
 
 
 def check_folder(out: str | Path, overwrite: bool) -> Path:

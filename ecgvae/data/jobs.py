@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from ecgvae.data.locking import lock_folder
+from ecgvae.files import lock_folder, remove, write_atomically
+
+__all__ = ["Parts", "available_cpus", "remove", "run_parallel", "write_atomically"]
 
 SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
@@ -94,33 +96,6 @@ class Parts:
             if path.name != "job.json":  # deleted last, since a folder without it is refused as foreign
                 remove(path)
         shutil.rmtree(self.folder)
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes a file or folder under a temporary name and renames it, so that it exists complete or not at all.
-
-    Args:
-        path: The file or folder. An existing file is replaced; a folder must not exist.
-        write: A function that writes it to a temporary path, its argument.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    remove(temporary)
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    except BaseException as error:
-        remove(temporary)
-        if isinstance(error, OSError) and error.errno and error.filename is None:
-            error.filename = str(path)  # such as when the disk is full
-        raise
-
-
-def remove(path: Path) -> None:
-    """Deletes a file, or a folder with its contents, if it exists."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def available_cpus() -> int:

@@ -7,8 +7,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecgvae.data.errors import NoUsableRecords, check_free
-from ecgvae.data.jobs import Parts, available_cpus, remove, run_parallel, write_atomically
+from ecgvae.data.errors import NoUsableRecords
+from ecgvae.data.jobs import Parts, available_cpus, run_parallel
 from ecgvae.data.layout import Layout, as_leads, as_path
 from ecgvae.data.merge import Merge, check_storable
 from ecgvae.data.naming import NamedPath, channel_names, file_status, fingerprint, name_records
@@ -16,6 +16,7 @@ from ecgvae.data.part import prepare_part
 from ecgvae.data.remarks import folds_remark, rates_remark
 from ecgvae.data.store import Store
 from ecgvae.data.table import has_splits, match_labels
+from ecgvae.files import check_free, remove, write_atomically
 from ecgvae.signal import LEADS_12, check_lead_map, standardize_lead_map
 from ecgvae.signal.conform import Missing
 from ecgvae.signal.formats import passed_over

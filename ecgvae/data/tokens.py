@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecgvae.codebooks import CodebookSpec
-from ecgvae.data.errors import check_free, first_line
-from ecgvae.data.jobs import write_atomically
+from ecgvae.data.errors import first_line
 from ecgvae.data.token_header import TokenHeader, Tokens, in_words
-from ecgvae.files import check_regular
+from ecgvae.files import check_free, check_regular, write_atomically
 from ecgvae.signal.start_time import iso_to_start_time
 
 if TYPE_CHECKING:
