@@ -170,8 +170,8 @@ def last_row(path: Path) -> dict[str, float]:
 
 def describe_tokens(path: Path) -> dict[str, Any]:
     """The facts of a token file."""
+    from ecgvae.data.token_counts import TokenCounts
     from ecgvae.data.tokens import open_tokens
-    from ecgvae.token_counts import TokenCounts
 
     file, counts = open_tokens(path), TokenCounts()
     header = file.header
@@ -244,7 +244,7 @@ def draw_tokens(path: Path, out: Path, name: str | None = None, model: str | Non
     tokens = next((tokens for tokens in file if name in (None, tokens.name)), None)
     if tokens is None:
         raise ValueError(f"{path} has no record {name}" if name else f"{path} has no records")
-    from ecgvae.detokenize import load_tokenizer
+    from ecgvae.batch import load_tokenizer
     from ecgvae.plotting.paper import ROW_SECONDS
 
     decoder = load_tokenizer(file, model, device).decoder(tokens, original=False, all_leads=True)

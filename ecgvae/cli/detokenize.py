@@ -11,7 +11,7 @@ from ecgvae.cli.paths import check_exists, check_model, check_side_output
 from ecgvae.cli.terminal import Progress, count, count_of, end_strict, list_remarks, list_skipped, remark, show
 
 if TYPE_CHECKING:
-    from ecgvae.detokenize import DecodedSummary
+    from ecgvae.batch import DecodedSummary
 
 
 @app.command(rich_help_panel=SIGNALS,
@@ -49,7 +49,7 @@ def detokenize(
         check_listing(skipped, tokens, out, overwrite)
     if model:
         check_model(model)
-    from ecgvae.detokenize import detokenize_files
+    from ecgvae.batch import detokenize_files
 
     try:
         with Progress("records") as progress:

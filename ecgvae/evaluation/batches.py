@@ -11,12 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ecgvae.chunks import thread_pool
 from ecgvae.data.store import Store
-from ecgvae.decoding import STEP_MV
 from ecgvae.evaluation.pieces import Piece, conform_piece, read_piece, split_pieces
 from ecgvae.models import Autoencoder
 from ecgvae.signal import Record, conform, ratio, resample
+from ecgvae.tokenizer.decoding import STEP_MV
+from ecgvae.tokenizer.threads import thread_pool
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ecgvae import checkpoint
-from ecgvae.batch import Progress, Summary, no_progress, open_parts
+from ecgvae.batch.job import Progress, Summary, no_progress, open_parts
 from ecgvae.data.errors import NoUsableRecords, Remarks, check_folder, error_text
 from ecgvae.data.naming import unique_names
 from ecgvae.data.tokens import TokenFile, Tokens, open_tokens
-from ecgvae.decoding import DECODED
 from ecgvae.signal.headers import read_header
 from ecgvae.signal.writing import write_blocks
 from ecgvae.tokenizer import Tokenizer
+from ecgvae.tokenizer.decoding import DECODED
 
 MAX_QUOTED_CHARACTERS = 500         # of a name in a header
 

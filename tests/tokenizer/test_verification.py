@@ -13,7 +13,7 @@ from ecgvae.data.tokens import open_tokens
 from ecgvae.signal import LEADS_12, Record, conform, write_record
 from ecgvae.signal.amplitudes import UNLIKE_TRAINING
 from ecgvae.tokenizer import Tokenizer
-from ecgvae.verification import mean_errors, verify
+from ecgvae.tokenizer.verification import mean_errors, verify
 
 MODEL = "ptbxl-vqvae-conv"
 

@@ -9,12 +9,12 @@ from functools import reduce
 import numpy as np
 import torch
 
-from ecgvae.chunks import thread_pool
 from ecgvae.data.tokens import Tokens
-from ecgvae.decoding import coded_blocks
 from ecgvae.metrics import Moments
 from ecgvae.signal import Record, RecordFile, conform_stream
-from ecgvae.tokenizer import CHUNK_SAMPLES, CPU_BATCH, Tokenizer
+from ecgvae.tokenizer.decoding import coded_blocks
+from ecgvae.tokenizer.threads import thread_pool
+from ecgvae.tokenizer.tokenizer import CHUNK_SAMPLES, CPU_BATCH, Tokenizer
 
 MICROVOLTS_PER_MV = 1000
 
