@@ -67,7 +67,7 @@ def is_parquet(path: Path) -> bool:
 
 def describe_model(model: str | Path) -> dict[str, Any]:
     """The facts of a model, read without torch if its config.json has them."""
-    from ecgvae.checkpoint_files import count_weights, read_head
+    from ecgvae.checkpoint.files import count_weights, read_head
 
     folder = checkpoint.locate(model)
     config, facts = checkpoint.config(folder), model_facts(folder)
@@ -106,14 +106,11 @@ def model_facts(folder: Path) -> dict[str, Any]:
 
     config = checkpoint.config(folder)
     if not config.get("facts") or not config.get("identity"):
-        module = checkpoint.load(folder)
-        return {"identity": checkpoint.identity(folder),
-                "parameters": sum(parameter.numel() for parameter in module.parameters()),
-                "hop": module.hop, "latent": module.settings.latent, "codebooks": module.codebook_specs}
-    facts = config["facts"]
+        facts = checkpoint.facts(checkpoint.load(folder))
+    else:
+        facts = config["facts"]
     codebooks = tuple(CodebookSpec(spec["hop"], spec["size"]) for spec in facts["codebooks"])
-    return {"identity": config["identity"], **{name: facts[name] for name in ("parameters", "hop", "latent")},
-            "codebooks": codebooks}
+    return {"identity": checkpoint.identity(folder), **facts, "codebooks": codebooks}
 
 
 def describe_latent(facts: dict[str, Any], rate: float) -> dict[str, Any]:

@@ -15,7 +15,7 @@ LAYERS = {
     "files": 1,
     "codebooks": 1, "settings": 1, "legacy": 1, "signal": 1, "noise": 1, "synthetic": 1, "metrics": 1, "nn": 1,
     "models": 2,
-    "checkpoint": 3, "checkpoint_files": 3, "data": 3, "resources": 3,
+    "checkpoint": 3, "data": 3, "resources": 3,
     "tokenizer": 4,
     "training": 5, "evaluation": 5, "batch": 5, "plotting": 5, "demo": 5,
     "inspection": 6, "catalogue": 6, "card": 6, "card_tables": 6, "cli": 6, "__main__": 6,
