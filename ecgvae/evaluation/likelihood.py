@@ -9,11 +9,12 @@ import torch
 from ecgvae import checkpoint
 from ecgvae.data.conditions import condition_vectors
 from ecgvae.data.dataset import load_signals
-from ecgvae.data.store import MICROVOLTS_PER_MV, Store
+from ecgvae.data.store import Store
 from ecgvae.evaluation.batches import split_rows
 from ecgvae.evaluation.provenance import describe_rows
 from ecgvae.models import CVAE, VAE, Autoencoder, Conditioning
 from ecgvae.nn.gaussian import ACTIVE_UNIT_VARIANCE
+from ecgvae.signal import MICROVOLTS_PER_MV
 
 
 def likelihood(model: str | Path, store: Store, split: str = "validation", seconds: float = 10.0, samples: int = 16,

@@ -14,6 +14,7 @@ from ecgvae.settings import Settings
 from ecgvae.signal.leads import LEADS_12, canonical_lead, independent_leads, lead_expansion, lead_rows
 from ecgvae.signal.start_time import StartTime, later
 
+MICROVOLTS_PER_MV = 1000
 MAX_LISTED_LEADS = 12
 MAX_LEADS = 256             # of a model; body surface maps have as many
 MAX_RATE = 100_000.0        # Hz, of a model

@@ -11,12 +11,10 @@ import torch
 
 from ecgvae.data.tokens import Tokens
 from ecgvae.metrics import Moments
-from ecgvae.signal import Record, RecordFile, conform_stream
+from ecgvae.signal import MICROVOLTS_PER_MV, Record, RecordFile, conform_stream
 from ecgvae.tokenizer.decoding import coded_blocks
 from ecgvae.tokenizer.threads import thread_pool
 from ecgvae.tokenizer.tokenizer import CHUNK_SAMPLES, CPU_BATCH, Tokenizer
-
-MICROVOLTS_PER_MV = 1000
 
 
 def verify(tokenizer: Tokenizer, records: Sequence[Record | RecordFile], tokens: Sequence[Tokens],
