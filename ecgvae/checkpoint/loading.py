@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ecgvae.checkpoint.checks import check_facts, nonfinite_weight
 from ecgvae.checkpoint.files import MAX_HEADER_BYTES, read_weights
 from ecgvae.checkpoint.folders import config, locate
+from ecgvae.wording import one_line
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +49,7 @@ def load(model: str | Path, device: str = "cpu") -> "Autoencoder":
         most_bytes = MAX_HEADER_BYTES + 2 * sum(value.nbytes for value in wanted.values())
         module.load_state_dict(rename_weights(from_bytes(read_weights(folder, most_bytes))), assign=True)
     except (SafetensorError, RuntimeError) as error:
-        raise ValueError(f"{path} does not fit its config.json: {' '.join(str(error).split())[:200]}") from None
+        raise ValueError(f"{path} does not fit its config.json: {one_line(error, 200)}") from None
     for name, value in module.state_dict().items():
         if value.dtype != wanted[name].dtype:
             raise ValueError(f"{path} has {name} in {value.dtype}; wanted {wanted[name].dtype}")
@@ -81,5 +82,5 @@ def select_device(device: str) -> "torch.device":
         x = torch.zeros(1, device=device)
         (x + 1).cpu()       # a device without values, such as meta, fails here
     except (RuntimeError, AssertionError, ImportError, ValueError, AttributeError, TypeError) as error:
-        raise ValueError(f"device {' '.join(str(device).split())[:60]}: {' '.join(str(error).split())[:120]}") from None
+        raise ValueError(f"device {one_line(device, 60)}: {one_line(error, 120)}") from None
     return x.device

@@ -12,7 +12,8 @@ from typer import Argument, Option
 from ecgvae.cli.app import SIGNALS, Comments, LeadMap, MissingLeads, Overwrite, Quiet, Strict, app, examples
 from ecgvae.cli.completion import dataset_names
 from ecgvae.cli.paths import check_exists, check_output, check_records
-from ecgvae.cli.terminal import Progress, count, count_of, end_strict, list_remarks, list_skipped, remark, show
+from ecgvae.cli.terminal import Progress, end_strict, list_remarks, list_skipped, remark, show
+from ecgvae.wording import count, count_of
 
 if TYPE_CHECKING:
     from ecgvae.data.store import Store

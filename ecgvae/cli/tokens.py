@@ -21,7 +21,8 @@ from ecgvae.cli.app import (
     examples,
 )
 from ecgvae.cli.paths import check_model, check_output, check_records, check_side_output
-from ecgvae.cli.terminal import Progress, count, count_of, end_strict, list_remarks, list_skipped, remark, show
+from ecgvae.cli.terminal import Progress, end_strict, list_remarks, list_skipped, remark, show
+from ecgvae.wording import count, count_of
 
 if TYPE_CHECKING:
     import ecgvae.tokenizer

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ecgvae.files import check_free
+from ecgvae.wording import one_line
 
 Remarks = tuple[tuple[str, str], ...]  # (record, reason)
 
@@ -38,5 +39,5 @@ def error_text(error: Exception) -> str:
     """The message of an error in one line; with its type if it is neither a ValueError nor an OSError."""
     if isinstance(error, OSError) and error.strerror:
         return ": ".join(str(item) for item in (error.filename, error.strerror) if item)
-    text = " ".join(str(error).split())
+    text = one_line(error)
     return text if text and isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {text}"
