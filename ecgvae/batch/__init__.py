@@ -2,8 +2,8 @@
 
 from ecgvae.batch.detokenize import DecodedSummary, detokenize_files, load_tokenizer
 from ecgvae.batch.distributed import distributed_state
-from ecgvae.batch.job import Progress, Summary, no_progress
+from ecgvae.batch.summary import Summary
 from ecgvae.batch.tokenize import EncodedSummary, TokenizeJob, tokenize_files
 
-__all__ = ["DecodedSummary", "EncodedSummary", "Progress", "Summary", "TokenizeJob", "detokenize_files",
-           "distributed_state", "load_tokenizer", "no_progress", "tokenize_files"]
+__all__ = ["DecodedSummary", "EncodedSummary", "Summary", "TokenizeJob", "detokenize_files", "distributed_state",
+           "load_tokenizer", "tokenize_files"]

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ecgvae import checkpoint
-from ecgvae.batch.job import Progress, Summary, no_progress, open_parts
+from ecgvae.batch.summary import Summary
 from ecgvae.data.errors import NoUsableRecords, Remarks, check_folder, error_text
+from ecgvae.data.jobs import Progress, no_progress, open_parts
 from ecgvae.data.naming import unique_names
 from ecgvae.data.tokens import TokenFile, Tokens, open_tokens
 from ecgvae.signal.headers import read_header

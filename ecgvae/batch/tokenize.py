@@ -7,16 +7,16 @@ from functools import partial
 from pathlib import Path
 
 from ecgvae.batch.distributed import broadcast_object, distributed_state
-from ecgvae.batch.job import Progress, Summary, no_progress, open_parts
+from ecgvae.batch.summary import Summary
 from ecgvae.data.collection import Collection, Entry
 from ecgvae.data.errors import NoUsableRecords, error_text
-from ecgvae.data.jobs import Parts
+from ecgvae.data.jobs import Parts, Progress, no_progress, open_parts
 from ecgvae.data.naming import wfdb_name
+from ecgvae.data.token_counts import mean_errors
 from ecgvae.data.tokens import Tokens, merge_tokens, write_tokens
 from ecgvae.files import check_free, write_atomically
 from ecgvae.signal import Missing
 from ecgvae.tokenizer import Tokenizer
-from ecgvae.tokenizer.verification import mean_errors
 from ecgvae.tokenizer.verification import verify as verify_tokens
 
 PART_RECORDS = 512          # of a part; an interruption loses at most one part
@@ -130,7 +130,7 @@ class TokenizeJob:
         write_tokens(folder / "tokens.parquet", header, tokens)
         facts = {"records": len(tokens), "seconds": sum(item.samples for item in tokens) / header.rate,
                  "skipped": skipped, "noted": [remark for item in tokens for remark in remarks(item)],
-                 "errors": [mean_errors(item) for item in tokens if item.prdn is not None]}
+                 "errors": [(item.name, *mean_errors(item)) for item in tokens if item.prdn is not None]}
         (folder / "facts.json").write_text(json.dumps(facts))
 
     def encode(self, batch: list[Entry], skipped: list[tuple[str, str]]) -> list[Tokens]:

@@ -12,7 +12,7 @@ from typer import Argument, Option
 from ecgvae.cli.app import SIGNALS, Comments, LeadMap, MissingLeads, Overwrite, Quiet, Strict, app, examples
 from ecgvae.cli.completion import dataset_names
 from ecgvae.cli.paths import check_exists, check_output, check_records
-from ecgvae.cli.terminal import Progress, end_strict, list_remarks, list_skipped, remark, show
+from ecgvae.cli.terminal import Progress, count_skipped, end_strict, list_remarks, list_skipped, remark, show
 from ecgvae.wording import count, count_of
 
 if TYPE_CHECKING:
@@ -179,8 +179,8 @@ def report(store: "Store", window: float | None) -> int:
     used = store.records["name"].nunique()
     records = count_of(used, used + len(skipped), "record")
     windows = "" if window is None else f"{count(len(store), 'window')} of "
-    ending = f"; {count(len(skipped), 'record')} skipped" if skipped else ""
-    show(f"{windows}{records} with {count(len(store.leads), 'lead')} at {store.rate:g} Hz in {store.path}{ending}")
+    show(f"{windows}{records} with {count(len(store.leads), 'lead')} at {store.rate:g} Hz in {store.path}"
+         f"{count_skipped(skipped)}")
     return len(skipped)
 
 

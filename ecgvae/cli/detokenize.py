@@ -8,7 +8,7 @@ from typer import Argument, Option
 from ecgvae.cli.app import SIGNALS, Comments, Device, Quiet, Strict, app, examples
 from ecgvae.cli.completion import shipped_models
 from ecgvae.cli.paths import check_exists, check_model, check_side_output
-from ecgvae.cli.terminal import Progress, end_strict, list_remarks, list_skipped, remark, show
+from ecgvae.cli.terminal import Progress, count_skipped, end_strict, list_remarks, list_skipped, remark, show
 from ecgvae.wording import count, count_of
 
 if TYPE_CHECKING:
@@ -62,9 +62,8 @@ def detokenize(
     renamed = [(name, f"written as {path}") for name, path in summary.renamed]
     list_skipped(summary.skipped, skipped, [*summary.noted, *renamed])
     list_notes(summary, all_leads)
-    total = summary.records + len(summary.skipped)
-    parts = [f"{count_of(summary.records, total, 'record')}, {summary.seconds:,.0f} s of ECG, in {out}"]
-    show("; ".join(parts + ([f"{count(len(summary.skipped), 'record')} skipped"] if summary.skipped else [])))
+    show(f"{count_of(summary.records, summary.total, 'record')}, {summary.seconds:,.0f} s of ECG, in {out}"
+         f"{count_skipped(summary.skipped)}")
     end_strict(strict, len(summary.skipped))
 
 

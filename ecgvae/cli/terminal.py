@@ -59,7 +59,7 @@ def remark(text: str) -> None:
         say(text)
 
 
-def list_remarks(title: str, remarks: Sequence[tuple[str, str]], limit: int = 20) -> None:
+def list_remarks(title: str, remarks: Remarks, limit: int = 20) -> None:
     """Prints remarks about records: first those that several records share, equal or but for numbers, then others.
 
     At most `limit` of either are printed.
@@ -78,7 +78,7 @@ def list_remarks(title: str, remarks: Sequence[tuple[str, str]], limit: int = 20
         remark(f"  and {more:,} more")
 
 
-def shared_remarks(remarks: Sequence[tuple[str, str]], key: Callable[[str], str]) -> tuple[list[Remarks], Remarks]:
+def shared_remarks(remarks: Remarks, key: Callable[[str], str]) -> tuple[list[Remarks], Remarks]:
     """Groups of remarks whose texts have the same key, and the remarks of smaller groups than `MIN_SHARED`."""
     groups: dict[str, list[tuple[str, str]]] = {}
     for name, text in remarks:
@@ -87,8 +87,7 @@ def shared_remarks(remarks: Sequence[tuple[str, str]], key: Callable[[str], str]
     return large, [item for group in groups.values() if len(group) < MIN_SHARED for item in group]
 
 
-def list_skipped(skipped: Sequence[tuple[str, str]], path: Path | None = None,
-                 notes: Sequence[tuple[str, str]] = ()) -> None:
+def list_skipped(skipped: Remarks, path: Path | None = None, notes: Remarks = ()) -> None:
     """Prints the skipped records with the reasons; writes them and the notes to a CSV file if a path is given."""
     if path:
         from ecgvae.data.merge import write_skipped
@@ -99,6 +98,11 @@ def list_skipped(skipped: Sequence[tuple[str, str]], path: Path | None = None,
         remark("  (--any-amplitude also uses records whose amplitudes cannot be those of an ECG in mV)")
     if any("the model wants" in reason for _, reason in skipped):
         remark("  (--missing-leads zero sets the leads that a record lacks to 0 mV)")
+
+
+def count_skipped(skipped: Remarks) -> str:
+    """The end of a result about the records that were skipped; empty if there are none."""
+    return f"; {count(len(skipped), 'record')} skipped" if skipped else ""
 
 
 def show_json(values: Any) -> None:

@@ -21,12 +21,12 @@ from ecgvae.cli.app import (
     examples,
 )
 from ecgvae.cli.paths import check_model, check_output, check_records, check_side_output
-from ecgvae.cli.terminal import Progress, end_strict, list_remarks, list_skipped, remark, show
+from ecgvae.cli.terminal import Progress, count_skipped, end_strict, list_remarks, list_skipped, remark, show
 from ecgvae.wording import count, count_of
 
 if TYPE_CHECKING:
     import ecgvae.tokenizer
-    from ecgvae.batch import EncodedSummary, Summary
+    from ecgvae.batch import EncodedSummary
     from ecgvae.data.errors import Remarks
     from ecgvae.data.tokens import TokenHeader
 
@@ -95,7 +95,8 @@ def tokenize(
             remark(text)
         list_remarks(f"PRDN above {prdn_limit:g} %", poor)
         rate = bit_rate(tokenizer.header(codebooks))
-        show(f"{amount(summary)} at {rate:g} bit/s, in {out}{skipped_count(summary)}")
+        show(f"{count_of(summary.records, summary.total, 'record')}, {summary.seconds:,.0f} s of ECG "
+             f"at {rate:g} bit/s, in {out}{count_skipped(summary.skipped)}")
         if verify:
             show(error_summary(summary, prdn_limit))
         end_strict(strict, len(summary.skipped))
@@ -137,10 +138,3 @@ def bit_rate(header: "TokenHeader") -> float:
     return bits_per_second(header.codebooks, header.rate)
 
 
-def amount(summary: "Summary") -> str:
-    total = summary.records + len(summary.skipped)
-    return f"{count_of(summary.records, total, 'record')}, {summary.seconds:,.0f} s of ECG"
-
-
-def skipped_count(summary: "Summary") -> str:
-    return f"; {count(len(summary.skipped), 'record')} skipped" if summary.skipped else ""

@@ -15,9 +15,16 @@ from typing import TextIO
 
 from ecgvae.files import lock_folder, remove, write_atomically
 
-__all__ = ["Parts", "available_cpus", "remove", "run_parallel", "write_atomically"]
+__all__ = ["Parts", "Progress", "available_cpus", "no_progress", "open_parts", "remove", "run_parallel",
+           "write_atomically"]
 
 SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+Progress = Callable[[int, int], object]  # called with the number of records done and their total
+
+
+def no_progress(done: int, total: int) -> None:
+    """Shows nothing."""
 
 
 class Parts:
@@ -96,6 +103,11 @@ class Parts:
             if path.name != "job.json":  # deleted last, since a folder without it is refused as foreign
                 remove(path)
         shutil.rmtree(self.folder)
+
+
+def open_parts(out: Path, fingerprint: dict, overwrite: bool) -> Parts:
+    """The parts of an output, in a folder next to it; those of an interrupted job are still there."""
+    return Parts(out.with_name(out.name + ".partial"), fingerprint, overwrite)
 
 
 def available_cpus() -> int:

@@ -1,17 +1,9 @@
-"""What jobs over a collection share: progress, a summary, and parts by which they are resumed."""
+"""The result of a job over a collection."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ecgvae.data.errors import Remarks
-from ecgvae.data.jobs import Parts
-
-Progress = Callable[[int, int], object]
-
-
-def no_progress(done: int, total: int) -> None:
-    """Shows nothing."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +24,7 @@ class Summary:
     skipped: Remarks = ()
     noted: Remarks = ()
 
-
-def open_parts(out: Path, fingerprint: dict, overwrite: bool) -> Parts:
-    """The parts of an output, in a folder next to it; those of an interrupted job are still there."""
-    return Parts(out.with_name(out.name + ".partial"), fingerprint, overwrite)
+    @property
+    def total(self) -> int:
+        """Number of records of the job, with those that were skipped."""
+        return self.records + len(self.skipped)
