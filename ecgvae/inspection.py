@@ -1,8 +1,7 @@
-"""Facts about models, runs, token files, stores and records, and figures of records and tokens."""
+"""Facts about models, runs, token files, stores and records."""
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -214,39 +213,3 @@ def describe_record(path: Path) -> dict[str, Any]:
         "start_time": format_start_time(record.start_time) or None, "skipped_channels": list(record.skipped_channels),
         "invented_leads": list(record.invented_leads), "comments": list(record.comments),
     }
-
-
-def draw_record(path: Path, out: Path, model: str | None = None, device: str = "auto", overwrite: bool = False) -> None:
-    """Draws a record on ECG paper, overlaid with the reconstruction by a model if one is given."""
-    from ecgvae.plotting import plot_record
-    from ecgvae.plotting.paper import MAX_SECONDS
-    from ecgvae.signal import open_record
-
-    record, reconstruction = open_record(path), None
-    if model:
-        from ecgvae.evaluation.batches import reconstruct_record
-
-        shown_part = record.read(0, round(MAX_SECONDS * record.rate))
-        reconstruction = reconstruct_record(checkpoint.load(model, device), shown_part)
-    plot_record(record, out, reconstruction, overwrite=overwrite)
-
-
-def draw_tokens(path: Path, out: Path, name: str | None = None, model: str | None = None, device: str = "auto",
-                overwrite: bool = False) -> None:
-    """Draws the tokens of a record (by default the first of the file) under the ECG that is decoded from them."""
-    from ecgvae.data.tokens import open_tokens
-    from ecgvae.plotting import plot_tokens
-
-    file = open_tokens(path)
-    tokens = next((tokens for tokens in file if name in (None, tokens.name)), None)
-    if tokens is None:
-        raise ValueError(f"{path} has no record {name}" if name else f"{path} has no records")
-    from ecgvae.batch import load_tokenizer
-    from ecgvae.plotting.paper import ROW_SECONDS
-
-    decoder = load_tokenizer(file, model, device).decoder(tokens, original=False, all_leads=True)
-    rate, shown = file.header.rate, round(ROW_SECONDS * file.header.rate)
-    decoded = replace(decoder.facts, signal=next(decoder.blocks())[:, :shown])
-    length = f" · first {ROW_SECONDS:g} s of {tokens.samples / rate:.1f} s" if tokens.samples > shown else ""
-    hops = [codebook.hop for codebook in file.header.codebooks]
-    plot_tokens(decoded, tokens.codes, hops, rate, out, tokens.name + length, overwrite=overwrite)

@@ -20,7 +20,7 @@ from ecgvae.cli.app import (
     app,
     examples,
 )
-from ecgvae.cli.paths import check_model, check_output, check_records, check_side_output
+from ecgvae.cli.paths import check_file_output, check_model, check_output, check_records
 from ecgvae.cli.terminal import Progress, count_skipped, end_strict, list_remarks, list_skipped, remark, show
 from ecgvae.wording import count, count_of
 
@@ -66,7 +66,7 @@ def tokenize(
     check_records(sources)
     check_output(out, overwrite, ".parquet")
     if skipped:
-        check_side_output(skipped, out, overwrite, ".csv")
+        check_file_output(skipped, overwrite, ".csv", outputs=[out])
     check_model(model)
     options: dict[str, Any] = {"codebooks": codebooks, "missing": missing_leads, "any_amplitude": any_amplitude,
                                "comments": comments, "verify": verify}
@@ -88,18 +88,23 @@ def tokenize(
         list_skipped(error.skipped, skipped)
         raise
     if summary:     # only the first process has one
-        poor = poor_records(summary, prdn_limit)
-        list_skipped(summary.skipped, skipped, [*summary.noted, *poor])
-        list_notes(summary.noted, tokenizer)
-        for text in summary.remarks:
-            remark(text)
-        list_remarks(f"PRDN above {prdn_limit:g} %", poor)
-        rate = bit_rate(tokenizer.header(codebooks))
-        show(f"{count_of(summary.records, summary.total, 'record')}, {summary.seconds:,.0f} s of ECG "
-             f"at {rate:g} bit/s, in {out}{count_skipped(summary.skipped)}")
-        if verify:
-            show(error_summary(summary, prdn_limit))
+        report(summary, tokenizer, tokenizer.header(codebooks), prdn_limit, skipped)
         end_strict(strict, len(summary.skipped))
+
+
+def report(summary: "EncodedSummary", tokenizer: "ecgvae.tokenizer.Tokenizer", header: "TokenHeader",
+           prdn_limit: float, listing: Path | None) -> None:
+    """Prints a summary of a new token file, after the skipped records and notes, which also go to a CSV file."""
+    poor = poor_records(summary, prdn_limit)
+    list_skipped(summary.skipped, listing, [*summary.noted, *poor])
+    list_notes(summary.noted, tokenizer)
+    for text in summary.remarks:
+        remark(text)
+    list_remarks(f"PRDN above {prdn_limit:g} %", poor)
+    show(f"{count_of(summary.records, summary.total, 'record')}, {summary.seconds:,.0f} s of ECG "
+         f"at {bit_rate(header):g} bit/s, in {summary.out}{count_skipped(summary.skipped)}")
+    if summary.errors:
+        show(error_summary(summary, prdn_limit))
 
 
 def list_notes(noted: "Remarks", tokenizer: "ecgvae.tokenizer.Tokenizer") -> None:

@@ -186,8 +186,8 @@ def test_what_is_no_folder_is_refused_before_any_work(model, tokens, tmp_path):
     assert "Not a directory" in mistake(*words, tmp_path / "file" / "below")
     out = tmp_path / "out"
     copy = shutil.copy(tokens, tmp_path / "tokens.csv")
-    assert "is the token file" in mistake("detokenize", copy, *words[2:], out, "--overwrite", "--skipped", copy)
-    assert "is in the folder for the records" in mistake(*words, out, "--skipped", out / "skipped.csv")
+    assert "is also an input" in mistake("detokenize", copy, *words[2:], out, "--overwrite", "--skipped", copy)
+    assert "which is the output" in mistake(*words, out, "--skipped", out / "skipped.csv")
     assert "skipped.txt ends in .txt; wanted" in mistake(*words, out, "--skipped", tmp_path / "skipped.txt")
     assert (tmp_path / "file").read_text() == "mine" and not out.exists()
 
