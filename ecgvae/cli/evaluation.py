@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 from typer import Argument, Option
 
-from ecgvae.checkpoint import locate
 from ecgvae.cli.app import MODELS, BatchSize, Device, Json, Overwrite, Quiet, app, examples
 from ecgvae.cli.completion import shipped_models
 from ecgvae.cli.paths import check_file_output, check_model, check_store
@@ -39,6 +38,8 @@ def evaluate(
     check_model(model)
     check_store(store)
     if out:
+        from ecgvae.checkpoint import locate
+
         check_file_output(out, overwrite, ".json", (store, locate(model)))
     from ecgvae.data.jobs import write_atomically
     from ecgvae.data.store import Store
