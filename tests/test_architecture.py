@@ -18,7 +18,7 @@ LAYERS = {
     "checkpoint": 3, "checkpoint_files": 3, "data": 3, "resources": 3,
     "arrays": 4, "chunks": 4, "decoding": 4, "tokenizer": 4,
     "verification": 5, "training": 5, "evaluation": 5, "batch": 5, "detokenize": 5, "plotting": 5, "demo": 5,
-    "token_counts": 5, "inspection": 6, "catalogue": 6, "card": 6, "card_tables": 6, "cli": 6, "__main__": 6,
+    "token_facts": 5, "inspection": 6, "catalogue": 6, "card": 6, "card_tables": 6, "cli": 6, "__main__": 6,
 }
 OUTSIDE = {"datasets", "recipes", "benchmarks", "tests"}      # the package must not import these
 SLOW = {"torch", "wfdb", "pandas", "matplotlib", "scipy", "pyarrow", "accelerate"}
