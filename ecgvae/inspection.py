@@ -1,16 +1,12 @@
 """Facts about models, runs, token files, stores and records."""
 
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ecgvae import checkpoint
 from ecgvae.data.table import STORE_COLUMNS
+from ecgvae.data.token_facts import describe_codebooks, describe_tokens
 from ecgvae.files import read_json
-
-if TYPE_CHECKING:
-    from ecgvae.codebooks import CodebookSpec
 
 
 def describe(item: str | Path) -> dict[str, Any]:
@@ -120,17 +116,6 @@ def describe_latent(facts: dict[str, Any], rate: float) -> dict[str, Any]:
     return {"latent": f"{latent} numbers every {1000 * hop / rate:g} ms", "latent_per_second": latent * rate / hop}
 
 
-def describe_codebooks(codebooks: "Sequence[CodebookSpec]", rate: float) -> dict[str, Any]:
-    """The codebooks as text, and their bit rate at a sampling rate in Hz."""
-    from ecgvae.metrics import bits_per_second
-
-    return {
-        "codebooks": [f"{count} of {spec.size} codes, one every {1000 * spec.hop / rate:g} ms"
-                      for spec, count in Counter(codebooks).items()],
-        "bits_per_second": bits_per_second(codebooks, rate),
-    }
-
-
 def describe_run(path: Path) -> dict[str, Any]:
     """The progress of a run, its last validation, and the facts of its model if it is finished."""
     from pydantic import ValidationError
@@ -162,22 +147,6 @@ def last_row(path: Path) -> dict[str, float]:
     columns, rows = read_table(path)
     cells = zip(columns, rows[-1], strict=True) if rows else ()
     return {name: float(value) for name, value in cells if value}
-
-
-def describe_tokens(path: Path) -> dict[str, Any]:
-    """The facts of a token file."""
-    from ecgvae.data.token_counts import TokenCounts
-    from ecgvae.data.tokens import open_tokens
-
-    file, counts = open_tokens(path), TokenCounts()
-    header = file.header
-    for tokens in file:
-        counts.add(tokens, header)
-    return {
-        "kind": "tokens", "path": str(path), "model": header.model, "identity": header.tokenizer,
-        "records": len(file), "seconds": counts.samples / header.rate, "rate": header.rate,
-        "leads": list(header.leads), **describe_codebooks(header.codebooks, header.rate), **counts.facts(),
-    }
 
 
 def describe_store(path: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ecgvae.data.collection import Collection, Entry
 from ecgvae.data.errors import NoUsableRecords, error_text
 from ecgvae.data.jobs import Parts, Progress, no_progress, open_parts
 from ecgvae.data.naming import wfdb_name
-from ecgvae.data.token_counts import mean_errors
+from ecgvae.data.token_facts import mean_errors
 from ecgvae.data.tokens import Tokens, merge_tokens, write_tokens
 from ecgvae.files import check_free, write_atomically
 from ecgvae.signal import Missing

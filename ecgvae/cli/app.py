@@ -28,6 +28,8 @@ MissingLeads = Annotated[Literal["error", "zero"], Option(help="What to do if a 
 Overwrite = Annotated[bool, Option("--overwrite", help="Replace an output that exists.")]
 Quiet = Annotated[bool, Option("--quiet", "-q", help="Show no progress and no remarks, only results and errors.",
                                callback=set_quiet)]
+AnyAmplitude = Annotated[bool, Option("--any-amplitude", help="Also use records whose amplitudes cannot be those of an "
+                                                             "ECG in mV.")]
 Strict = Annotated[bool, Option("--strict", help="End with exit code 1 if a record was skipped.")]
 Comments = Annotated[bool, Option("--comments/--no-comments", help="Whether to keep the comments of headers (age, sex, "
                                                                    "drugs). Names, dates and times are kept.")]

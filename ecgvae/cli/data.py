@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from ecgvae.cli.app import SIGNALS, Comments, LeadMap, MissingLeads, Overwrite, Quiet, Strict, app, examples
+from ecgvae.cli.app import (
+    SIGNALS,
+    AnyAmplitude,
+    Comments,
+    LeadMap,
+    MissingLeads,
+    Overwrite,
+    Quiet,
+    Strict,
+    app,
+    examples,
+)
 from ecgvae.cli.completion import dataset_names
 from ecgvae.cli.paths import check_exists, check_output, check_records
 from ecgvae.cli.terminal import Progress, count_skipped, end_strict, list_remarks, list_skipped, remark, show
@@ -42,6 +53,7 @@ def prepare(
     window: Annotated[float | None, Option(help="Length of the windows that records are cut into, in seconds. "
                                                 "Default: records stay whole.")] = None,
     missing_leads: MissingLeads = "error",
+    any_amplitude: AnyAmplitude = False,
     comments: Comments = True,
     workers: Annotated[int | None, Option(min=1, help="Number of processes. Default: one for each CPU.")] = None,
     strict: Strict = False,
@@ -60,6 +72,8 @@ def prepare(
     options: dict[str, Any] = {"leads": parse_leads(leads), "window": window, "missing": missing_leads}
     if not comments:
         options["comments"] = False
+    if any_amplitude:
+        options["any_amplitude"] = True
     if lead_map:
         from ecgvae.signal import parse_lead_map
 

@@ -94,7 +94,7 @@ def list_skipped(skipped: Remarks, path: Path | None = None, notes: Remarks = ()
 
         write_skipped(skipped, path, notes)
     list_remarks("skipped", skipped)
-    if any("a typical amplitude of" in reason for _, reason in skipped):
+    if any(" amplitude" in reason for _, reason in skipped):
         remark("  (--any-amplitude also uses records whose amplitudes cannot be those of an ECG in mV)")
     if any("the model wants" in reason for _, reason in skipped):
         remark("  (--missing-leads zero sets the leads that a record lacks to 0 mV)")

@@ -8,6 +8,7 @@ from typer import Argument, Option
 from ecgvae.cli.app import (
     DEFAULT_MODEL,
     SIGNALS,
+    AnyAmplitude,
     BatchSize,
     Comments,
     Device,
@@ -43,8 +44,7 @@ def tokenize(
                                                         "codebooks give a lower bit rate. Default: all.")] = None,
     lead_map: LeadMap = None,
     missing_leads: MissingLeads = "error",
-    any_amplitude: Annotated[bool, Option("--any-amplitude", help="Also use records whose amplitudes cannot be those "
-                                                                  "of an ECG in mV.")] = False,
+    any_amplitude: AnyAmplitude = False,
     verify: Annotated[bool, Option("--verify", help="Also decode the tokens, and write PRDN (%) and RMSE (µV) of each "
                                                     "lead to the columns prdn and rmse_uv.")] = False,
     prdn_limit: Annotated[float, Option(min=0, help="With --verify: PRDN in %, mean over the leads, above which a "

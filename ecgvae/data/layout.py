@@ -24,6 +24,7 @@ class Layout:
         missing: "error" skips a record that lacks a lead; "zero" sets the lead to 0 mV.
         lead_map: Leads by channel name.
         comments: Whether the store keeps the comments of headers.
+        any_amplitude: Whether amplitudes that cannot be those of an ECG in mV are accepted.
     """
 
     leads: tuple[str, ...] = LEADS_12
@@ -32,6 +33,7 @@ class Layout:
     missing: Missing = "error"
     lead_map: dict[str, str] | None = None
     comments: bool = True
+    any_amplitude: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.rate, int | np.integer | np.floating):
@@ -57,7 +59,7 @@ class Layout:
     @property
     def fingerprint(self) -> dict[str, Any]:
         """The options as values for JSON; options of later versions only if they are given."""
-        later = {"lead_map": not self.lead_map, "comments": self.comments}
+        later = {"lead_map": not self.lead_map, "comments": self.comments, "any_amplitude": not self.any_amplitude}
         return {name: value for name, value in asdict(self).items() if not later.get(name)}
 
 

@@ -69,7 +69,7 @@ def append_record(signals: BinaryIO, name: str, path: Path, layout: Layout) -> l
         signals.write(np.clip(microvolts, -MAX_STORED_UV, MAX_STORED_UV).T.astype("<i2").tobytes())
         notes += block.notes
     samples = signals.tell() // frame - first
-    notes += check_amplitudes(meter, clipped / samples)
+    notes += check_amplitudes(meter, clipped / samples, layout.any_amplitude)
     notes += [f"{lead}: {count} samples clipped at {MAX_STORED_UV / MICROVOLTS_PER_MV} mV"
               for lead, count in zip(layout.leads, clipped, strict=True) if count]
     window = min(layout.window_samples or samples, samples)
@@ -83,20 +83,23 @@ def append_record(signals: BinaryIO, name: str, path: Path, layout: Layout) -> l
             for start in range(0, samples - rest, window)]
 
 
-def check_amplitudes(meter: AmplitudeMeter, clipped: np.ndarray) -> list[str]:
-    """A note if a record is so small that its unit may be wrong.
+def check_amplitudes(meter: AmplitudeMeter, clipped: np.ndarray, any_amplitude: bool) -> list[str]:
+    """A note if the unit of a record may be wrong.
 
     Args:
         meter: The amplitudes of its leads.
         clipped: The share of samples that are clipped (leads,).
+        any_amplitude: Whether amplitudes that cannot be those of an ECG in mV are accepted.
 
     Raises:
-        UnusableRecord: Its amplitudes are not those of an ECG in mV.
+        UnusableRecord: Its amplitudes cannot be those of an ECG in mV.
     """
     present, moving = meter.peak_mv > 0, meter.rms_mv > 0
     typical = median(meter.rms_mv[moving]) if moving.any() else 0
     if typical > ABSURD_RMS_MV or (present.any() and clipped[present].mean() > 0.5):
-        raise UnusableRecord(ABSURD)
+        if not any_amplitude:
+            raise UnusableRecord(ABSURD)
+        return [ABSURD]
     return [TINY] if 0 < typical < TINY_RMS_MV else []
 
 

@@ -32,8 +32,8 @@ BATCH_BYTES = 4_000_000
 def build_store(source: str | Path, out: str | Path, *, rate: float = 100, leads: str | Iterable[str] = LEADS_12,
                 window: float | None = None, workers: int | None = None, labels: "pandas.DataFrame | None" = None,
                 records: Iterable[str | Path] | None = None, missing: Missing = "error",
-                lead_map: Mapping[str, str] | None = None, comments: bool = True, remarks: Iterable[str] = (),
-                overwrite: bool = False, progress: Progress = no_progress) -> Store:
+                lead_map: Mapping[str, str] | None = None, comments: bool = True, any_amplitude: bool = False,
+                remarks: Iterable[str] = (), overwrite: bool = False, progress: Progress = no_progress) -> Store:
     """Prepares WFDB records as a store.
 
     Finished parts are kept in OUT.partial: a build that was interrupted continues when it is called again.
@@ -51,6 +51,7 @@ def build_store(source: str | Path, out: str | Path, *, rate: float = 100, leads
         missing: "error" skips a record that lacks a lead; "zero" sets the lead to 0 mV.
         lead_map: Leads by channel name, for channels that are not named after their leads.
         comments: Whether the store keeps the comments of headers, which may have the age, the sex and drugs.
+        any_amplitude: Whether records whose amplitudes cannot be those of an ECG in mV are used.
         remarks: What users of the store should know, to be added to its `remarks`.
         overwrite: Whether to replace a store that exists.
         progress: Called with the number of records done and their total.
@@ -71,7 +72,7 @@ def build_store(source: str | Path, out: str | Path, *, rate: float = 100, leads
     """
     source, out = as_path(source, "source"), as_path(out, "output")
     lead_map = standardize_lead_map(lead_map) if lead_map else None
-    layout = Layout(as_leads(leads), rate, window, missing, lead_map, comments)
+    layout = Layout(as_leads(leads), rate, window, missing, lead_map, comments, any_amplitude)
     if workers is not None and not (isinstance(workers, int) and workers >= 1):
         raise ValueError(f"{workers!r:.60} workers; wanted a number of 1 or more")
     check_replaceable(out, overwrite)

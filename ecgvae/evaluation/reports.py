@@ -58,7 +58,7 @@ class CodebookUsage(Settings):
 class Bounds(Settings):
     """Bounds of the likelihood in nats; see `ecgvae.evaluation.likelihood.likelihood`."""
 
-    seconds: float
+    seconds: float = Field(gt=0)
     samples: int
     elbo: Number = None
     iwae: Number = None
@@ -77,8 +77,8 @@ class Report(Settings):
     fingerprint: str
     records: int = Field(ge=1)
     seen_in_training: int | None = None
-    store_rate: float
-    model_rate: float
+    store_rate: float = Field(gt=0)
+    model_rate: float = Field(gt=0)
     source_rates: dict[str, int]
     missing_leads: dict[str, int]
     records_with_missing_leads: int

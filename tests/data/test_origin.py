@@ -110,3 +110,6 @@ def test_microvolts_that_a_header_calls_millivolts_are_skipped(tmp_path):
     assert ["another unit" in " ".join(store.notes(row)) for row in range(3)] == [False, False, True]
     skipped = pandas.read_csv(store.path / "skipped.csv").query("kind == 'skipped'")
     assert skipped["reason"].str.startswith("absurd amplitudes: ").sum() == 3
+    everything = build_store(tmp_path / "in", tmp_path / "all", missing="zero", workers=1, any_amplitude=True)
+    assert everything.records["name"].tolist() == ["off", "offset", "right", "two", "volts", "wrong"]
+    assert everything.notes(5)[0].startswith("absurd amplitudes: ")

@@ -9,7 +9,7 @@ import pytest
 from commands import call, mistake
 
 from ecgvae import metrics, simulate
-from ecgvae.data.token_counts import mean_errors
+from ecgvae.data.token_facts import mean_errors
 from ecgvae.data.tokens import open_tokens
 from ecgvae.signal import LEADS_12, Record, conform, write_record
 from ecgvae.signal.amplitudes import UNLIKE_TRAINING

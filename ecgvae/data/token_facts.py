@@ -1,12 +1,39 @@
-"""Counts of what happened to the records of a token file: resampled, incomplete, repaired, verified."""
+"""Facts about token files: their codebooks, and how many records were resampled, incomplete, repaired, verified."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from ecgvae.codebooks import CodebookSpec
 from ecgvae.data.token_header import TokenHeader, Tokens
-from ecgvae.metrics import summary
+from ecgvae.metrics import bits_per_second, summary
 from ecgvae.signal import fit_leads
+
+
+def describe_tokens(path: Path) -> dict[str, Any]:
+    """The facts of a token file."""
+    from ecgvae.data.tokens import open_tokens
+
+    file, counts = open_tokens(path), TokenCounts()
+    header = file.header
+    for tokens in file:
+        counts.add(tokens, header)
+    return {
+        "kind": "tokens", "path": str(path), "model": header.model, "identity": header.tokenizer,
+        "records": len(file), "seconds": counts.samples / header.rate, "rate": header.rate,
+        "leads": list(header.leads), **describe_codebooks(header.codebooks, header.rate), **counts.facts(),
+    }
+
+
+def describe_codebooks(codebooks: Sequence[CodebookSpec], rate: float) -> dict[str, Any]:
+    """The codebooks as text, and their bit rate at a sampling rate in Hz."""
+    return {
+        "codebooks": [f"{count} of {spec.size} codes, one every {1000 * spec.hop / rate:g} ms"
+                      for spec, count in Counter(codebooks).items()],
+        "bits_per_second": bits_per_second(codebooks, rate),
+    }
 
 
 @dataclass
