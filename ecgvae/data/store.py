@@ -1,7 +1,6 @@
 """A folder of prepared signals: memory-mapped int16 microvolts, a table of records, and a manifest."""
 
 import os
-import re
 import warnings
 from collections.abc import Sequence
 from functools import cached_property
@@ -16,13 +15,13 @@ from ecgvae.data.record_table import read_records
 from ecgvae.data.splits import patients, random_folds, table_folds, table_splits
 from ecgvae.data.table import SPLITS
 from ecgvae.files import check_regular
+from ecgvae.legacy import leads_not_recorded
 from ecgvae.signal import MICROVOLTS_PER_MV, Record, canonical_lead, fit_leads
 from ecgvae.signal.start_time import StartTime, iso_to_start_time
 
 if TYPE_CHECKING:
     import pandas
 
-NOT_RECORDED = re.compile(r"(.+) is (?:missing, (?:set to 0 mV|derived from others)|invented by a model)")  # a note
 
 
 class Store:
@@ -143,7 +142,7 @@ class Store:
             if values is not None:
                 return tuple(standard for lead, standard in zip(self._facts.leads, self.leads, strict=True)
                              if lead in values)
-        others = {match[1] for match in map(NOT_RECORDED.fullmatch, self.notes(row)) if match}
+        others = leads_not_recorded(self.notes(row))
         return tuple(lead for lead in self.leads if lead not in others)
 
     def absent_leads(self, row: int) -> tuple[str, ...]:
