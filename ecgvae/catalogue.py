@@ -17,7 +17,7 @@ def shipped_models() -> list[dict[str, Any]]:
         A dict for each model, with `name`, `family`, `backbone`, `parameters`, `megabytes`, `path`, the number of
         `codebooks` (0 for a continuous latent) and `bits_per_second` (None for a continuous latent).
     """
-    from ecgvae.checkpoint_files import read_head
+    from ecgvae.checkpoint.files import read_head
     from ecgvae.inspection import describe_model, model_facts
 
     rows = []

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 from ecgvae import metrics
-from ecgvae.batch import tokenize_files
+from ecgvae.batch import detokenize_files, tokenize_files
 from ecgvae.codebooks import CodebookSpec
-from ecgvae.data.errors import check_free
 from ecgvae.data.tokens import Tokens, open_tokens
-from ecgvae.detokenize import detokenize_files
+from ecgvae.files import check_free
 from ecgvae.plotting import plot_comparison
 from ecgvae.signal import read_record
 from ecgvae.synthetic import write_demo_records

@@ -1,13 +1,12 @@
-"""Facts about models, runs, token files, stores and records, and figures of records and tokens."""
+"""Facts about models, runs, token files, stores and records."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ecgvae import checkpoint
 from ecgvae.data.table import STORE_COLUMNS
+from ecgvae.data.token_facts import describe_codebooks, describe_tokens
 from ecgvae.files import read_json
-from ecgvae.token_facts import describe_codebooks, describe_tokens
 
 
 def describe(item: str | Path) -> dict[str, Any]:
@@ -63,7 +62,7 @@ def is_parquet(path: Path) -> bool:
 
 def describe_model(model: str | Path) -> dict[str, Any]:
     """The facts of a model, read without torch if its config.json has them."""
-    from ecgvae.checkpoint_files import count_weights, read_head
+    from ecgvae.checkpoint.files import count_weights, read_head
 
     folder = checkpoint.locate(model)
     config, facts = checkpoint.config(folder), model_facts(folder)
@@ -102,14 +101,11 @@ def model_facts(folder: Path) -> dict[str, Any]:
 
     config = checkpoint.config(folder)
     if not config.get("facts") or not config.get("identity"):
-        module = checkpoint.load(folder)
-        return {"identity": checkpoint.identity(folder),
-                "parameters": sum(parameter.numel() for parameter in module.parameters()),
-                "hop": module.hop, "latent": module.settings.latent, "codebooks": module.codebook_specs}
-    facts = config["facts"]
+        facts = checkpoint.facts(checkpoint.load(folder))
+    else:
+        facts = config["facts"]
     codebooks = tuple(CodebookSpec(spec["hop"], spec["size"]) for spec in facts["codebooks"])
-    return {"identity": config["identity"], **{name: facts[name] for name in ("parameters", "hop", "latent")},
-            "codebooks": codebooks}
+    return {"identity": checkpoint.identity(folder), **facts, "codebooks": codebooks}
 
 
 def describe_latent(facts: dict[str, Any], rate: float) -> dict[str, Any]:
@@ -186,39 +182,3 @@ def describe_record(path: Path) -> dict[str, Any]:
         "start_time": format_start_time(record.start_time) or None, "skipped_channels": list(record.skipped_channels),
         "invented_leads": list(record.invented_leads), "comments": list(record.comments),
     }
-
-
-def draw_record(path: Path, out: Path, model: str | None = None, device: str = "auto", overwrite: bool = False) -> None:
-    """Draws a record on ECG paper, overlaid with the reconstruction by a model if one is given."""
-    from ecgvae.plotting import plot_record
-    from ecgvae.plotting.paper import MAX_SECONDS
-    from ecgvae.signal import open_record
-
-    record, reconstruction = open_record(path), None
-    if model:
-        from ecgvae.evaluation.batches import reconstruct_record
-
-        shown_part = record.read(0, round(MAX_SECONDS * record.rate))
-        reconstruction = reconstruct_record(checkpoint.load(model, device), shown_part)
-    plot_record(record, out, reconstruction, overwrite=overwrite)
-
-
-def draw_tokens(path: Path, out: Path, name: str | None = None, model: str | None = None, device: str = "auto",
-                overwrite: bool = False) -> None:
-    """Draws the tokens of a record (by default the first of the file) under the ECG that is decoded from them."""
-    from ecgvae.data.tokens import open_tokens
-    from ecgvae.plotting import plot_tokens
-
-    file = open_tokens(path)
-    tokens = next((tokens for tokens in file if name in (None, tokens.name)), None)
-    if tokens is None:
-        raise ValueError(f"{path} has no record {name}" if name else f"{path} has no records")
-    from ecgvae.detokenize import load_tokenizer
-    from ecgvae.plotting.paper import ROW_SECONDS
-
-    decoder = load_tokenizer(file, model, device).decoder(tokens, original=False, all_leads=True)
-    rate, shown = file.header.rate, round(ROW_SECONDS * file.header.rate)
-    decoded = replace(decoder.facts, signal=next(decoder.blocks())[:, :shown])
-    length = f" · first {ROW_SECONDS:g} s of {tokens.samples / rate:.1f} s" if tokens.samples > shown else ""
-    hops = [codebook.hop for codebook in file.header.codebooks]
-    plot_tokens(decoded, tokens.codes, hops, rate, out, tokens.name + length, overwrite=overwrite)

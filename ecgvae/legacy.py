@@ -1,4 +1,4 @@
-"""Files of earlier versions: names of weights, the identity of a checkpoint of format 1, leads of token files."""
+"""Files of earlier versions: names of weights, the identity of a checkpoint of format 1, leads of tokens and stores."""
 
 import hashlib
 import re
@@ -107,6 +107,12 @@ def leads_set_to_zero(notes: Iterable[str]) -> list[str]:
     """The leads that a record lacked, by the notes in its row of a token file without source leads."""
     matches = (re.fullmatch("(.+) is missing, set to 0 mV", note) for note in notes)
     return [match[1] for match in matches if match]
+
+
+def leads_not_recorded(notes: Iterable[str]) -> set[str]:
+    """The leads that a record lacked, by the notes in its row of a store without source leads."""
+    pattern = re.compile("(.+) is (?:missing, (?:set to 0 mV|derived from others)|invented by a model)")
+    return {match[1] for match in map(pattern.fullmatch, notes) if match}
 
 
 def hash_weights(text: str, weights: Iterable[tuple[str, np.ndarray]]) -> str:

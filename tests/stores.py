@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas
 
-from ecgvae.data.store import MICROVOLTS_PER_MV, Store
-from ecgvae.signal import LEADS_12
+from ecgvae.data.store import Store
+from ecgvae.signal import LEADS_12, MICROVOLTS_PER_MV
 
 
 def write_store(folder: Path, signals: np.ndarray, leads: tuple[str, ...], rate: float = 100, **columns) -> Store:

@@ -12,13 +12,13 @@ import ecgvae
 
 PACKAGE = Path(ecgvae.__file__).parent
 LAYERS = {
-    "files": 1,
+    "wording": 1, "files": 1,
     "codebooks": 1, "settings": 1, "legacy": 1, "signal": 1, "noise": 1, "synthetic": 1, "metrics": 1, "nn": 1,
     "models": 2,
-    "checkpoint": 3, "checkpoint_files": 3, "data": 3, "resources": 3,
-    "arrays": 4, "chunks": 4, "decoding": 4, "tokenizer": 4,
-    "verification": 5, "training": 5, "evaluation": 5, "batch": 5, "detokenize": 5, "plotting": 5, "demo": 5,
-    "token_facts": 5, "inspection": 6, "catalogue": 6, "card": 6, "card_tables": 6, "cli": 6, "__main__": 6,
+    "checkpoint": 3, "data": 3, "resources": 3,
+    "tokenizer": 4,
+    "training": 5, "evaluation": 5, "batch": 5, "plotting": 5, "demo": 5,
+    "inspection": 6, "catalogue": 6, "card": 6, "card_tables": 6, "cli": 6, "__main__": 6,
 }
 OUTSIDE = {"datasets", "recipes", "benchmarks", "tests"}      # the package must not import these
 SLOW = {"torch", "wfdb", "pandas", "matplotlib", "scipy", "pyarrow", "accelerate"}

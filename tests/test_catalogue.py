@@ -51,7 +51,7 @@ def with_facts(model, tmp_path):
 
 def test_facts_are_read_from_the_config_without_torch(with_facts):
     code = ("import json, sys; from pathlib import Path; from ecgvae import catalogue, checkpoint\n"
-            "checkpoint.PRETRAINED = Path(sys.argv[1])\n"
+            "checkpoint.folders.PRETRAINED = Path(sys.argv[1])\n"
             "print(json.dumps([catalogue.shipped_models(), 'torch' in sys.modules]))")
     command = [sys.executable, "-c", code, str(with_facts.parent)]
     [row], torch_is_loaded = json.loads(subprocess.check_output(command, text=True))

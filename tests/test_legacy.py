@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ecgvae import checkpoint, legacy, models
+from ecgvae.batch import load_tokenizer
 from ecgvae.data.tokens import open_tokens, write_tokens
-from ecgvae.detokenize import load_tokenizer
 from ecgvae.models import build, parse_settings
 from ecgvae.tokenizer import Tokenizer
 

@@ -24,7 +24,7 @@ reveal_type(ecgvae.Store("store").signal(0))
 ecgvae.nosuch
 tokenizer.encode("00001")
 """
-EXPECTED_TYPES = ["ecgvae.tokenizer.Tokenizer", "ecgvae.data.token_header.Tokens", "Any",
+EXPECTED_TYPES = ["ecgvae.tokenizer.tokenizer.Tokenizer", "ecgvae.data.token_header.Tokens", "Any",
             "ecgvae.signal.record.Record", "ndarray", "ecgvae.models.autoencoder.Autoencoder", "ndarray"]
 
 

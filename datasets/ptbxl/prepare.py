@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecgvae.data.prepare import build_store
 from ecgvae.data.store import Store
+from ecgvae.wording import count_is, one_line
 
 if TYPE_CHECKING:
     import pandas
@@ -58,7 +59,7 @@ def read_table(root: Path) -> "pandas.DataFrame":
         numbers = {name: table[column].astype("Int64") for name, column in NUMBERS.items()}
         check_filenames([*table["filename_lr"], *table["filename_hr"]])
     except (ValueError, TypeError, OverflowError) as error:
-        raise ValueError(f"{root / DATABASE}: {' '.join(str(error).split()):.200}") from None
+        raise ValueError(f"{root / DATABASE}: {one_line(error, 200)}") from None
     return pandas.DataFrame({
         "filename_lr": table["filename_lr"],
         "filename_hr": table["filename_hr"],
@@ -79,7 +80,7 @@ def read_csv(path: Path, columns: Sequence[str]) -> "pandas.DataFrame":
     try:
         table = pandas.read_csv(path)
     except ValueError as error:
-        raise ValueError(f"{path} is not a table (CSV): {' '.join(str(error).split())}") from None
+        raise ValueError(f"{path} is not a table (CSV): {one_line(error)}") from None
     if missing := [column for column in columns if column not in table]:
         raise ValueError(f"{path} has no columns {', '.join(missing)}")
     return table
@@ -163,9 +164,8 @@ def prepare(source: Path, out: Path, rate: float = 100, **options: Any) -> Store
 def unknown_records(source: Path, folder: str, known: set[str]) -> list[str]:
     """A remark if there are records that PTB-XL's table does not have, which are left out."""
     names = (f"{folder}{path.relative_to(source).with_suffix('').as_posix()}" for path in source.rglob("*.hea"))
-    count = sum(name not in known for name in names)
-    noun = "1 record is" if count == 1 else f"{count:,} records are"
-    return [f"{noun} left out, which ptbxl_database.csv does not have"] if count else []
+    unknown = sum(name not in known for name in names)
+    return [f"{count_is(unknown, 'record')} left out, which {DATABASE} does not have"] if unknown else []
 
 
 def show_progress(done: int, total: int) -> None:

@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 import typer
 from typer import Option
 
+from ecgvae.cli.command_group import CommandGroup
 from ecgvae.cli.completion import shipped_models
-from ecgvae.cli.terminal import CommandGroup, set_quiet, show
+from ecgvae.cli.terminal import set_quiet, show
 
 DEFAULT_MODEL = "ptbxl-vqvae-conv"
 SIGNALS, MODELS, INSPECTION = "Signals and tokens", "Models", "Inspection"      # panels of `ecgvae --help`

@@ -23,7 +23,8 @@ from ecgvae.cli.app import (
 )
 from ecgvae.cli.completion import dataset_names
 from ecgvae.cli.paths import check_exists, check_output, check_records
-from ecgvae.cli.terminal import Progress, count, count_of, end_strict, list_remarks, list_skipped, remark, show
+from ecgvae.cli.terminal import Progress, count_skipped, end_strict, list_remarks, list_skipped, remark, show
+from ecgvae.wording import count, count_of
 
 if TYPE_CHECKING:
     from ecgvae.data.store import Store
@@ -192,8 +193,8 @@ def report(store: "Store", window: float | None) -> int:
     used = store.records["name"].nunique()
     records = count_of(used, used + len(skipped), "record")
     windows = "" if window is None else f"{count(len(store), 'window')} of "
-    ending = f"; {count(len(skipped), 'record')} skipped" if skipped else ""
-    show(f"{windows}{records} with {count(len(store.leads), 'lead')} at {store.rate:g} Hz in {store.path}{ending}")
+    show(f"{windows}{records} with {count(len(store.leads), 'lead')} at {store.rate:g} Hz in {store.path}"
+         f"{count_skipped(skipped)}")
     return len(skipped)
 
 

@@ -7,11 +7,12 @@ from typer import Argument, Option
 
 from ecgvae.cli.app import SIGNALS, Comments, Device, Quiet, Strict, app, examples
 from ecgvae.cli.completion import shipped_models
-from ecgvae.cli.paths import check_exists, check_model, check_side_output
-from ecgvae.cli.terminal import Progress, count, count_of, end_strict, list_remarks, list_skipped, remark, show
+from ecgvae.cli.paths import check_exists, check_file_output, check_model
+from ecgvae.cli.terminal import Progress, count_skipped, end_strict, list_remarks, list_skipped, remark, show
+from ecgvae.wording import count, count_of
 
 if TYPE_CHECKING:
-    from ecgvae.detokenize import DecodedSummary
+    from ecgvae.batch import DecodedSummary
 
 
 @app.command(rich_help_panel=SIGNALS,
@@ -46,10 +47,10 @@ def detokenize(
     check_exists(tokens, "a token file")
     check_folder(out, overwrite)
     if skipped:
-        check_listing(skipped, tokens, out, overwrite)
+        check_file_output(skipped, overwrite, ".csv", [tokens], [out])
     if model:
         check_model(model)
-    from ecgvae.detokenize import detokenize_files
+    from ecgvae.batch import detokenize_files
 
     try:
         with Progress("records") as progress:
@@ -61,19 +62,9 @@ def detokenize(
     renamed = [(name, f"written as {path}") for name, path in summary.renamed]
     list_skipped(summary.skipped, skipped, [*summary.noted, *renamed])
     list_notes(summary, all_leads)
-    total = summary.records + len(summary.skipped)
-    parts = [f"{count_of(summary.records, total, 'record')}, {summary.seconds:,.0f} s of ECG, in {out}"]
-    show("; ".join(parts + ([f"{count(len(summary.skipped), 'record')} skipped"] if summary.skipped else [])))
+    show(f"{count_of(summary.records, summary.total, 'record')}, {summary.seconds:,.0f} s of ECG, in {out}"
+         f"{count_skipped(summary.skipped)}")
     end_strict(strict, len(summary.skipped))
-
-
-def check_listing(skipped: Path, tokens: Path, out: Path, overwrite: bool) -> None:
-    """Checks the path of the CSV file with skipped records before any work."""
-    if out.resolve() in (skipped.resolve(), *skipped.resolve().parents):
-        raise ValueError(f"{skipped} is in the folder for the records; wanted another place for the list")
-    if skipped.exists() and skipped.samefile(tokens):
-        raise ValueError(f"{skipped} is the token file; wanted another name for the list of skipped records")
-    check_side_output(skipped, out, overwrite, ".csv")
 
 
 def list_notes(summary: "DecodedSummary", all_leads: bool) -> None:

@@ -8,8 +8,9 @@ from typer import Argument, Option
 from ecgvae.cli.app import MODELS, BatchSize, Device, Json, Overwrite, Quiet, app, examples
 from ecgvae.cli.completion import shipped_models
 from ecgvae.cli.paths import check_file_output, check_model, check_store
-from ecgvae.cli.terminal import Progress, count, count_of, remark, show, show_json, show_table
+from ecgvae.cli.terminal import Progress, remark, show, show_json, show_table
 from ecgvae.cli.text import to_json
+from ecgvae.wording import count, count_of
 
 
 @app.command(rich_help_panel=MODELS,

@@ -14,7 +14,7 @@ def check_output(path: Path, overwrite: bool, suffix: str = "") -> None:
 
     Names without a suffix, or with an unknown one (`run-1.5`), are allowed.
     """
-    from ecgvae.data.errors import check_free
+    from ecgvae.files import check_free
 
     if suffix and path.suffix.lower() in OTHER_FORMATS - {suffix}:
         raise ValueError(f"{path} ends in {path.suffix}; wanted a name that ends in {suffix}")
@@ -23,22 +23,21 @@ def check_output(path: Path, overwrite: bool, suffix: str = "") -> None:
     check_free(path, overwrite)
 
 
-def check_file_output(path: Path, overwrite: bool, suffix: str, inputs: Iterable[Path] = ()) -> None:
-    """Checks an output like `check_output`; it must be a file outside the folders of the inputs. Makes its folder."""
-    check_output(path, overwrite, suffix)
-    if inside := [folder for folder in inputs if path.resolve().is_relative_to(folder.resolve())]:
-        raise ValueError(f"{path} is in {inside[0]}, which is an input; wanted another folder")
-    path.parent.mkdir(parents=True, exist_ok=True)
+def check_file_output(path: Path, overwrite: bool, suffix: str, inputs: Iterable[Path] = (),
+                      outputs: Iterable[Path] = ()) -> None:
+    """Checks an output like `check_output`; it must be another file than the inputs and other outputs, outside these.
 
-
-def check_side_output(path: Path, out: Path, overwrite: bool, suffix: str) -> None:
-    """Checks a second output like `check_output`; it must be another file than `out` in a folder that can be written.
+    Its folder is created.
     """
     check_output(path, overwrite, suffix)
-    if path.resolve() == out.resolve():
-        raise ValueError(f"{path} is also the output; wanted another file")
+    for others, role in ((inputs, "an input"), (outputs, "the output")):
+        for other in others:
+            if path.resolve() == other.resolve() or (path.exists() and other.exists() and path.samefile(other)):
+                raise ValueError(f"{path} is also {role}; wanted another file")
+            if path.resolve().is_relative_to(other.resolve()):
+                raise ValueError(f"{path} is in {other}, which is {role}; wanted another folder")
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(path.parent, os.W_OK) or path.is_dir():
+    if not os.access(path.parent, os.W_OK):
         raise OSError(f"{path} can't be written")
 
 

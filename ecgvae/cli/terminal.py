@@ -1,6 +1,5 @@
 """Output of the command line: results on stdout; progress, remarks and errors on stderr."""
 
-import os
 import re
 import sys
 import time
@@ -9,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from typer.core import TyperGroup
 
 from ecgvae.cli.text import printable, printable_line, to_json
+from ecgvae.wording import count
 
 if TYPE_CHECKING:
     import rich.console
@@ -22,13 +21,7 @@ MIN_SHARED = 3              # records with the same remark that are counted inst
 MAX_LINE_CHARACTERS = 2000  # of a remark or an error; names in files may be longer
 TABLE_COLUMNS = 140         # width of a table, in characters, where stdout is not a terminal
 
-RUN_AGAIN = "run the same command again to go on"
-ADVICE_WHEN_STOPPED = {"prepare": RUN_AGAIN, "tokenize": RUN_AGAIN, "detokenize": RUN_AGAIN,
-                       "train": "run the same command with --resume to go on"}
-
 Remarks = Sequence[tuple[str, str]]     # (record, text)
-
-USAGE_ERROR: Any = typer.BadParameter.__base__      # typer does not export it
 
 quiet = False       # set by --quiet
 
@@ -38,62 +31,6 @@ def set_quiet(context: typer.Context, value: bool) -> bool:
     global quiet
     quiet = value or (context.parent is not None and quiet)
     return value
-
-
-class CommandGroup(TyperGroup):
-    """Commands that report a user's mistake in one line with exit code 2, and Ctrl-C with exit code 130.
-
-    If the environment variable ECGVAE_DEBUG is set, mistakes are reported with a traceback.
-    """
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            super().invoke(ctx)
-            sys.stdout.flush()
-        except typer.Exit:
-            raise
-        except USAGE_ERROR as error:        # its message repeats arguments, such as names of files
-            error.message = printable_line(error.message)
-            raise
-        except KeyboardInterrupt:
-            advice = ADVICE_WHEN_STOPPED.get(ctx.invoked_subcommand or "")
-            say("; ".join(["stopped", advice] if advice else ["stopped"]))
-            raise typer.Exit(130) from None
-        except BrokenPipeError:     # the reader of stdout has closed it
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(1) from None
-        except (ValueError, OSError, MemoryError, RuntimeError) as error:
-            message = error_line(error)
-            if message is None or os.environ.get("ECGVAE_DEBUG"):
-                raise
-            say(f"ecgvae: {message}")
-            raise typer.Exit(2) from None
-
-
-def error_line(error: Exception) -> str | None:
-    """The message for the user about an error; None for an error of the program itself."""
-    from ecgvae.data.errors import error_text
-
-    text = " ".join(str(error).split())
-    pydantic = sys.modules.get("pydantic")
-    if pydantic and isinstance(error, pydantic.ValidationError):
-        from ecgvae.settings import describe_error
-
-        return describe_error(error)
-    if isinstance(error, OSError) and error.strerror:
-        return error_text(error)
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in text):
-        return "out of memory; a smaller --batch-size may help"
-    return None if isinstance(error, RuntimeError) else text
-
-
-def count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def count_of(number: int, total: int, noun: str) -> str:
-    """A number and, where it differs, the total, as in "19 records" or "6 of 19 records"."""
-    return count(number, noun) if number == total else f"{number:,} of {count(total, noun)}"
 
 
 def say(text: str) -> None:
@@ -122,7 +59,7 @@ def remark(text: str) -> None:
         say(text)
 
 
-def list_remarks(title: str, remarks: Sequence[tuple[str, str]], limit: int = 20) -> None:
+def list_remarks(title: str, remarks: Remarks, limit: int = 20) -> None:
     """Prints remarks about records: first those that several records share, equal or but for numbers, then others.
 
     At most `limit` of either are printed.
@@ -141,7 +78,7 @@ def list_remarks(title: str, remarks: Sequence[tuple[str, str]], limit: int = 20
         remark(f"  and {more:,} more")
 
 
-def shared_remarks(remarks: Sequence[tuple[str, str]], key: Callable[[str], str]) -> tuple[list[Remarks], Remarks]:
+def shared_remarks(remarks: Remarks, key: Callable[[str], str]) -> tuple[list[Remarks], Remarks]:
     """Groups of remarks whose texts have the same key, and the remarks of smaller groups than `MIN_SHARED`."""
     groups: dict[str, list[tuple[str, str]]] = {}
     for name, text in remarks:
@@ -150,8 +87,7 @@ def shared_remarks(remarks: Sequence[tuple[str, str]], key: Callable[[str], str]
     return large, [item for group in groups.values() if len(group) < MIN_SHARED for item in group]
 
 
-def list_skipped(skipped: Sequence[tuple[str, str]], path: Path | None = None,
-                 notes: Sequence[tuple[str, str]] = ()) -> None:
+def list_skipped(skipped: Remarks, path: Path | None = None, notes: Remarks = ()) -> None:
     """Prints the skipped records with the reasons; writes them and the notes to a CSV file if a path is given."""
     if path:
         from ecgvae.data.merge import write_skipped
@@ -162,6 +98,11 @@ def list_skipped(skipped: Sequence[tuple[str, str]], path: Path | None = None,
         remark("  (--any-amplitude also uses records whose amplitudes cannot be those of an ECG in mV)")
     if any("the model wants" in reason for _, reason in skipped):
         remark("  (--missing-leads zero sets the leads that a record lacks to 0 mV)")
+
+
+def count_skipped(skipped: Remarks) -> str:
+    """The end of a result about the records that were skipped; empty if there are none."""
+    return f"; {count(len(skipped), 'record')} skipped" if skipped else ""
 
 
 def show_json(values: Any) -> None:

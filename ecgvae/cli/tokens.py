@@ -21,12 +21,13 @@ from ecgvae.cli.app import (
     app,
     examples,
 )
-from ecgvae.cli.paths import check_model, check_output, check_records, check_side_output
-from ecgvae.cli.terminal import Progress, count, count_of, end_strict, list_remarks, list_skipped, remark, show
+from ecgvae.cli.paths import check_file_output, check_model, check_output, check_records
+from ecgvae.cli.terminal import Progress, count_skipped, end_strict, list_remarks, list_skipped, remark, show
+from ecgvae.wording import count, count_of
 
 if TYPE_CHECKING:
     import ecgvae.tokenizer
-    from ecgvae.batch import EncodedSummary, Summary
+    from ecgvae.batch import EncodedSummary
     from ecgvae.data.errors import Remarks
     from ecgvae.data.tokens import TokenHeader
 
@@ -65,7 +66,7 @@ def tokenize(
     check_records(sources)
     check_output(out, overwrite, ".parquet")
     if skipped:
-        check_side_output(skipped, out, overwrite, ".csv")
+        check_file_output(skipped, overwrite, ".csv", outputs=[out])
     check_model(model)
     options: dict[str, Any] = {"codebooks": codebooks, "missing": missing_leads, "any_amplitude": any_amplitude,
                                "comments": comments, "verify": verify}
@@ -87,17 +88,23 @@ def tokenize(
         list_skipped(error.skipped, skipped)
         raise
     if summary:     # only the first process has one
-        poor = poor_records(summary, prdn_limit)
-        list_skipped(summary.skipped, skipped, [*summary.noted, *poor])
-        list_notes(summary.noted, tokenizer)
-        for text in summary.remarks:
-            remark(text)
-        list_remarks(f"PRDN above {prdn_limit:g} %", poor)
-        rate = bit_rate(tokenizer.header(codebooks))
-        show(f"{amount(summary)} at {rate:g} bit/s, in {out}{skipped_count(summary)}")
-        if verify:
-            show(error_summary(summary, prdn_limit))
+        report(summary, tokenizer, tokenizer.header(codebooks), prdn_limit, skipped)
         end_strict(strict, len(summary.skipped))
+
+
+def report(summary: "EncodedSummary", tokenizer: "ecgvae.tokenizer.Tokenizer", header: "TokenHeader",
+           prdn_limit: float, listing: Path | None) -> None:
+    """Prints a summary of a new token file, after the skipped records and notes, which also go to a CSV file."""
+    poor = poor_records(summary, prdn_limit)
+    list_skipped(summary.skipped, listing, [*summary.noted, *poor])
+    list_notes(summary.noted, tokenizer)
+    for text in summary.remarks:
+        remark(text)
+    list_remarks(f"PRDN above {prdn_limit:g} %", poor)
+    show(f"{count_of(summary.records, summary.total, 'record')}, {summary.seconds:,.0f} s of ECG "
+         f"at {bit_rate(header):g} bit/s, in {summary.out}{count_skipped(summary.skipped)}")
+    if summary.errors:
+        show(error_summary(summary, prdn_limit))
 
 
 def list_notes(noted: "Remarks", tokenizer: "ecgvae.tokenizer.Tokenizer") -> None:
@@ -136,10 +143,3 @@ def bit_rate(header: "TokenHeader") -> float:
     return bits_per_second(header.codebooks, header.rate)
 
 
-def amount(summary: "Summary") -> str:
-    total = summary.records + len(summary.skipped)
-    return f"{count_of(summary.records, total, 'record')}, {summary.seconds:,.0f} s of ECG"
-
-
-def skipped_count(summary: "Summary") -> str:
-    return f"; {count(len(summary.skipped), 'record')} skipped" if summary.skipped else ""

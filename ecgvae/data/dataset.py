@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecgvae.data.store import MICROVOLTS_PER_MV, Store
-from ecgvae.signal import fit_leads, independent_leads
+from ecgvae.data.store import Store
+from ecgvae.signal import MICROVOLTS_PER_MV, fit_leads, independent_leads
 
 FIT_SAMPLES = 1 << 20  # samples fitted at a time, to bound memory
 

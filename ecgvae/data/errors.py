@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ecgvae.files import special_kind
+from ecgvae.files import check_free
+from ecgvae.wording import one_line
 
 Remarks = tuple[tuple[str, str], ...]  # (record, reason)
 
@@ -16,19 +17,6 @@ class NoUsableRecords(ValueError):
         first = f"; the first, {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
         super().__init__(f"none of {len(skipped)} records{place} can be used{first}")
         self.skipped: Remarks = tuple((path, reason) for path, reason in skipped)
-
-
-def check_free(path: Path, overwrite: bool) -> None:
-    """Checks that an output may be written.
-
-    Raises:
-        FileExistsError: It exists and may not be overwritten.
-        ValueError: It is neither a file nor a folder, such as a device, which is never replaced.
-    """
-    if (kind := special_kind(path)) and not path.is_dir():
-        raise ValueError(f"{path} is {kind}; wanted a new name")
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; use --overwrite")
 
 
 def check_folder(out: str | Path, overwrite: bool) -> Path:
@@ -51,5 +39,5 @@ def error_text(error: Exception) -> str:
     """The message of an error in one line; with its type if it is neither a ValueError nor an OSError."""
     if isinstance(error, OSError) and error.strerror:
         return ": ".join(str(item) for item in (error.filename, error.strerror) if item)
-    text = " ".join(str(error).split())
+    text = one_line(error)
     return text if text and isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {text}"

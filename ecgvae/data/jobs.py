@@ -13,9 +13,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from ecgvae.data.locking import lock_folder
+from ecgvae.files import lock_folder, remove, write_atomically
+
+__all__ = ["Parts", "Progress", "available_cpus", "no_progress", "open_parts", "remove", "run_parallel",
+           "write_atomically"]
 
 SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+Progress = Callable[[int, int], object]  # called with the number of records done and their total
+
+
+def no_progress(done: int, total: int) -> None:
+    """Shows nothing."""
 
 
 class Parts:
@@ -96,31 +105,9 @@ class Parts:
         shutil.rmtree(self.folder)
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes a file or folder under a temporary name and renames it, so that it exists complete or not at all.
-
-    Args:
-        path: The file or folder. An existing file is replaced; a folder must not exist.
-        write: A function that writes it to a temporary path, its argument.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    remove(temporary)
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    except BaseException as error:
-        remove(temporary)
-        if isinstance(error, OSError) and error.errno and error.filename is None:
-            error.filename = str(path)  # such as when the disk is full
-        raise
-
-
-def remove(path: Path) -> None:
-    """Deletes a file, or a folder with its contents, if it exists."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def open_parts(out: Path, fingerprint: dict, overwrite: bool) -> Parts:
+    """The parts of an output, in a folder next to it; those of an interrupted job are still there."""
+    return Parts(out.with_name(out.name + ".partial"), fingerprint, overwrite)
 
 
 def available_cpus() -> int:

@@ -8,11 +8,10 @@ from typing import BinaryIO
 import numpy as np
 
 from ecgvae.data.errors import error_text
-from ecgvae.data.jobs import write_atomically
 from ecgvae.data.layout import Layout
 from ecgvae.data.naming import NamedPath
-from ecgvae.data.store import MICROVOLTS_PER_MV
-from ecgvae.signal import RecordFile, SignalSpec, conform_stream, open_record, recorded_leads
+from ecgvae.files import write_atomically
+from ecgvae.signal import MICROVOLTS_PER_MV, RecordFile, SignalSpec, conform_stream, open_record, recorded_leads
 from ecgvae.signal.amplitudes import AmplitudeMeter, median
 from ecgvae.signal.conform import Conformed
 from ecgvae.signal.start_time import later

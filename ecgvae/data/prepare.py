@@ -2,13 +2,13 @@
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecgvae.data.errors import NoUsableRecords, check_free
-from ecgvae.data.jobs import Parts, available_cpus, remove, run_parallel, write_atomically
+from ecgvae.data.errors import NoUsableRecords
+from ecgvae.data.jobs import Parts, Progress, available_cpus, no_progress, open_parts, run_parallel
 from ecgvae.data.layout import Layout, as_leads, as_path
 from ecgvae.data.merge import Merge, check_storable
 from ecgvae.data.naming import NamedPath, channel_names, file_status, fingerprint, name_records
@@ -16,6 +16,7 @@ from ecgvae.data.part import prepare_part
 from ecgvae.data.remarks import folds_remark, rates_remark
 from ecgvae.data.store import Store
 from ecgvae.data.table import has_splits, match_labels
+from ecgvae.files import check_free, remove, write_atomically
 from ecgvae.signal import LEADS_12, check_lead_map, standardize_lead_map
 from ecgvae.signal.conform import Missing
 from ecgvae.signal.formats import passed_over
@@ -27,15 +28,12 @@ if TYPE_CHECKING:
 BATCH_RECORDS = 64
 BATCH_BYTES = 4_000_000
 
-Progress = Callable[[int, int], object]
-
 
 def build_store(source: str | Path, out: str | Path, *, rate: float = 100, leads: str | Iterable[str] = LEADS_12,
                 window: float | None = None, workers: int | None = None, labels: "pandas.DataFrame | None" = None,
                 records: Iterable[str | Path] | None = None, missing: Missing = "error",
                 lead_map: Mapping[str, str] | None = None, comments: bool = True, any_amplitude: bool = False,
-                remarks: Iterable[str] = (), overwrite: bool = False,
-                progress: Progress = lambda done, total: None) -> Store:
+                remarks: Iterable[str] = (), overwrite: bool = False, progress: Progress = no_progress) -> Store:
     """Prepares WFDB records as a store.
 
     Finished parts are kept in OUT.partial: a build that was interrupted continues when it is called again.
@@ -84,7 +82,7 @@ def build_store(source: str | Path, out: str | Path, *, rate: float = 100, leads
         check_lead_map(channel_names(named), layout.lead_map)
     merge = plan_merge(source, layout, labels, named, [*remarks, *passed_over(found.others)])
     job = {**layout.fingerprint, "records": fingerprint(named)}
-    with Parts(out.with_name(out.name + ".partial"), job, overwrite) as parts:
+    with open_parts(out, job, overwrite) as parts:
         prepare_parts(parts, list(batched(named)), layout, workers or available_cpus(), progress)
         try:
             merge_parts(parts, out, merge, duplicates)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ecgvae.data.table import has_splits
+from ecgvae.wording import count_is
 
 if TYPE_CHECKING:
     import pandas
@@ -20,11 +21,10 @@ def rates_remark(names: Iterable[str]) -> list[str]:
     for name in names:
         if match := _PTBXL_NAME.fullmatch(name):
             rates.setdefault(_PTBXL_FOLDER.sub("", name)[:-3], set()).add(match[1])
-    count = sum(len(found) == len(RATES) for found in rates.values())
+    several = sum(len(found) == len(RATES) for found in rates.values())
     low, high = RATES.values()
-    several = f"{count:,} ECG is" if count == 1 else f"{count:,} ECGs are"
-    return [f"{several} there at {low} and {high} Hz; give records{low} or records{high} to have each once"
-            ] if count else []
+    return [f"{count_is(several, 'ECG')} there at {low} and {high} Hz; give records{low} or records{high} to have each "
+            "once"] if several else []
 
 
 def count_ptbxl(names: Iterable[str]) -> int:
@@ -36,7 +36,6 @@ def folds_remark(names: Iterable[str], labels: "pandas.DataFrame | None") -> lis
     """A remark if records of PTB-XL are prepared without its folds."""
     if has_splits(labels):
         return []
-    count = count_ptbxl(names)
-    several = "1 record is" if count == 1 else f"{count:,} records are"
-    return [f"{several} named like PTB-XL's, but its patients and folds are not taken; --dataset ptbxl takes them from "
-            "ptbxl_database.csv"] if count else []
+    several = count_ptbxl(names)
+    return [f"{count_is(several, 'record')} named like PTB-XL's, but its patients and folds are not taken; "
+            "--dataset ptbxl takes them from ptbxl_database.csv"] if several else []

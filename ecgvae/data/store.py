@@ -1,7 +1,6 @@
 """A folder of prepared signals: memory-mapped int16 microvolts, a table of records, and a manifest."""
 
 import os
-import re
 import warnings
 from collections.abc import Sequence
 from functools import cached_property
@@ -16,14 +15,13 @@ from ecgvae.data.record_table import read_records
 from ecgvae.data.splits import patients, random_folds, table_folds, table_splits
 from ecgvae.data.table import SPLITS
 from ecgvae.files import check_regular
-from ecgvae.signal import Record, canonical_lead, fit_leads
+from ecgvae.legacy import leads_not_recorded
+from ecgvae.signal import MICROVOLTS_PER_MV, Record, canonical_lead, fit_leads
 from ecgvae.signal.start_time import StartTime, iso_to_start_time
 
 if TYPE_CHECKING:
     import pandas
 
-MICROVOLTS_PER_MV = 1000
-NOT_RECORDED = re.compile(r"(.+) is (?:missing, (?:set to 0 mV|derived from others)|invented by a model)")  # a note
 
 
 class Store:
@@ -91,12 +89,13 @@ class Store:
         """The position of each row in `signals`, as (first sample, number of samples): (rows, 2)."""
         return self.records[["offset", "length"]].to_numpy(np.int64)
 
-    def signal(self, row: int) -> np.ndarray:
-        """The signal of a row, (c, t) float32 in mV."""
+    def signal(self, row: int, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """The signal of a row from sample `start` to `stop`, (c, t) float32 in mV."""
         if not -len(self) <= row < len(self):
             raise IndexError(f"row {row} of {self.path}; it has {len(self)} rows")
         offset, length = self.spans[row]
-        microvolts = self.signals[offset:offset + length].T
+        first, last, _ = slice(start, stop).indices(int(length))
+        microvolts = self.signals[offset + first:offset + last].T
         return np.ascontiguousarray(microvolts, np.float32) / np.float32(MICROVOLTS_PER_MV)
 
     def record(self, row: int) -> Record:
@@ -143,12 +142,18 @@ class Store:
             if values is not None:
                 return tuple(standard for lead, standard in zip(self._facts.leads, self.leads, strict=True)
                              if lead in values)
-        others = {match[1] for match in map(NOT_RECORDED.fullmatch, self.notes(row)) if match}
+        others = leads_not_recorded(self.notes(row))
         return tuple(lead for lead in self.leads if lead not in others)
 
     def absent_leads(self, row: int) -> tuple[str, ...]:
         """The leads that the record of a row lacked and that do not follow from its others; they are 0 mV."""
         return fit_leads(self.source_leads(row), self.leads, True)[1]
+
+    def drop_absent(self, row: int, record: Record) -> Record:
+        """The record of a row without the leads that it lacked, whose 0 mV would change others in a fit of all leads.
+        """
+        absent = self.absent_leads(row)
+        return record.select([lead for lead in self.leads if lead not in absent]) if absent else record
 
     @cached_property
     def resampled(self) -> dict[float, int]:

@@ -1,7 +1,6 @@
 """Tokens of ECG records, and the header of a token file."""
 
 import json
-from collections.abc import Sized
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from ecgvae.codebooks import CodebookSpec
 from ecgvae.settings import Settings, describe_error
 from ecgvae.signal.record import is_positive
 from ecgvae.signal.start_time import StartTime
+from ecgvae.wording import count
 
 FORMAT = 1
 MAX_HOP = 1 << 32  # samples
@@ -102,9 +102,9 @@ class TokenHeader:
     codebooks: tuple[CodebookSpec, ...]
 
     def __repr__(self) -> str:
-        signal = f"{in_words(self.leads, 'lead')} at {self.rate:g} Hz"
+        signal = f"{count(len(self.leads), 'lead')} at {self.rate:g} Hz"
         sizes = ", ".join(f"{spec.size} codes at hop {spec.hop}" for spec in self.codebooks)
-        return f"TokenHeader({self.model!r}, {signal}, {in_words(self.codebooks, 'codebook')} ({sizes}))"
+        return f"TokenHeader({self.model!r}, {signal}, {count(len(self.codebooks), 'codebook')} ({sizes}))"
 
     def json(self) -> bytes:
         """The header as the metadata of a token file."""
@@ -165,8 +165,3 @@ def _check_codes(place: str, codes: np.ndarray, spec: CodebookSpec, samples: int
     low, high = (codes.min(), codes.max()) if len(codes) else (0, 0)
     if low < 0 or high >= spec.size:
         raise ValueError(f"{place}: codes from {low} to {high}; wanted 0 to {spec.size - 1}")
-
-
-def in_words(items: Sized, noun: str) -> str:
-    """A count with its noun, as in "1 lead" or "12 leads"."""
-    return f"{len(items)} {noun}" if len(items) == 1 else f"{len(items)} {noun}s"

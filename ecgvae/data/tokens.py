@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecgvae.codebooks import CodebookSpec
-from ecgvae.data.errors import check_free, first_line
-from ecgvae.data.jobs import write_atomically
-from ecgvae.data.token_header import TokenHeader, Tokens, in_words
-from ecgvae.files import check_regular
+from ecgvae.data.errors import first_line
+from ecgvae.data.token_header import TokenHeader, Tokens
+from ecgvae.files import check_free, check_regular, write_atomically
 from ecgvae.signal.start_time import iso_to_start_time
+from ecgvae.wording import count
 
 if TYPE_CHECKING:
     import pyarrow
@@ -114,9 +114,8 @@ class TokenFile:
         self._ends = np.cumsum([0, *groups])
 
     def __repr__(self) -> str:
-        header = self.header
-        return (f"TokenFile({str(self.path)!r}, {in_words(self, 'record')}, {in_words(header.codebooks, 'codebook')} "
-                f"of {header.model!r})")
+        records, codebooks = count(len(self), "record"), count(len(self.header.codebooks), "codebook")
+        return f"TokenFile({str(self.path)!r}, {records}, {codebooks} of {self.header.model!r})"
 
     def __len__(self) -> int:
         return int(self._ends[-1])

@@ -28,7 +28,7 @@ def measure_training_data(store: Store, rows: Iterable[int], signal: SignalSpec)
     """Measures the rows of a store on which a model with this signal is trained."""
     meters, hashes = [], []
     for row in rows:
-        blocks = conformed_blocks(store.record(row), signal)
+        blocks = conformed_blocks(store.drop_absent(row, store.record(row)), signal)
         meters.append(AmplitudeMeter(signal.rate))
         for block in blocks:
             meters[-1].add(block)

@@ -11,12 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ecgvae.chunks import thread_pool
 from ecgvae.data.store import Store
-from ecgvae.decoding import STEP_MV
 from ecgvae.evaluation.pieces import Piece, conform_piece, read_piece, split_pieces
 from ecgvae.models import Autoencoder
 from ecgvae.signal import Record, conform, ratio, resample
+from ecgvae.tokenizer.decoding import expand_leads
+from ecgvae.tokenizer.threads import thread_pool
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -115,7 +115,7 @@ def to_all_leads(model: Autoencoder, coded: Float[Tensor, "c t"], rate: float, s
     signal = coded.float().cpu().numpy()
     if rate != model.signal.rate:
         signal = resample(signal, model.signal.rate, rate)[:, :samples]
-    return (model.signal.expansion @ (np.rint(signal.astype(np.float64) / STEP_MV) * STEP_MV)).astype(np.float32)
+    return expand_leads(model.signal, signal, model.signal.leads)
 
 
 def reconstruct_record(model: Autoencoder, record: Record) -> Record:

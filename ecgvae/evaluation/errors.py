@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecgvae import metrics
-from ecgvae.data.store import MICROVOLTS_PER_MV
 from ecgvae.metrics import Moments
+from ecgvae.signal import MICROVOLTS_PER_MV
 
 
 class Comparison:

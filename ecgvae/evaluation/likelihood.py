@@ -9,11 +9,12 @@ import torch
 from ecgvae import checkpoint
 from ecgvae.data.conditions import condition_vectors
 from ecgvae.data.dataset import load_signals
-from ecgvae.data.store import MICROVOLTS_PER_MV, Store
+from ecgvae.data.store import Store
 from ecgvae.evaluation.batches import split_rows
-from ecgvae.evaluation.provenance import describe_rows
+from ecgvae.evaluation.provenance import describe_data
 from ecgvae.models import CVAE, VAE, Autoencoder, Conditioning
 from ecgvae.nn.gaussian import ACTIVE_UNIT_VARIANCE
+from ecgvae.signal import MICROVOLTS_PER_MV
 
 
 def likelihood(model: str | Path, store: Store, split: str = "validation", seconds: float = 10.0, samples: int = 16,
@@ -36,7 +37,7 @@ def likelihood(model: str | Path, store: Store, split: str = "validation", secon
         progress: Called with the number of records done and their total.
 
     Returns:
-        Facts about model and data (see `provenance.describe_rows`). `elbo`, a mean over `samples` draws; `iwae`, the
+        Facts about model and data (see `provenance.describe_data`). `elbo`, a mean over `samples` draws; `iwae`, the
         importance-weighted bound with the same number of draws; and `kl`: each also per second, as in
         `elbo_per_second`. `active_units`, `units` and their ratio `active_share`: an active unit is a latent channel
         whose posterior mean has a variance above 0.01 over records and frames (Burda et al. 2016, section 5).
@@ -48,7 +49,7 @@ def likelihood(model: str | Path, store: Store, split: str = "validation", secon
     rows = split_rows(store, split)
     vectors = known_conditions(network, store)
     generator = torch.Generator().manual_seed(seed)
-    totals, moments = torch.zeros(3, dtype=torch.float64), Moments()
+    totals, means = torch.zeros(3, dtype=torch.float64), ChannelVariance()
     for indices in np.split(np.arange(len(rows)), range(batch_size, len(rows), batch_size)):
         x = first_windows(store, rows[indices], seconds, network.signal.coded).to(network.expansion.device)
         condition = None if vectors is None else Conditioning(vectors[rows[indices]].to(x.device))
@@ -56,14 +57,12 @@ def likelihood(model: str | Path, store: Store, split: str = "validation", secon
             q = network.posterior(x, condition)
             bounds = (network.elbo(x, samples, generator, condition), network.iwae(x, samples, generator, condition))
             totals += torch.stack([*bounds, q.kl().sum((1, 2))]).double().sum(1).cpu()
-            moments.add(q.mean.cpu())
+            means.add(q.mean.cpu())
         if progress:
             progress(int(indices[-1]) + 1, len(rows))
     nats = dict(zip(("elbo", "iwae", "kl"), (totals / len(rows)).tolist(), strict=True))
-    units, active_units = network.settings.latent, int((moments.variance() > ACTIVE_UNIT_VARIANCE).sum())
-    return {"model": checkpoint.model_name(model), "identity": checkpoint.identity(model),
-            "store": str(store.path), "split": split, "fingerprint": store.fingerprint, "records": len(rows),
-            **describe_rows(network.signal, store, rows, checkpoint.training_records(model)),
+    units, active_units = network.settings.latent, int((means.variance() > ACTIVE_UNIT_VARIANCE).sum())
+    return {**describe_data(model, network.signal, store, split, rows),
             "seconds": seconds, "samples": samples, **nats,
             **{f"{name}_per_second": value / seconds for name, value in nats.items()},
             "active_units": active_units, "units": units, "active_share": active_units / units}
@@ -94,7 +93,7 @@ def known_conditions(network: VAE, store: Store) -> torch.Tensor | None:
     return None
 
 
-class Moments:
+class ChannelVariance:
     """The variance of each channel of latents (b, d, n), which are added batch by batch."""
 
     def __init__(self) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecgvae.data.store import MICROVOLTS_PER_MV, Store
+from ecgvae.data.store import Store
 from ecgvae.models import Autoencoder
 from ecgvae.signal import Record, SignalSpec, conform, fit_leads, ratio
 
@@ -58,9 +58,7 @@ def split_pieces(samples: int, rate: float, model: Autoencoder) -> list[Piece]:
 
 def read_piece(store: Store, row: int, piece: Piece) -> Record:
     """The signal of a piece of a row, with the samples around it."""
-    offset = int(store.spans[row, 0])
-    microvolts = store.signals[offset + piece.first:offset + piece.last].T
-    signal = np.ascontiguousarray(microvolts, np.float32) / np.float32(MICROVOLTS_PER_MV)
+    signal = store.signal(row, piece.first, piece.last)
     return Record(signal, store.rate, store.leads, str(store.records["name"].iloc[row]))
 
 
@@ -69,9 +67,6 @@ def conform_piece(store: Store, row: int, record: Record, signal: SignalSpec) ->
 
     Leads that its record lacked are 0 mV; unlike those of a record, they have no part in the fit of other leads.
     """
-    absent = store.absent_leads(row)
-    if not absent:
-        return conform(record, signal).signal
     if fit_leads(store.leads, signal.coded)[1]:
         conform(record, signal)     # its error message names the leads
-    return conform(record.select([lead for lead in store.leads if lead not in absent]), signal, "zero").signal
+    return conform(store.drop_absent(row, record), signal, "zero").signal

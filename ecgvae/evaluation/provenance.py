@@ -2,16 +2,36 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ecgvae import checkpoint
 from ecgvae.data.fingerprints import MAX_COMPARED_SEGMENTS, SEGMENT_SECONDS, TrainingRecords, fingerprints
 from ecgvae.data.store import Store
 from ecgvae.evaluation.pieces import Piece, conform_piece, read_piece
 from ecgvae.signal import SignalSpec
 
 COMPARED_SECONDS = MAX_COMPARED_SEGMENTS * SEGMENT_SECONDS      # at the start of a record
+
+
+def describe_data(model: str | Path, signal: SignalSpec, store: Store, split: str, rows: np.ndarray) -> dict[str, Any]:
+    """Facts for a report on the rows of a split of a store.
+
+    Args:
+        model: The model: a shipped name or a folder.
+        signal: Its signal.
+        store: The records.
+        split: The name of the split.
+        rows: Its rows.
+
+    Returns:
+        `model`, its `identity`, `store`, `split`, the store's `fingerprint`, `records`, and those of `describe_rows`.
+    """
+    return {"model": checkpoint.model_name(model), "identity": checkpoint.identity(model),
+            "store": str(store.path), "split": split, "fingerprint": store.fingerprint, "records": len(rows),
+            **describe_rows(signal, store, rows, checkpoint.training_records(model))}
 
 
 def describe_rows(signal: SignalSpec, store: Store, rows: np.ndarray,

@@ -14,7 +14,7 @@ from ecgvae.codebooks import CodebookSpec
 from ecgvae.data.store import Store
 from ecgvae.evaluation.batches import RecordBatch, batches, full_precision, in_background, split_rows, to_all_leads
 from ecgvae.evaluation.errors import Comparison, Part, measure
-from ecgvae.evaluation.provenance import describe_rows, present_leads
+from ecgvae.evaluation.provenance import describe_data, present_leads
 from ecgvae.models import Autoencoder, QuantizedAutoencoder
 from ecgvae.tokenizer import CPU_BATCH
 
@@ -38,8 +38,7 @@ def evaluate(model: str | Path, store: Store, split: str = "validation", device:
         progress: Called with the number of records done and their total.
 
     Returns:
-        Facts (`model`, `identity`, `store`, `split`, `fingerprint`, `records`, and those of
-        `provenance.describe_rows`) and two lists.
+        Facts about model and data (see `provenance.describe_data`) and two lists.
 
         `rows` has a dict for each bit rate. `prdn` (%, mean removed), `rmse_uv`, `snr_db` and `correlation` are
         computed for each lead of each record, except leads that the record lacked, and summarized as mean, median and
@@ -68,9 +67,7 @@ def evaluate(model: str | Path, store: Store, split: str = "validation", device:
     rates = [bit_rates(specs[:count], usage[:count], network.signal.rate) for count in range(1, len(specs) + 1)]
     table = [{**rate, **comparison.report()}
              for rate, comparison in zip(rates or [latent_rate(network)], totals.comparisons, strict=True)]
-    return {"model": checkpoint.model_name(model), "identity": checkpoint.identity(model),
-            "store": str(store.path), "split": split, "fingerprint": store.fingerprint, "records": len(rows),
-            **describe_rows(network.signal, store, rows, checkpoint.training_records(model)),
+    return {**describe_data(model, network.signal, store, split, rows),
             "rows": table, "codebooks": usage}
 
 

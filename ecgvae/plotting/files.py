@@ -5,8 +5,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ecgvae.data.errors import check_free
-from ecgvae.data.jobs import write_atomically
+from ecgvae.files import check_free, write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,13 +14,14 @@ from ecgvae.signal.leads import (
     standardize_lead_map,
 )
 from ecgvae.signal.reading import RecordFile, find_records, open_record, read_record
-from ecgvae.signal.record import Record, SignalSpec, check_finite
+from ecgvae.signal.record import MICROVOLTS_PER_MV, Record, SignalSpec, check_finite
 from ecgvae.signal.resample import Ratio, ratio, resample
 from ecgvae.signal.writing import write_record
 
 __all__ = [
     "INDEPENDENT_8",
     "LEADS_12",
+    "MICROVOLTS_PER_MV",
     "Conformed",
     "Missing",
     "Ratio",

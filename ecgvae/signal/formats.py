@@ -4,6 +4,8 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from ecgvae.wording import count_is
+
 _WRITE = "ecgvae.write_record(ecgvae.Record(array, rate, leads), folder)"
 _EDF = ("EDF", "read it with wfdb.io.convert.read_edf and write it with wfdb.wrsamp")
 _BDF = ("BDF", f"read it with pyedflib.highlevel.read_edf and write it with {_WRITE}")
@@ -54,8 +56,8 @@ def other_formats(names: Iterable[str]) -> Counter[str]:
 
 def passed_over(suffixes: Mapping[str, int]) -> list[str]:
     """A line about the files of each other format beside WFDB records, from their numbers by suffix."""
-    return [f"{count:,} {suffix} {'file is' if count == 1 else 'files are'} passed over: {CONVERTERS[suffix][0]}; "
-            f"wanted WFDB: {CONVERTERS[suffix][1]}" for suffix, count in sorted(suffixes.items())]
+    return [f"{count_is(number, f'{suffix} file')} passed over: {CONVERTERS[suffix][0]}; "
+            f"wanted WFDB: {CONVERTERS[suffix][1]}" for suffix, number in sorted(suffixes.items())]
 
 
 def describe_folder(folder: str, names: Iterable[str]) -> str | None:

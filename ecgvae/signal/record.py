@@ -13,7 +13,9 @@ from pydantic import Field, field_validator
 from ecgvae.settings import Settings
 from ecgvae.signal.leads import LEADS_12, canonical_lead, independent_leads, lead_expansion, lead_rows
 from ecgvae.signal.start_time import StartTime, later
+from ecgvae.wording import count
 
+MICROVOLTS_PER_MV = 1000
 MAX_LISTED_LEADS = 12
 MAX_LEADS = 256             # of a model; body surface maps have as many
 MAX_RATE = 100_000.0        # Hz, of a model
@@ -137,8 +139,8 @@ class SignalSpec(Settings):
         return leads
 
     def __repr__(self) -> str:
-        count = len(self.leads)
-        leads = ", ".join(self.leads) if count <= MAX_LISTED_LEADS else f"{count} leads"
+        listed = len(self.leads) <= MAX_LISTED_LEADS
+        leads = ", ".join(self.leads) if listed else count(len(self.leads), "lead")
         return f"SignalSpec({leads} at {self.rate:g} Hz in {self.unit}, scale {self.scale:g})"
 
     @property
@@ -174,7 +176,7 @@ def as_signal(values: ArrayLike, name: str = "the signal") -> np.ndarray:
 
 def extent(leads: int, seconds: float, rate: float) -> str:
     """The number of leads, the length and the rate of a record, as text."""
-    return f"{leads} {'lead' if leads == 1 else 'leads'}, {seconds:g} s at {rate:g} Hz"
+    return f"{count(leads, 'lead')}, {seconds:g} s at {rate:g} Hz"
 
 
 def _texts(record: str, field: str, values: Sequence[str]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from ecgvae.signal.headers import Channel, Header, file_size
+from ecgvae.wording import one_line
 
 MV_PER_UNIT = {"mv": 1.0, "uv": 1e-3, "v": 1e3}
 FLAC_FORMATS = ("508", "516", "524")
@@ -173,5 +174,5 @@ def _read_by_wfdb(segment: Segment, start: int, stop: int) -> np.ndarray:
             signal = record.p_signal[start - first : stop - first] * scale
             return np.ascontiguousarray(signal.T, dtype=np.float32)
     except Exception as error:  # wfdb raises errors of many types on files it can't read
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{path}.hea can't be read by wfdb: {reason[:200]}") from None
+        reason = one_line(error, 200) or type(error).__name__
+        raise ValueError(f"{path}.hea can't be read by wfdb: {reason}") from None

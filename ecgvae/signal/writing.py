@@ -6,19 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 import numpy as np
 
+from ecgvae.files import CAN_LOCK, is_at, name_errors, try_lock
 from ecgvae.signal.headers import invented_comment, plain_path
 from ecgvae.signal.record import Record, check_finite
 from ecgvae.signal.segments import MISSING_SAMPLE
 from ecgvae.signal.start_time import format_start_time
-
-try:
-    import fcntl
-except ImportError:  # on Windows, where two processes that write the same record are not detected
-    fcntl = None  # type: ignore[assignment]
 
 GAINS_PER_MV = (1000, 500, 200, 100, 50, 20, 10, 5, 2, 1)  # 1000 steps per mV are a resolution of 1 µV
 MAX_SAMPLE = 32767
@@ -97,28 +92,15 @@ def _draft(target: Path) -> Iterator[Path]:
     Its name does not change, so the next attempt replaces the draft of a process that was killed.
     """
     draft = target.with_name(f".{target.name}.partial")
-    with open(draft, "ab") if fcntl else open(os.devnull, "ab") as file:
-        _lock(file, draft, target)
+    with open(draft if CAN_LOCK else os.devnull, "ab") as file:
+        if CAN_LOCK and not (try_lock(file) and is_at(file, draft)):  # another process may have finished it meanwhile
+            raise OSError(f"another process is writing {target}")
         try:
-            yield draft
-        except BaseException as error:
+            with name_errors(target.with_suffix("")):
+                yield draft
+        except BaseException:
             draft.unlink(missing_ok=True)
-            if isinstance(error, OSError) and error.errno and error.filename is None:
-                error.filename = str(target.with_suffix(""))  # such as when the disk is full
             raise
-
-
-def _lock(file: BinaryIO, draft: Path, target: Path) -> None:
-    """Locks an open draft; OSError if another process has locked it, or has finished it meanwhile."""
-    if not fcntl:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(file.fileno()), draft.stat()):
-            return
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    raise OSError(f"another process is writing {target}")
 
 
 def _safe_name(name: str) -> PurePosixPath:

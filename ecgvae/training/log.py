@@ -2,10 +2,9 @@
 
 import csv
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from ecgvae.files import name_errors
 from ecgvae.training.objectives import TERMS
 from ecgvae.training.table import read_table, write_table
 
@@ -110,17 +109,6 @@ class Table:
                 writer.writeheader()
             writer.writerow(row)
         self.last_row = {name: float(value) for name, value in row.items() if name != "step"}
-
-
-@contextmanager
-def name_errors(path: Path) -> Iterator[None]:
-    """Gives errors of the system that name no file, such as that the disk is full, the name of a path."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno and error.filename is None:
-            error.filename = str(path)
-        raise
 
 
 def convert_former_log(path: Path) -> None:

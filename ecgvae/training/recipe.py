@@ -11,6 +11,7 @@ from ecgvae.settings import Settings, describe_error
 from ecgvae.training.adversarial import AdversarialSettings
 from ecgvae.training.folder import MAX_STEPS
 from ecgvae.training.noising import NoiseSettings
+from ecgvae.wording import one_line
 
 MAX_BATCH_SIZE = 1 << 20
 MAX_WINDOW_SECONDS = 86_400
@@ -161,7 +162,7 @@ def apply_override(values: dict, override: str) -> None:
     """Sets one `key.path=value` in nested blocks, and removes the same key under its other names."""
     key, equals, text = override.partition("=")
     path = key.strip().split(".")
-    shown = " ".join(override.split())[:MAX_SHOWN_CHARACTERS]
+    shown = one_line(override, MAX_SHOWN_CHARACTERS)
     if not equals or not all(path):
         raise ValueError(f"--set {shown}; wanted key.path=value")
     for block in path[:-1]:

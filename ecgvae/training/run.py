@@ -6,10 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ecgvae.data.jobs import remove, write_atomically
-from ecgvae.data.locking import locked_folder
 from ecgvae.data.store import Store
-from ecgvae.files import read_json
+from ecgvae.files import locked_folder, read_json, remove, write_atomically
 from ecgvae.training.folder import check_run_folder
 from ecgvae.training.objectives import STFT_SIZES
 from ecgvae.training.recipe import Recipe, parse_recipe

@@ -12,8 +12,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
-from ecgvae.data.jobs import write_atomically
-from ecgvae.files import check_regular
+from ecgvae.files import check_regular, write_atomically
 from ecgvae.legacy import rename_weights
 from ecgvae.models import Autoencoder
 from ecgvae.settings import describe_error

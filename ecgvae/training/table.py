@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from ecgvae.data.jobs import write_atomically
-from ecgvae.files import read_regular_file
+from ecgvae.files import read_regular_file, write_atomically
 from ecgvae.training.folder import MAX_STEPS
 
 

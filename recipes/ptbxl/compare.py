@@ -18,11 +18,11 @@ from accelerate import Accelerator
 from ecgvae import checkpoint
 from ecgvae.catalogue import cost
 from ecgvae.cli.terminal import Progress, show_table
-from ecgvae.data.jobs import write_atomically
 from ecgvae.data.store import Store
 from ecgvae.evaluation.likelihood import likelihood
 from ecgvae.evaluation.reconstruction import evaluate
 from ecgvae.evaluation.samples import sample_quality
+from ecgvae.files import write_atomically
 from ecgvae.training.batches import Batches
 from ecgvae.training.loop import init_state, train, training_step
 from ecgvae.training.recipe import Recipe, read_recipe

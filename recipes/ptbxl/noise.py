@@ -18,11 +18,11 @@ import torch
 
 from ecgvae import checkpoint
 from ecgvae.cli.terminal import Progress, show_table
-from ecgvae.data.jobs import write_atomically
 from ecgvae.data.store import Store
 from ecgvae.evaluation.denoising import SNRS_DB, denoising, held_out_noises
 from ecgvae.evaluation.probe import probe
 from ecgvae.evaluation.reconstruction import evaluate
+from ecgvae.files import write_atomically
 from ecgvae.training.loop import train
 from ecgvae.training.recipe import read_recipe
 

@@ -13,7 +13,8 @@ import torch
 from commands import call, mistake
 
 import ecgvae
-from ecgvae import batch, checkpoint
+from ecgvae import checkpoint
+from ecgvae.batch import tokenize
 
 COMMANDS = ("demo", "prepare", "tokenize", "detokenize", "train", "evaluate", "recipes", "models", "info", "plot")
 SLOW = {"torch", "wfdb", "pandas", "numpy", "scipy", "pydantic", "matplotlib", "pyarrow"}
@@ -102,7 +103,7 @@ def test_an_error_during_the_work_is_one_line(records, model, tmp_path, monkeypa
     def failing(*_):
         raise error
 
-    monkeypatch.setattr(batch, "write_tokens", failing)
+    monkeypatch.setattr(tokenize, "write_tokens", failing)
     assert mistake("tokenize", records, "--out", tmp_path / "out", "--model", model) == line
     assert not (tmp_path / "out").exists()
 
@@ -111,7 +112,7 @@ def test_errors_of_the_program_keep_their_traceback(records, model, tmp_path, mo
     def failing(*_):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(batch, "write_tokens", failing)
+    monkeypatch.setattr(tokenize, "write_tokens", failing)
     with pytest.raises(RuntimeError, match="a bug"):
         call("tokenize", records, "--out", tmp_path / "out", "--model", model)
 

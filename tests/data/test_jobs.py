@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from ecgvae.data.jobs import Parts, run_parallel, write_atomically
+from ecgvae.data.jobs import Parts, run_parallel
+from ecgvae.files import write_atomically
 
 
 def test_other_settings_or_another_run_are_refused(tmp_path):

@@ -180,7 +180,7 @@ def test_codes_round_trip(cached_model, family, backbone):
 def test_chunks_give_the_codes_of_the_whole_record(cached_model, monkeypatch, family, backbone):
     model = cached_model(family, backbone)
     tokenizer = Tokenizer(model)
-    monkeypatch.setattr(ecgvae.tokenizer, "CHUNK_SAMPLES", 120)
+    monkeypatch.setattr(ecgvae.tokenizer.tokenizer, "CHUNK_SAMPLES", 120)
     record = ecg_record(20)
     tokens = tokenizer.encode(record)
     with torch.inference_mode():

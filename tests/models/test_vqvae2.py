@@ -8,9 +8,8 @@ import torch
 
 import ecgvae.tokenizer
 from ecgvae import checkpoint
-from ecgvae.batch import tokenize_files
+from ecgvae.batch import detokenize_files, tokenize_files
 from ecgvae.data.tokens import open_tokens
-from ecgvae.detokenize import detokenize_files
 from ecgvae.models import build
 from ecgvae.signal import LEADS_12, Record, read_record, write_record
 from ecgvae.tokenizer import Tokenizer
@@ -194,15 +193,15 @@ def test_changes_beyond_the_context_leave_the_bits_of_codes_and_signal(make_mode
 @pytest.mark.parametrize("coarse_frames", [1, 4])
 def test_chunks_give_the_codes_of_the_whole_record(make_model, monkeypatch, coarse, coarse_frames):
     model = make_model(coarse)
-    monkeypatch.setattr(ecgvae.tokenizer, "CHUNK_SAMPLES", coarse_frames * model.total_hop)
+    monkeypatch.setattr(ecgvae.tokenizer.tokenizer, "CHUNK_SAMPLES", coarse_frames * model.total_hop)
     for samples in (model.total_hop, 1003):
         tokenizer, record = Tokenizer(model), Record(random_signal(1, samples, 12)[0].numpy(), 100, LEADS_12)
         tokens = tokenizer.encode(record)
-        monkeypatch.setattr(ecgvae.tokenizer, "CHUNK_SAMPLES", 1 << 14)
+        monkeypatch.setattr(ecgvae.tokenizer.tokenizer, "CHUNK_SAMPLES", 1 << 14)
         whole = tokenizer.encode(record)
         assert all(map(np.array_equal, tokens.codes, whole.codes))
         expected = tokenizer.decode_coded_leads(whole.codes, samples)
-        monkeypatch.setattr(ecgvae.tokenizer, "CHUNK_SAMPLES", coarse_frames * model.total_hop)
+        monkeypatch.setattr(ecgvae.tokenizer.tokenizer, "CHUNK_SAMPLES", coarse_frames * model.total_hop)
         np.testing.assert_array_equal(tokenizer.decode_coded_leads(whole.codes, samples), expected)
 
 

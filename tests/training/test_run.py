@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from trainings import changed, mistake, results, same
 
 from ecgvae import checkpoint, metrics
+from ecgvae.checkpoint import saving
 from ecgvae.data.training_data import measure_training_data, record_fingerprints
 from ecgvae.training.log import Log
 from ecgvae.training.loop import learning_rate, train
@@ -89,7 +90,7 @@ def test_stopped_at_a_step_and_resumed_it_is_the_uninterrupted_run(store, recipe
     assert same(results(tmp_path / "run"), uninterrupted)
 
 
-@pytest.mark.parametrize("name", ["torch.save", "ecgvae.checkpoint.rename_into_place",
+@pytest.mark.parametrize("name", ["torch.save", "ecgvae.checkpoint.saving.rename_into_place",
                                   "ecgvae.training.log.Log.validation"])
 @pytest.mark.parametrize("call", [1, 2])
 def test_stopped_while_it_saves_it_is_the_uninterrupted_run(store, recipe, tmp_path, without_pictures,
@@ -104,7 +105,7 @@ def test_stopped_while_it_saves_it_is_the_uninterrupted_run(store, recipe, tmp_p
         return original(*arguments)
 
     with monkeypatch.context() as patch:
-        target = {"torch": torch, "ecgvae.checkpoint": checkpoint, "ecgvae.training.log.Log": Log}[module]
+        target = {"torch": torch, "ecgvae.checkpoint.saving": saving, "ecgvae.training.log.Log": Log}[module]
         original = getattr(target, attribute)
         patch.setattr(target, attribute, stopping)
         try:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trainings import changed, mistake, results, same
 
-from ecgvae.data.locking import locked_folder
+from ecgvae.files import locked_folder
 from ecgvae.training import loop
 from ecgvae.training.adversarial import AdversarialSettings
 from ecgvae.training.loop import init_state, train

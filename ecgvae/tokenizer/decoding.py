@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ecgvae.chunks import round_up, split_chunks, thread_pool
 from ecgvae.data.tokens import Tokens
 from ecgvae.legacy import leads_set_to_zero
 from ecgvae.models import QuantizedAutoencoder
 from ecgvae.signal import Record, SignalSpec, fit_leads, ratio, resample
+from ecgvae.tokenizer.chunks import round_up, split_chunks
+from ecgvae.tokenizer.threads import thread_pool
 
 STEP_MV = 0.002             # coded leads are even microvolts, so (I + II) / 2 is whole: WFDB files obey Einthoven's law
 BLOCK_CHUNKS = 8            # that are decoded before their samples are written

@@ -1,6 +1,5 @@
 """What the tokens of a record are worth: the errors of the signal that is decoded from them."""
 
-import math
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -9,14 +8,12 @@ from functools import reduce
 import numpy as np
 import torch
 
-from ecgvae.chunks import thread_pool
 from ecgvae.data.tokens import Tokens
-from ecgvae.decoding import coded_blocks
 from ecgvae.metrics import Moments
-from ecgvae.signal import Record, RecordFile, conform_stream
-from ecgvae.tokenizer import CHUNK_SAMPLES, CPU_BATCH, Tokenizer
-
-MICROVOLTS_PER_MV = 1000
+from ecgvae.signal import MICROVOLTS_PER_MV, Record, RecordFile, conform_stream
+from ecgvae.tokenizer.decoding import coded_blocks
+from ecgvae.tokenizer.threads import thread_pool
+from ecgvae.tokenizer.tokenizer import CHUNK_SAMPLES, CPU_BATCH, Tokenizer
 
 
 def verify(tokenizer: Tokenizer, records: Sequence[Record | RecordFile], tokens: Sequence[Tokens],
@@ -44,15 +41,6 @@ def verify(tokenizer: Tokenizer, records: Sequence[Record | RecordFile], tokens:
         for indices in batches_of_equal_length([item.samples for item in tokens], size):
             submit(verify_batch, indices)
     return verified
-
-
-def mean_errors(tokens: Tokens) -> tuple[str, float, float]:
-    """The name of a verified record, and its PRDN in % and RMSE in µV as means over its leads that are not flat."""
-    def mean(errors: tuple[float | None, ...] | None) -> float:
-        present = [error for error in errors or () if error is not None and not math.isnan(error)]
-        return sum(present) / len(present) if present else math.nan
-
-    return tokens.name, mean(tokens.prdn), mean(tokens.rmse_uv)
 
 
 def batches_of_equal_length(lengths: Sequence[int], size: int) -> Iterator[list[int]]:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ecgvae import checkpoint
-from ecgvae.checkpoint_files import read_config
+from ecgvae.checkpoint.files import read_config
 from ecgvae.inspection import describe
 from ecgvae.tokenizer import Tokenizer
 

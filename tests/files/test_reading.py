@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecgvae.data.errors import check_free
-from ecgvae.files import check_regular, read_json, read_regular_file, special_kind
+from ecgvae.files import check_free, check_regular, read_json, read_regular_file, special_kind
 
 
 @pytest.fixture(params=["a folder", "a named pipe", "a socket", "a device"])

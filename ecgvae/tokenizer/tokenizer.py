@@ -10,14 +10,16 @@ import numpy as np
 import torch
 
 from ecgvae import checkpoint
-from ecgvae.arrays import Array, array_to_records, split_codes
-from ecgvae.chunks import Chunk, EncodeOptions, RecordEncoder, thread_pool
 from ecgvae.data.tokens import TokenHeader, Tokens
-from ecgvae.decoding import DECODED, RecordDecoder, coded_blocks, expand_leads, open_decoder
 from ecgvae.metrics import bits_per_second
 from ecgvae.models import QuantizedAutoencoder
 from ecgvae.signal import Missing, Record, RecordFile
 from ecgvae.signal.amplitudes import Amplitudes
+from ecgvae.tokenizer.arrays import Array, array_to_records, split_codes
+from ecgvae.tokenizer.chunks import Chunk
+from ecgvae.tokenizer.decoding import DECODED, RecordDecoder, coded_blocks, expand_leads, open_decoder
+from ecgvae.tokenizer.encoding import EncodeOptions, RecordEncoder
+from ecgvae.tokenizer.threads import thread_pool
 
 CHUNK_SAMPLES = 1 << 14     # of a long record that a model gets at once (164 s at 100 Hz), without the overlap
 CPU_BATCH = 8               # records at a time on a CPU; more do not fit its cache

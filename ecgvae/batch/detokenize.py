@@ -1,22 +1,21 @@
 """Token files to folders of WFDB records, resumable and in bounded memory."""
 
 import errno
-import os
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ecgvae import checkpoint
-from ecgvae.batch import Progress, Summary, no_progress, open_parts
+from ecgvae.batch.delivery import deliver, remove_drafts
+from ecgvae.batch.summary import Summary
 from ecgvae.data.errors import NoUsableRecords, Remarks, check_folder, error_text
+from ecgvae.data.jobs import Progress, no_progress, open_parts
 from ecgvae.data.naming import unique_names
 from ecgvae.data.tokens import TokenFile, Tokens, open_tokens
-from ecgvae.decoding import DECODED
-from ecgvae.signal.headers import read_header
 from ecgvae.signal.writing import write_blocks
 from ecgvae.tokenizer import Tokenizer
+from ecgvae.tokenizer.decoding import DECODED
 
 MAX_QUOTED_CHARACTERS = 500         # of a name in a header
 
@@ -159,57 +158,3 @@ def write_row(tokenizer: Tokenizer, row: Row, folder: Path, original: bool, all_
     total = len(tokenizer.model.signal.leads)
     return [(row.name, f"had {len(written)} of {total} leads ({', '.join(written)}): only those are written")
             ] if len(written) < total else []
-
-
-def remove_drafts(folder: Path) -> None:
-    """Deletes the unfinished files that a killed process left among finished records."""
-    for draft in folder.rglob(".*.partial"):
-        draft.unlink()
-
-
-def deliver(folder: Path, out: Path) -> tuple[int, int]:
-    """Moves finished records to `out`, in place of those of an earlier call; other files there are kept.
-
-    If this is interrupted, another call goes on: it decodes again what is neither in `folder` nor in `out`.
-
-    Returns:
-        The number of records that were deleted from `out`, and of those that were there and are kept.
-    """
-    if not out.exists():
-        os.replace(folder, out)
-        return 0, 0
-    removed = remove_decoded(out)
-    names = {path.relative_to(folder).with_suffix("") for path in folder.rglob("*.hea")}
-    kept = sum(path.relative_to(out).with_suffix("") not in names for path in out.rglob("*.hea"))
-    for name in sorted(names):
-        header, data = (out / name.with_suffix(suffix) for suffix in (".hea", ".dat"))
-        header.parent.mkdir(parents=True, exist_ok=True)
-        header.unlink(missing_ok=True)      # so that an interruption leaves no old header with new samples
-        os.replace(folder / name.with_suffix(".dat"), data)
-        os.replace(folder / name.with_suffix(".hea"), header)
-    return removed, kept
-
-
-def remove_decoded(folder: Path) -> int:
-    """Deletes the records below a folder whose headers say that they were decoded; returns their number."""
-    removed = 0
-    for header in sorted(folder.rglob("*.hea")):
-        if is_decoded(header):
-            header.with_suffix(".dat").unlink(missing_ok=True)
-            header.unlink()         # last, as it is what marks the record
-            removed += 1
-            if header.parent != folder and not any(header.parent.iterdir()):
-                header.parent.rmdir()
-    return removed
-
-
-def is_decoded(path: Path) -> bool:
-    """Whether a header was written by `detokenize_files`, with the samples in a file of the same name."""
-    if path.is_symlink() or not re.fullmatch(r"[-\w]+", path.stem, re.ASCII):
-        return False
-    try:
-        header = read_header(str(path.with_suffix("")))
-    except (ValueError, OSError):
-        return False
-    is_own = bool(header.channels) and {channel.file for channel in header.channels} == {f"{path.stem}.dat"}
-    return is_own and any(comment.startswith(DECODED) for comment in header.comments)

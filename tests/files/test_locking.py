@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from ecgvae.data.locking import lock_folder, locked_folder
+from ecgvae.files import lock_folder, locked_folder
 
 
 def test_a_folder_is_locked_once_and_nothing_is_left(tmp_path):
@@ -21,7 +21,7 @@ def test_a_folder_is_locked_once_and_nothing_is_left(tmp_path):
 
 
 def test_a_killed_process_leaves_no_lock(tmp_path):
-    code = ("from pathlib import Path; from ecgvae.data.locking import lock_folder\n"
+    code = ("from pathlib import Path; from ecgvae.files import lock_folder\n"
             f"lock = lock_folder(Path({str(tmp_path)!r})); print('locked', flush=True); input()")
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:

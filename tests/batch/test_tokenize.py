@@ -8,7 +8,7 @@ import pandas
 import pytest
 from commands import call, mistake
 
-from ecgvae import batch
+from ecgvae.batch import tokenize as batch
 from ecgvae.data.collection import Collection
 from ecgvae.data.tokens import open_tokens
 from ecgvae.signal import Record, read_record, write_record

@@ -140,7 +140,7 @@ def test_a_name_that_this_file_system_cannot_hold_skips_its_record(decode, tmp_p
             raise OSError(errno.ENAMETOOLONG, "File name too long", name)
         return write_blocks(facts, blocks, folder, name, **options)
 
-    monkeypatch.setattr("ecgvae.detokenize.write_blocks", short_names)
+    monkeypatch.setattr("ecgvae.batch.detokenize.write_blocks", short_names)
     result = decode(rows=[replace(decode.rows[0], name="l" * 150), decode.rows[1]])
     assert "1 of 2 records" in result.stdout and "lll: File name too long" in result.stderr
     assert files_below(tmp_path / "decoded") == {"b.hea", "b.dat"}
@@ -186,8 +186,8 @@ def test_what_is_no_folder_is_refused_before_any_work(model, tokens, tmp_path):
     assert "Not a directory" in mistake(*words, tmp_path / "file" / "below")
     out = tmp_path / "out"
     copy = shutil.copy(tokens, tmp_path / "tokens.csv")
-    assert "is the token file" in mistake("detokenize", copy, *words[2:], out, "--overwrite", "--skipped", copy)
-    assert "is in the folder for the records" in mistake(*words, out, "--skipped", out / "skipped.csv")
+    assert "is also an input" in mistake("detokenize", copy, *words[2:], out, "--overwrite", "--skipped", copy)
+    assert "which is the output" in mistake(*words, out, "--skipped", out / "skipped.csv")
     assert "skipped.txt ends in .txt; wanted" in mistake(*words, out, "--skipped", tmp_path / "skipped.txt")
     assert (tmp_path / "file").read_text() == "mine" and not out.exists()
 
@@ -196,7 +196,7 @@ def test_what_is_no_folder_is_refused_before_any_work(model, tokens, tmp_path):
 
 
 def test_interrupted_detokenizing_continues(decode, tmp_path, monkeypatch):
-    write, written = "ecgvae.detokenize.write_blocks", []
+    write, written = "ecgvae.batch.detokenize.write_blocks", []
 
     def interrupted(*arguments, **options):
         if len(written) == 2:
@@ -217,8 +217,8 @@ def test_interrupted_detokenizing_continues(decode, tmp_path, monkeypatch):
 KILLS = """
 import os, sys
 from pathlib import Path
-from ecgvae import detokenize
-from ecgvae.detokenize import detokenize_files, load_tokenizer
+from ecgvae.batch import detokenize
+from ecgvae.batch.detokenize import detokenize_files, load_tokenizer
 from ecgvae.data.tokens import open_tokens
 
 tokens, model, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])

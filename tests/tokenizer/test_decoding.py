@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgvae import decoding
 from ecgvae.data.tokens import Tokens
-from ecgvae.decoding import absent_leads, resampled_blocks
 from ecgvae.signal import LEADS_12, Record, SignalSpec, resample
-from ecgvae.tokenizer import Tokenizer
+from ecgvae.tokenizer import Tokenizer, decoding
+from ecgvae.tokenizer.decoding import absent_leads, resampled_blocks
 
 CHEST = tuple(f"V{number}" for number in range(1, 7))
 
@@ -93,7 +92,7 @@ def test_blocks_of_any_size_give_the_same_bits(tokenizer, monkeypatch, samples, 
     at_rate = resample(coded, 100, source_rate)[:, :tokens.source_samples] if source_rate != 100 else coded
     expected = tokenizer.all_leads(at_rate)
     np.testing.assert_array_equal(tokenizer.decode(tokens).signal, expected)
-    monkeypatch.setattr("ecgvae.tokenizer.CHUNK_SAMPLES", 60)
+    monkeypatch.setattr("ecgvae.tokenizer.tokenizer.CHUNK_SAMPLES", 60)
     monkeypatch.setattr(decoding, "BLOCK_CHUNKS", 2)
     monkeypatch.setattr(decoding, "RESAMPLED_SAMPLES", 100)
     monkeypatch.setattr(decoding, "MATRIX_SAMPLES", 7)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 import ecgvae.tokenizer
 from ecgvae import checkpoint
 from ecgvae.checkpoint import select_device
-from ecgvae.chunks import split_chunks
 from ecgvae.data.tokens import open_tokens, write_tokens
 from ecgvae.signal import LEADS_12, Record, conform, lead_expansion, open_record, read_record, write_record
 from ecgvae.tokenizer import Tokenizer
+from ecgvae.tokenizer.chunks import split_chunks
 
 TWO_LEADS = ("II", "V1")
 
@@ -59,7 +59,7 @@ def equal_codes(codes, expected) -> bool:
 @pytest.mark.parametrize("chunk_samples", [1, 64, 256, 1 << 14])
 @pytest.mark.parametrize("samples", [1, 5, 63, 300, 3001])
 def test_chunks_give_the_codes_of_the_whole_record(tokenizer_12, monkeypatch, chunk_samples, samples):
-    monkeypatch.setattr(ecgvae.tokenizer, "CHUNK_SAMPLES", max(chunk_samples, tokenizer_12.model.hop))
+    monkeypatch.setattr(ecgvae.tokenizer.tokenizer, "CHUNK_SAMPLES", max(chunk_samples, tokenizer_12.model.hop))
     whole = make_record(samples)
     assert equal_codes(tokenizer_12.encode(whole).codes, codes_at_once(tokenizer_12, whole))
 
@@ -138,7 +138,7 @@ def test_a_batch_has_the_codes_of_single_records(tokenizer_12):
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_threads_change_no_code_and_their_number_is_restored(tokenizer_12, monkeypatch, threads):
-    monkeypatch.setattr(ecgvae.tokenizer, "CHUNK_SAMPLES", 512)
+    monkeypatch.setattr(ecgvae.tokenizer.tokenizer, "CHUNK_SAMPLES", 512)
     records = [make_record((200, 1300, 37)[index % 3], seed=index) for index in range(40)]
     expected = [codes_at_once(tokenizer_12, item) for item in records]
     before = torch.get_num_threads()
@@ -252,7 +252,7 @@ def test_decoding_in_chunks_gives_the_signal_of_one_call(tokenizer_2, monkeypatc
     tokens = tokenizer_2.encode(make_record(1003, leads=TWO_LEADS))
     with torch.inference_mode():
         whole = tokenizer_2.model.detokenize(as_batch(tokens.codes), 1003)[0].numpy()
-    monkeypatch.setattr(ecgvae.tokenizer, "CHUNK_SAMPLES", chunk_samples)
+    monkeypatch.setattr(ecgvae.tokenizer.tokenizer, "CHUNK_SAMPLES", chunk_samples)
     np.testing.assert_allclose(tokenizer_2.decode_coded_leads(tokens.codes, 1003), whole, atol=1e-3)
 
 

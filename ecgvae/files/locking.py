@@ -1,17 +1,19 @@
-"""A lock on a folder, so that two processes don't write to it at once."""
+"""Locks on files and folders, so that two processes don't write to the same one."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import IO, TextIO
 
-from ecgvae.files import special_kind
+from ecgvae.files.reading import special_kind
 
 try:
     import fcntl
-except ImportError:  # on Windows, where a second run in the same folder is not detected
+except ImportError:  # on Windows, where a second process is not detected
     fcntl = None  # type: ignore[assignment]
+
+CAN_LOCK = fcntl is not None
 
 
 @contextmanager
@@ -38,18 +40,25 @@ def lock_folder(folder: Path) -> TextIO:
         raise ValueError(f"{path} is {kind}; wanted a file or nothing")
     while True:
         lock = open(path, "w")
-        try:
-            if fcntl:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(lock):
             lock.close()
-            raise OSError(f"{folder} is in use by another run") from None
-        if not fcntl or is_at(lock, path):
+            raise OSError(f"{folder} is in use by another run")
+        if is_at(lock, path):
             return lock
         lock.close()        # another run has deleted it since it was opened
 
 
-def is_at(file: TextIO, path: Path) -> bool:
+def try_lock(file: IO) -> bool:
+    """Locks an open file until it is closed; False if another process has locked it."""
+    try:
+        if CAN_LOCK:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def is_at(file: IO, path: Path) -> bool:
     """Whether an open file is the one at a path."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), os.stat(path))

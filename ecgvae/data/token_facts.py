@@ -1,7 +1,7 @@
 """Facts about token files: their codebooks, and how many records were resampled, incomplete, repaired, verified."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,8 +44,7 @@ class TokenCounts:
     noted: int = 0
     incomplete: int = 0
     source_rates: Counter[float] = field(default_factory=Counter)       # of resampled records, in Hz
-    prdn: list[float] = field(default_factory=list)                     # means over the leads of verified records
-    rmse_uv: list[float] = field(default_factory=list)
+    errors: list[tuple[float, float]] = field(default_factory=list)     # of verified records, see `mean_errors`
 
     def add(self, tokens: Tokens, header: TokenHeader) -> None:
         """Adds a row."""
@@ -55,21 +54,22 @@ class TokenCounts:
             self.source_rates[tokens.source_rate] += 1
         if tokens.source_leads is not None:
             self.incomplete += bool(fit_leads(tokens.source_leads, header.leads, True)[1])
-        for errors, means in ((tokens.prdn, self.prdn), (tokens.rmse_uv, self.rmse_uv)):
-            if errors is not None:
-                means.append(mean(errors))
+        if tokens.prdn is not None:
+            self.errors.append(mean_errors(tokens))
 
     def facts(self) -> dict[str, Any]:
         """The facts that are worth saying."""
         resampled = {f"{rate:g} Hz": count for rate, count in sorted(self.source_rates.items())}
         facts: dict[str, Any] = {"resampled": resampled, "records_with_missing_leads": self.incomplete,
                                  "records_with_notes": self.noted}
-        if self.prdn:
-            facts["verified"] = {"records": len(self.prdn), "prdn": summary(self.prdn),
-                                 "rmse_uv": summary(self.rmse_uv)}
+        if self.errors:
+            prdn, rmse_uv = map(summary, zip(*self.errors, strict=True))
+            facts["verified"] = {"records": len(self.errors), "prdn": prdn, "rmse_uv": rmse_uv}
         return {name: value for name, value in facts.items() if value}
 
 
-def mean(errors: Iterable[float | None]) -> float:
-    """The mean of the errors that are known."""
-    return summary([error for error in errors if error is not None])["mean"]
+def mean_errors(tokens: Tokens) -> tuple[float, float]:
+    """The PRDN in % and the RMSE in µV of verified tokens, as means over the leads that are not flat."""
+    prdn, rmse_uv = (summary([error for error in errors or () if error is not None])["mean"]
+                     for errors in (tokens.prdn, tokens.rmse_uv))
+    return prdn, rmse_uv

@@ -1,50 +1,26 @@
-"""Whole collections of records to tokens: in parts, resumable, by one process or several."""
+"""Collections of records to token files, in parts, by one process or several."""
 
 import json
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from ecgvae.data import jobs
+from ecgvae.batch.distributed import broadcast_object, distributed_state
+from ecgvae.batch.summary import Summary
 from ecgvae.data.collection import Collection, Entry
-from ecgvae.data.errors import NoUsableRecords, Remarks, check_free, error_text
+from ecgvae.data.errors import NoUsableRecords, error_text
+from ecgvae.data.jobs import Parts, Progress, no_progress, open_parts
 from ecgvae.data.naming import wfdb_name
+from ecgvae.data.token_facts import mean_errors
 from ecgvae.data.tokens import Tokens, merge_tokens, write_tokens
+from ecgvae.files import check_free, write_atomically
 from ecgvae.signal import Missing
 from ecgvae.tokenizer import Tokenizer
-from ecgvae.verification import mean_errors
-from ecgvae.verification import verify as verify_tokens
+from ecgvae.tokenizer.verification import verify as verify_tokens
 
 PART_RECORDS = 512          # of a part; an interruption loses at most one part
 PART_SAMPLES = 1 << 25
-
-Progress = Callable[[int, int], object]
-
-
-def no_progress(done: int, total: int) -> None:
-    """Shows nothing."""
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The result of a job over a collection.
-
-    Attributes:
-        out: The file or folder that was written.
-        records: Number of records in it.
-        seconds: Their length in seconds of ECG.
-        skipped: Records that could not be used, and why.
-        noted: Records that were resampled, repaired or unlike the training data: a pair for each note.
-    """
-
-    out: Path
-    records: int
-    seconds: float
-    skipped: Remarks = ()
-    noted: Remarks = ()
 
 
 @dataclass(frozen=True)
@@ -58,16 +34,6 @@ class EncodedSummary(Summary):
 
     errors: tuple[tuple[str, float, float], ...] = ()
     remarks: tuple[str, ...] = ()
-
-
-def distributed_state() -> Any:
-    """The processes of `accelerate launch` or torchrun as Accelerate's PartialState; None if there is only one."""
-    if os.environ.get("WORLD_SIZE", "1") == "1":
-        return None
-    import torch
-    from accelerate import PartialState
-
-    return PartialState(cpu=not torch.accelerator.is_available())
 
 
 def tokenize_files(sources: Iterable[str | Path], out: str | Path, tokenizer: Tokenizer, *,
@@ -123,18 +89,6 @@ def tokenize_files(sources: Iterable[str | Path], out: str | Path, tokenizer: To
         return replace(merge_parts(parts, out, overwrite), remarks=tuple(job.collection.remarks))
 
 
-def open_parts(out: Path, fingerprint: dict, overwrite: bool) -> jobs.Parts:
-    """The parts of an output, in a folder next to it; those of an interrupted job are still there."""
-    return jobs.Parts(out.with_name(out.name + ".partial"), fingerprint, overwrite)
-
-
-def broadcast_object(value: Any) -> Any:
-    """The value of the first process, in all processes."""
-    from accelerate.utils import broadcast_object_list
-
-    return broadcast_object_list([value])[0]
-
-
 @dataclass(frozen=True)
 class TokenizeJob:
     """How the records of a collection become tokens."""
@@ -164,7 +118,7 @@ class TokenizeJob:
         done -= sum(len(batches[index]) for index, _ in pending)
         for index, path in pending:
             progress(done, total)
-            jobs.write_atomically(path, partial(self.write_part, batches[index]))
+            write_atomically(path, partial(self.write_part, batches[index]))
             done += len(batches[index])
 
     def write_part(self, batch: list[Entry], folder: Path) -> None:
@@ -176,7 +130,7 @@ class TokenizeJob:
         write_tokens(folder / "tokens.parquet", header, tokens)
         facts = {"records": len(tokens), "seconds": sum(item.samples for item in tokens) / header.rate,
                  "skipped": skipped, "noted": [remark for item in tokens for remark in remarks(item)],
-                 "errors": [mean_errors(item) for item in tokens if item.prdn is not None]}
+                 "errors": [(item.name, *mean_errors(item)) for item in tokens if item.prdn is not None]}
         (folder / "facts.json").write_text(json.dumps(facts))
 
     def encode(self, batch: list[Entry], skipped: list[tuple[str, str]]) -> list[Tokens]:
@@ -209,7 +163,7 @@ def remarks(tokens: Tokens) -> list[tuple[str, str]]:
     return notes
 
 
-def merge_parts(parts: jobs.Parts, out: Path, overwrite: bool) -> EncodedSummary:
+def merge_parts(parts: Parts, out: Path, overwrite: bool) -> EncodedSummary:
     """Merges all parts into one token file."""
     facts = [json.loads((path / "facts.json").read_text()) for path in parts.paths()]
     records, seconds = (sum(part[key] for part in facts) for key in ("records", "seconds"))

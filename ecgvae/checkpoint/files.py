@@ -13,6 +13,7 @@ from ecgvae.files import check_regular, read_json, read_regular_file
 from ecgvae.settings import describe_error
 from ecgvae.signal import SignalSpec
 from ecgvae.signal.amplitudes import Amplitudes
+from ecgvae.wording import one_line
 
 READABLE_FORMATS = (1, 2)       # 1 has former names of settings and weights, and no identity in its config
 MAX_HEADER_BYTES = 1 << 24       # of a file of weights
@@ -133,7 +134,7 @@ def count_weights(folder: Path) -> int:
     except FileNotFoundError:
         raise ValueError(f"{folder} has no model.safetensors") from None
     except SafetensorError as error:
-        raise ValueError(f"{path} is damaged: {' '.join(str(error).split())[:200]}") from None
+        raise ValueError(f"{path} is damaged: {one_line(error, 200)}") from None
 
 
 def write_training_records(folder: Path, fingerprints: np.ndarray) -> None:

@@ -6,6 +6,8 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from ecgvae.wording import one_line
+
 MAX_JSON_BYTES = 1 << 26
 MAX_DEPTH = 100             # of nested lists and dictionaries
 MAX_INTEGER_BITS = 1024     # the largest float has as many
@@ -107,7 +109,7 @@ def parse_yaml(text: str) -> Any:
     try:
         values = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, *YAML_ERRORS) as error:
-        raise ValueError(f"not YAML: {' '.join(str(error).split())[:300]}") from None
+        raise ValueError(f"not YAML: {one_line(error, 300)}") from None
     if problem := excess(values, MAX_YAML_VALUES):
         raise ValueError(f"no plain YAML: it {problem}")
     return values

@@ -12,7 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from ecgvae import checkpoint, checkpoint_files
+from ecgvae import checkpoint
+from ecgvae.checkpoint import files as checkpoint_files
+from ecgvae.checkpoint import folders
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +192,7 @@ def test_errors_of_a_folder_without_config_and_of_an_unknown_name(folder, tmp_pa
 
 
 def test_a_folder_comes_before_a_shipped_model_of_that_name(folder, monkeypatch, tmp_path):
-    monkeypatch.setattr(checkpoint, "PRETRAINED", tmp_path / "shipped")
+    monkeypatch.setattr(folders, "PRETRAINED", tmp_path / "shipped")
     assert checkpoint.pretrained() == []
     shutil.copytree(folder, tmp_path / "shipped" / "small")
     assert checkpoint.pretrained() == ["small"]
@@ -201,7 +203,7 @@ def test_a_folder_comes_before_a_shipped_model_of_that_name(folder, monkeypatch,
     assert str(checkpoint.locate("small")) == "small"
 
 
-@pytest.mark.parametrize("function", ["safetensors.torch.save", "ecgvae.checkpoint.os.replace", "json.dumps"])
+@pytest.mark.parametrize("function", ["safetensors.torch.save", "os.replace", "json.dumps"])
 def test_an_interrupted_save_leaves_the_old_model(model, folder, tiny_settings, random_model, monkeypatch, function):
     identity, other = checkpoint.identity(model), random_model(tiny_settings(), seed=1)
 
@@ -226,7 +228,7 @@ def test_the_old_model_stays_if_the_new_one_cannot_be_renamed(model, folder, tin
             raise OSError("no")
         rename(source, target)
 
-    monkeypatch.setattr("ecgvae.checkpoint.os.replace", failing)
+    monkeypatch.setattr("os.replace", failing)
     with pytest.raises(OSError, match="no"):
         checkpoint.save(random_model(tiny_settings()), folder)
     assert checkpoint.identity(checkpoint.load(folder)) == checkpoint.identity(model)

@@ -1,0 +1,9 @@
+"""Whole collections of records to tokens and back: resumable, by one process or several."""
+
+from ecgvae.batch.detokenize import DecodedSummary, detokenize_files, load_tokenizer
+from ecgvae.batch.distributed import distributed_state
+from ecgvae.batch.summary import Summary
+from ecgvae.batch.tokenize import EncodedSummary, TokenizeJob, tokenize_files
+
+__all__ = ["DecodedSummary", "EncodedSummary", "Summary", "TokenizeJob", "detokenize_files", "distributed_state",
+           "load_tokenizer", "tokenize_files"]
