@@ -18,7 +18,7 @@ LAYERS = {
     "checkpoint": 3, "data": 3, "resources": 3,
     "tokenizer": 4,
     "training": 5, "evaluation": 5, "batch": 5, "plotting": 5, "demo": 5,
-    "inspection": 6, "catalogue": 6, "card": 6, "card_tables": 6, "cli": 6, "__main__": 6,
+    "inspection": 6, "catalogue": 6, "cards": 6, "cli": 6, "__main__": 6,
 }
 OUTSIDE = {"datasets", "recipes", "benchmarks", "tests"}      # the package must not import these
 SLOW = {"torch", "wfdb", "pandas", "matplotlib", "scipy", "pyarrow", "accelerate"}

@@ -87,7 +87,7 @@ def card(
     check_model(model)
     if out:
         check_file_output(out, overwrite, ".md")
-    from ecgvae.card import model_card
+    from ecgvae.cards import model_card
     from ecgvae.data.jobs import write_atomically
 
     text = model_card(model, dataset)

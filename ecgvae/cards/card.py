@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ecgvae import checkpoint, resources
-from ecgvae.card_tables import describe_report
+from ecgvae.cards.tables import describe_report
 from ecgvae.codebooks import CodebookSpec
 from ecgvae.evaluation.reports import Report, read_reports
 from ecgvae.inspection import describe_model, model_facts

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ecgvae import checkpoint
-from ecgvae.card import model_card
+from ecgvae.cards import model_card
 from ecgvae.evaluation.reports import FILE, read_reports
 
 
