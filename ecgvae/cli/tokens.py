@@ -129,12 +129,15 @@ def error_summary(summary: "EncodedSummary", limit: float) -> str:
     """The errors of the verified records in one line."""
     import numpy as np
 
+    from ecgvae.tokenizer.verification import SEEN_IN_TRAINING
+
     prdn, rmse = np.array([row[1:] for row in summary.errors]).T
     if np.isnan(prdn).all():
         return "every lead is flat, so there are no errors to verify"
-    above = int((prdn > limit).sum())
+    above, seen = int((prdn > limit).sum()), sum(note == SEEN_IN_TRAINING for _, note in summary.noted)
+    trained_on = f"; {count_of(seen, len(prdn), 'record')} {SEEN_IN_TRAINING}" if seen else ""
     return (f"PRDN {np.nanmean(prdn):.1f} % (median {np.nanmedian(prdn):.1f} %), RMSE {np.nanmean(rmse):.1f} µV; "
-            f"{count_of(above, len(prdn), 'record')} above {limit:g} %")
+            f"{count_of(above, len(prdn), 'record')} above {limit:g} %{trained_on}")
 
 
 def bit_rate(header: "TokenHeader") -> float:
