@@ -46,8 +46,8 @@ def describe_rows(signal: SignalSpec, store: Store, rows: np.ndarray,
     Returns:
         `seen_in_training`: see `count_seen`. `too_short_to_recognize`: the number of records of less than 5 s, which
         are recognized only if they were as short in training. `store_rate` and `model_rate` in Hz. `source_rates`: the
-        number of records by the rate in Hz that they had before they were prepared. `missing_leads`: by lead, the number
-        of records that lack it, whose errors do not count. `records_with_missing_leads`: the number of such records.
+        number of records by the rate in Hz that they had before they were prepared. `missing_leads`: by lead, the
+        number of records that lack it, whose errors do not count. `records_with_missing_leads`: the number of those.
     """
     present = present_leads(store, rows, signal.leads)
     rates = Counter(store.records["rate"].iloc[rows].tolist()) if "rate" in store.records else Counter()
