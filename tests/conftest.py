@@ -1,4 +1,5 @@
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from jaxtyping import install_import_hook
 
 CHECKED_PACKAGES = ["ecgvae.models", "ecgvae.nn", "ecgvae.noise", "ecgvae.training"]
+signal.signal(signal.SIGINT, signal.default_int_handler)      # shells make jobs in the background ignore it
 install_import_hook(CHECKED_PACKAGES, "checking.type_checker")    # checks the arguments of every call
 
 
