@@ -68,7 +68,7 @@ def test_unusable_records_are_left_out_and_listed(records, model, tmp_path):
     out, listed = tmp_path / "out.parquet", tmp_path / "skipped.csv"
     result = call("tokenize", folder, "--out", out, "--model", model, "--skipped", listed)
     assert [item.name for item in open_tokens(out)] == ["good"]
-    assert "short has leads II, V5; the model wants I, II, V1" in result.stderr
+    assert "short has leads II, V5; wanted I, II, V1" in result.stderr
     assert "--missing-leads zero" in result.stderr
     rows = list(csv.reader(listed.open()))
     assert rows[0] == ["path", "reason", "kind"] and {Path(row[0]).name for row in rows if row[2] == "skipped"} == {

@@ -54,7 +54,7 @@ def test_a_lead_that_is_off_is_noted(tokenizer, ecg):
     signal = ecg.signal.copy()
     signal[LEADS_12.index("V2")] = 80
     (flat, note) = tokenizer.encode(replace(ecg, signal=signal)).notes
-    assert flat == "V2 is flat" and note == f"{UNLIKE_TRAINING}: V2 RMS 0 mV, peak 80 mV"
+    assert flat == "V2 is flat" and note == f"{UNLIKE_TRAINING}: V2 RMS 0 mV, peak 80 mV, offset 80 mV"
 
 
 def test_the_command_skips_records_in_another_unit_and_says_how_to_use_them(ecg, tmp_path):
