@@ -125,6 +125,24 @@ def test_the_command_writes_errors_and_lists_poor_records(ecg, tmp_path):
     assert open_tokens(out)[0].prdn is None
 
 
+def test_flat_records_have_no_errors_to_count(ecg, tmp_path):
+    noise = np.random.default_rng(0).standard_normal(ecg.signal.shape) * 0.2
+    for name, signal in (("flat", 0 * ecg.signal), ("good", ecg.signal), ("noise", noise)):
+        write_record(replace(ecg, signal=signal), tmp_path / "in", name)
+    result = call("tokenize", tmp_path / "in", "--out", tmp_path / "out.parquet", "--verify")
+    assert result.stdout.startswith("3 records, ")
+    assert result.stdout.splitlines()[1].endswith("1 of 2 records above 30 %; 1 flat")
+
+
+@pytest.mark.parametrize("offset", [3, -3])
+def test_offsets_of_leads_are_noted(tokenizer, ecg, offset):
+    chest = np.array([[lead.startswith("V")] for lead in LEADS_12])
+    (note,) = tokenizer.encode(replace(ecg, signal=ecg.signal + offset * chest)).notes
+    assert note.startswith(f"{UNLIKE_TRAINING}: V1 ") and note.endswith("; 3 more")
+    assert note.count(f"offset {offset}") + note.count(f"offset {offset - 0.1:.1f}") >= 1
+    assert tokenizer.encode(replace(ecg, signal=ecg.signal + 0.5 * chest)).notes == ()
+
+
 @pytest.mark.parametrize("start", [datetime(2021, 12, 31, 23, 59, 59, 500_000), time(1, 2, 3)])
 def test_start_time_and_comments_are_kept_unless_comments_are_left_out(ecg, tmp_path, start):
     write_record(replace(ecg, comments=("Age: 61",), start_time=start), tmp_path / "in", "a")
