@@ -12,6 +12,7 @@ MAX_TEXTS = 3               # remarks of one kind about one record that are prin
 
 LEAD = r"(?<!\w)(?:III|II|I|aV[RLF]|V[1-6])(?!\w)"
 LEADS = re.compile(rf"{LEAD}(?:, {LEAD})*")
+LACKING = re.compile(r" has leads (.*?)(?: \(skipped: .*)?; wanted ")   # a reason, with the channels of the record
 NUMBER = re.compile(r"-?\d[\d.,]*(?:e[-+]?\d+)?")
 
 Remarks = Sequence[tuple[str, str]]     # (record, text)
@@ -98,9 +99,18 @@ def list_skipped(skipped: Remarks, path: Path | None = None, notes: Remarks = ()
     list_remarks("skipped", skipped)
     if any(" amplitude" in reason for _, reason in skipped):
         remark("  (--any-amplitude also uses records whose amplitudes cannot be those of an ECG in mV)")
-    if any(" has leads " in reason and "; wanted " in reason for _, reason in skipped):
-        remark("  (--lead-map says which lead a channel is that is not named after it; --missing-leads zero sets the "
-               "leads that a record lacks to 0 mV)")
+    lacking = [match[1] for _, reason in skipped if (match := LACKING.search(reason))]
+    if lacking:
+        remark("  (--missing-leads zero sets the leads that a record lacks to 0 mV)")
+    if any(has_unknown_names(channels) for channels in lacking):
+        remark("  (--lead-map says which leads channels are that are not named after them)")
+
+
+def has_unknown_names(channels: str) -> bool:
+    """Whether there is a channel that is not named after its lead, in names that are separated by commas."""
+    from ecgvae.signal import LEADS_12, canonical_lead
+
+    return any(canonical_lead(name) not in LEADS_12 for name in channels.split(", "))
 
 
 def count_skipped(skipped: Remarks) -> str:

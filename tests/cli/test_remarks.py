@@ -54,7 +54,8 @@ def test_ordered_remarks_are_not_grouped(capsys):
 
 
 def test_records_whose_leads_are_unknown_have_two_remedies(capsys):
-    list_skipped([("a", "a has leads ECG1, ECG2; wanted I, II")])
-    assert "--lead-map" in lines(capsys)[-1]
+    for channels, options in (("ECG1, ECG2", 2), ("V (skipped: ABP (mmHg))", 2), ("MLII", 1), ("II (skipped: a)", 1)):
+        list_skipped([("a", f"a has leads {channels}; wanted I, II")])
+        assert [line.split()[0] for line in lines(capsys)[2:]] == ["(--missing-leads", "(--lead-map"][:options]
     list_skipped([("a", "a.hea has no samples")])
     assert "--" not in "".join(lines(capsys))
