@@ -138,7 +138,7 @@ def count_weights(folder: Path) -> int:
 
 
 def write_training_records(folder: Path, fingerprints: np.ndarray) -> None:
-    """Writes the fingerprints (n, 16) of the training records to the folder of a model."""
+    """Writes the fingerprints (n, 32) of the training records to the folder of a model."""
     from safetensors.numpy import save as to_bytes
 
     (folder / TRAINING_RECORDS).write_bytes(to_bytes({"fingerprints": fingerprints}))

@@ -110,6 +110,9 @@ def describe_data(report: dict) -> list[str]:
     lines = [leakage(report)] if report["seen_in_training"] else []
     if report["seen_in_training"] is None:
         lines.append("unknown: whether the model was trained on these records (its folder does not say)")
+    elif short := report["too_short_to_recognize"]:
+        lines.append(f"{count_of(short, report['records'], 'record')} shorter than 5 s, recognized as training data "
+                     "only if as short in training")
     rate, model_rate, total = report["store_rate"], report["model_rate"], report["records"]
     other = {source: number for source, number in report["source_rates"].items() if float(source) != rate}
     if other:

@@ -130,12 +130,17 @@ def error_summary(summary: "EncodedSummary", limit: float) -> str:
     """The errors of the verified records in one line."""
     import numpy as np
 
+    from ecgvae.tokenizer.verification import SEEN_IN_TRAINING
+
     prdn, rmse = np.array([row[1:] for row in summary.errors]).T
     if np.isnan(prdn).all():
         return "every lead is flat, so there are no errors to verify"
     above, flat = int((prdn > limit).sum()), int(np.isnan(prdn).sum())
+    seen = sum(note == SEEN_IN_TRAINING for _, note in summary.noted)
+    trained_on = f"; {count_of(seen, len(prdn), 'record')} {SEEN_IN_TRAINING}" if seen else ""
+    are_flat = f"; {flat:,} flat" if flat else ""
     return (f"PRDN {np.nanmean(prdn):.1f} % (median {np.nanmedian(prdn):.1f} %), RMSE {np.nanmean(rmse):.1f} µV; "
-            f"{count_of(above, len(prdn) - flat, 'record')} above {limit:g} %{f'; {flat:,} flat' if flat else ''}")
+            f"{count_of(above, len(prdn) - flat, 'record')} above {limit:g} %{are_flat}{trained_on}")
 
 
 def bit_rate(header: "TokenHeader") -> float:

@@ -1,14 +1,16 @@
 """What a checkpoint knows of its training data: fingerprints of the records, and their amplitudes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from ecgvae.data.fingerprints import fingerprints
+from ecgvae.data.fingerprints import SEGMENT_SECONDS, TrainingRecords, fingerprints
 from ecgvae.data.store import Store
-from ecgvae.signal import Record, SignalSpec, conform_stream
+from ecgvae.signal import Record, RecordFile, SignalSpec, conform_stream
 from ecgvae.signal.amplitudes import AmplitudeMeter, Amplitudes
+
+COMPARED_SECONDS = 2 * SEGMENT_SECONDS + 1  # at the start of a record; the last second is for resampling
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +19,7 @@ class TrainingData:
 
     Attributes:
         amplitudes: The range of their amplitudes.
-        fingerprints: The fingerprints of their segments, (n, 16) uint8.
+        fingerprints: The fingerprints of their segments, (n, 32) uint8.
     """
 
     amplitudes: Amplitudes
@@ -36,11 +38,15 @@ def measure_training_data(store: Store, rows: Iterable[int], signal: SignalSpec)
     return TrainingData(Amplitudes.of(meters), np.concatenate(hashes))
 
 
-def record_fingerprints(record: Record, signal: SignalSpec) -> np.ndarray:
-    """The fingerprints (n, 16) of a record for a model with this signal."""
-    return fingerprints(conformed_blocks(record, signal), signal.rate)
+def is_training_record(record: Record | RecordFile, signal: SignalSpec, known: TrainingRecords, shifted: bool = True,
+                       lead_map: Mapping[str, str] | None = None) -> bool:
+    """Whether a model with this signal was trained on a record; see `TrainingRecords.include`."""
+    start = record.read(0, round(COMPARED_SECONDS * record.rate))
+    (block,) = conformed_blocks(start, signal, lead_map)
+    return known.include(block, signal.rate, shifted)
 
 
-def conformed_blocks(record: Record, signal: SignalSpec) -> list[np.ndarray]:
+def conformed_blocks(record: Record, signal: SignalSpec, lead_map: Mapping[str, str] | None = None
+                     ) -> list[np.ndarray]:
     """The coded leads (c, t) of a record in mV; a lead that it lacks is 0 mV."""
-    return [block.signal for block in conform_stream(record, signal, "zero")]
+    return [block.signal for block in conform_stream(record, signal, "zero", lead_map=lead_map)]

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from ecgvae import checkpoint
-from ecgvae.data.fingerprints import MAX_COMPARED_SEGMENTS, SEGMENT_SECONDS, TrainingRecords, fingerprints
+from ecgvae.data.fingerprints import SEGMENT_SECONDS, TrainingRecords
 from ecgvae.data.store import Store
+from ecgvae.data.training_data import COMPARED_SECONDS
 from ecgvae.evaluation.pieces import Piece, conform_piece, read_piece
 from ecgvae.signal import SignalSpec, fit_leads
-
-COMPARED_SECONDS = MAX_COMPARED_SEGMENTS * SEGMENT_SECONDS      # at the start of a record
 
 
 def describe_data(model: str | Path, signal: SignalSpec, store: Store, split: str, rows: np.ndarray) -> dict[str, Any]:
@@ -45,15 +44,17 @@ def describe_rows(signal: SignalSpec, store: Store, rows: np.ndarray,
         trained_on: The model's training records, see `checkpoint.training_records`.
 
     Returns:
-        `seen_in_training`: see `count_seen`. `store_rate` and `model_rate` in Hz. `source_rates`: the number of
-        records by the rate in Hz that they had before they were prepared. `missing_leads`: by lead, the number of
-        records that lack it, whose errors do not count. `records_with_missing_leads`: the number of such records.
+        `seen_in_training`: see `count_seen`. `too_short_to_recognize`: the number of records of less than 5 s, which
+        are recognized only if they were as short in training. `store_rate` and `model_rate` in Hz. `source_rates`: the
+        number of records by the rate in Hz that they had before they were prepared. `missing_leads`: by lead, the
+        number of records that lack it, whose errors do not count. `records_with_missing_leads`: the number of those.
         `derived_leads`: leads that the store lacks and that follow from its others.
     """
     present = present_leads(store, rows, signal.leads)
     rates = Counter(store.records["rate"].iloc[rows].tolist()) if "rate" in store.records else Counter()
     absent = zip(signal.leads, (~present).sum(axis=0), strict=True)
     return {"seen_in_training": count_seen(trained_on, store, rows, signal),
+            "too_short_to_recognize": int((store.spans[rows, 1] < SEGMENT_SECONDS * store.rate).sum()),
             "store_rate": store.rate, "model_rate": signal.rate,
             "source_rates": {f"{rate:g}": count for rate, count in sorted(rates.items())},
             "missing_leads": {lead: int(count) for lead, count in absent if count},
@@ -65,14 +66,13 @@ def count_seen(trained_on: TrainingRecords | None, store: Store, rows: np.ndarra
     """The number of rows that a model was trained on; None if its training records are unknown."""
     if trained_on is None:
         return None
-    return sum(row_fingerprints(store, int(row), signal) in trained_on for row in rows)
+    return sum(trained_on.include(row_start(store, int(row), signal), signal.rate) for row in rows)
 
 
-def row_fingerprints(store: Store, row: int, signal: SignalSpec) -> np.ndarray:
-    """The fingerprints of the first segments of a row, (n, 16) uint8."""
+def row_start(store: Store, row: int, signal: SignalSpec) -> np.ndarray:
+    """The start of a row, as a model with this signal gets it: coded leads (c, t) in mV."""
     samples = min(int(store.spans[row, 1]), round(COMPARED_SECONDS * store.rate))
-    piece = Piece(0, 0, samples, samples)
-    return fingerprints([conform_piece(store, row, read_piece(store, row, piece), signal)], signal.rate)
+    return conform_piece(store, row, read_piece(store, row, Piece(0, 0, samples, samples)), signal)
 
 
 def present_leads(store: Store, rows: np.ndarray, leads: Sequence[str]) -> np.ndarray:

@@ -77,6 +77,7 @@ class Report(Settings):
     fingerprint: str
     records: int = Field(ge=1)
     seen_in_training: int | None = None
+    too_short_to_recognize: int = 0
     store_rate: float = Field(gt=0)
     model_rate: float = Field(gt=0)
     source_rates: dict[str, int]

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ecgvae import checkpoint
+from ecgvae.data.fingerprints import TrainingRecords
 from ecgvae.data.tokens import TokenHeader, Tokens
 from ecgvae.metrics import bits_per_second
 from ecgvae.models import QuantizedAutoencoder
@@ -39,6 +40,7 @@ class Tokenizer:
     name: str = "model"
     saved_identity: str | None = None
     amplitudes: Amplitudes | None = None    # of the training data
+    training_records: TrainingRecords | None = None
 
     @classmethod
     def load(cls, model: str | Path, device: str = "auto") -> "Tokenizer":
@@ -56,7 +58,8 @@ class Tokenizer:
         module = checkpoint.load(folder, device)
         if not isinstance(module, QuantizedAutoencoder):
             raise ValueError(f"{model} is of family {module.settings.family}, which has no tokens; wanted a tokenizer")
-        return cls(module, checkpoint.model_name(folder), checkpoint.identity(folder), checkpoint.amplitudes(folder))
+        return cls(module, checkpoint.model_name(folder), checkpoint.identity(folder), checkpoint.amplitudes(folder),
+                   checkpoint.training_records(folder))
 
     def __repr__(self) -> str:
         signal, specs = self.model.signal, self.model.codebook_specs

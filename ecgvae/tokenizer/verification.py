@@ -9,11 +9,14 @@ import numpy as np
 import torch
 
 from ecgvae.data.tokens import Tokens
+from ecgvae.data.training_data import is_training_record
 from ecgvae.metrics import Moments
 from ecgvae.signal import MICROVOLTS_PER_MV, Record, RecordFile, conform_stream
 from ecgvae.tokenizer.decoding import coded_blocks
 from ecgvae.tokenizer.threads import thread_pool
 from ecgvae.tokenizer.tokenizer import CHUNK_SAMPLES, CPU_BATCH, Tokenizer
+
+SEEN_IN_TRAINING = "in the model's training data, so the errors are too low"  # a note
 
 
 def verify(tokenizer: Tokenizer, records: Sequence[Record | RecordFile], tokens: Sequence[Tokens],
@@ -28,19 +31,29 @@ def verify(tokenizer: Tokenizer, records: Sequence[Record | RecordFile], tokens:
         batch_size: Records that go through the model together.
 
     Returns:
-        The tokens with `prdn` (%) and `rmse_uv` of each lead that the record has, at the model's sampling rate.
+        The tokens with `prdn` (%) and `rmse_uv` of each lead that the record has, at the model's sampling rate. Records
+        that the model was trained on have the note `SEEN_IN_TRAINING`.
     """
     size = min(batch_size, CPU_BATCH) if tokenizer.device.type == "cpu" else batch_size
     verified = list(tokens)
 
     def verify_batch(indices: list[int]) -> None:
         for index, blocks in zip(indices, decode_batch(tokenizer, [tokens[index] for index in indices]), strict=True):
-            verified[index] = with_errors(tokenizer, records[index], tokens[index], blocks, lead_map)
+            item = with_errors(tokenizer, records[index], tokens[index], blocks, lead_map)
+            if is_seen(tokenizer, records[index], lead_map):
+                item = replace(item, notes=(*item.notes, SEEN_IN_TRAINING))
+            verified[index] = item
 
     with thread_pool(tokenizer.device) as submit:
         for indices in batches_of_equal_length([item.samples for item in tokens], size):
             submit(verify_batch, indices)
     return verified
+
+
+def is_seen(tokenizer: Tokenizer, record: Record | RecordFile, lead_map: Mapping[str, str] | None) -> bool:
+    """Whether the tokenizer is known to be trained on a record."""
+    known, signal = tokenizer.training_records, tokenizer.model.signal
+    return known is not None and is_training_record(record, signal, known, shifted=False, lead_map=lead_map)
 
 
 def batches_of_equal_length(lengths: Sequence[int], size: int) -> Iterator[list[int]]:

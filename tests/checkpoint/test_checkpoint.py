@@ -250,7 +250,7 @@ def test_a_checkpoint_knows_its_training_data(model, tmp_path):
 
     quantiles = {"q01": 0.1, "q50": 0.2, "q99": 0.5}
     amplitudes = Amplitudes.model_validate({"rms_mv": quantiles, "peak_mv": quantiles})
-    fingerprints = torch.randint(256, (7, 16), dtype=torch.uint8).numpy()
+    fingerprints = torch.randint(256, (7, 32), dtype=torch.uint8).numpy()
     folder = checkpoint.save(model, tmp_path / "known", data=TrainingData(amplitudes, fingerprints))
     known = checkpoint.training_records(folder)
     assert known is not None and (known.fingerprints == fingerprints).all()
@@ -270,8 +270,8 @@ def test_damaged_training_records_are_one_line(folder, content):
         checkpoint.training_records(folder)
 
 
-@pytest.mark.parametrize("tensors", [{}, {"fingerprints": torch.zeros(3, 16)}, {"fingerprints": torch.zeros(3).byte()},
-                                     {"other": torch.zeros(3, 16).byte()}])
+@pytest.mark.parametrize("tensors", [{}, {"fingerprints": torch.zeros(3, 32)}, {"fingerprints": torch.zeros(3).byte()},
+                                     {"other": torch.zeros(3, 32).byte()}])
 def test_training_records_of_another_kind_are_one_line(folder, tensors):
     save_file(tensors, folder / checkpoint_files.TRAINING_RECORDS)
     with pytest.raises(ValueError, match="fingerprints|wanted uint8"):

@@ -56,7 +56,7 @@ def tokenized(source, model, out, *options):
 
 def test_info_of_a_model_tells_its_training_data(model):
     facts = json.loads(call("info", "ptbxl-vqvae-conv", "--json").stdout)
-    assert facts["known_training_segments"] == 2010
+    assert facts["known_training_segments"] == 4020
     low, middle, high = facts["amplitudes_1_50_99_percent"]["rms_mv"]
     assert 0.01 < low < middle < high < 1
     assert json.loads(call("info", model, "--json").stdout)["known_training_segments"] is None

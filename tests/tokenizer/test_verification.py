@@ -14,7 +14,7 @@ from ecgvae.data.tokens import open_tokens
 from ecgvae.signal import LEADS_12, Record, conform, write_record
 from ecgvae.signal.amplitudes import UNLIKE_TRAINING
 from ecgvae.tokenizer import Tokenizer
-from ecgvae.tokenizer.verification import verify
+from ecgvae.tokenizer.verification import SEEN_IN_TRAINING, verify
 
 MODEL = "ptbxl-vqvae-conv"
 
@@ -178,5 +178,9 @@ def test_counts_on_real_records(data, tmp_path):
     paths = [data / "ptb-xl-subset" / name for name in table[table.strat_fold == 10].filename_lr]
     result = call("tokenize", *paths, "--out", tmp_path / "ptbxl.parquet")
     assert UNLIKE_TRAINING not in result.stderr and "138 records" in result.stdout
+    paths = [data / "ptb-xl-subset" / name for name in table[table.strat_fold.isin([8, 9])].filename_lr[:40]]
+    training = sum(table[table.strat_fold.isin([8, 9])].strat_fold[:40] == 8)
+    result = call("tokenize", *paths, "--out", tmp_path / "both.parquet", "--verify")
+    assert f"; {training} of 40 records {SEEN_IN_TRAINING}" in result.stdout
     result = call("tokenize", data / "cinc2011-120", "--out", tmp_path / "cinc.parquet")
     assert f"29 records with {UNLIKE_TRAINING}" in result.stderr

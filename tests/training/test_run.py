@@ -14,7 +14,7 @@ from trainings import changed, mistake, results, same
 
 from ecgvae import checkpoint, metrics
 from ecgvae.checkpoint import saving
-from ecgvae.data.training_data import measure_training_data, record_fingerprints
+from ecgvae.data.training_data import is_training_record, measure_training_data
 from ecgvae.training.log import Log
 from ecgvae.training.loop import learning_rate, train
 from ecgvae.training.noising import NoiseSettings
@@ -43,7 +43,7 @@ def test_a_run_leaves_a_model_logs_pictures_and_its_recipe(store, recipe, tmp_pa
     assert checkpoint.load(folder).settings == recipe.model
     known = checkpoint.training_records(folder)
     assert known is not None
-    seen = [record_fingerprints(store.record(row), recipe.model.signal) in known for row in range(len(store))]
+    seen = [is_training_record(store.record(row), recipe.model.signal, known) for row in range(len(store))]
     assert np.flatnonzero(seen).tolist() == store.split("train").tolist()
     assert checkpoint.amplitudes(folder) == measure_training_data(store, store.split("train"),
                                                                   recipe.model.signal).amplitudes
