@@ -7,6 +7,7 @@ from ecgvae import checkpoint
 from ecgvae.data.table import STORE_COLUMNS
 from ecgvae.data.token_facts import describe_codebooks, describe_tokens
 from ecgvae.files import read_json
+from ecgvae.wording import count
 
 
 def describe(item: str | Path) -> dict[str, Any]:
@@ -45,11 +46,16 @@ def describe_folder(path: Path) -> dict[str, Any]:
             return describe_as(path)
     if (path / "model" / "config.json").is_file():
         return describe_model(path / "model")
-    if headers := sorted(path.rglob("*.hea")):
-        raise ValueError(f"{path} is a folder with {len(headers):,} WFDB headers; wanted one record, such as "
-                         f"{headers[0].with_suffix('')}")
+    check_no_folder_of_records(path)
     raise ValueError(f"{path} is a folder, but neither a model (config.json), a store (manifest.json) nor a run "
                      "(recipe.json)")
+
+
+def check_no_folder_of_records(path: Path) -> None:
+    """Raises ValueError if a path is that of a folder with WFDB records."""
+    if headers := sorted(path.rglob("*.hea")):
+        raise ValueError(f"{path} is a folder with {count(len(headers), 'WFDB header')}; wanted one record, such as "
+                         f"{headers[0].with_suffix('')}")
 
 
 def is_parquet(path: Path) -> bool:
@@ -66,8 +72,8 @@ def describe_model(model: str | Path) -> dict[str, Any]:
 
     folder = checkpoint.locate(model)
     config, facts = checkpoint.config(folder), model_facts(folder)
-    if (count := count_weights(folder)) < facts["parameters"]:
-        raise ValueError(f"{folder} is damaged: its weights are {count} numbers; wanted {facts['parameters']}")
+    if (weights := count_weights(folder)) < facts["parameters"]:
+        raise ValueError(f"{folder} is damaged: its weights are {weights} numbers; wanted {facts['parameters']}")
     head, training = read_head(folder / "config.json"), config.get("training", {})
     signal = head.signal
     return {
@@ -156,7 +162,7 @@ def describe_store(path: Path) -> dict[str, Any]:
     store = Store(path)
     table = store.records
     own_columns = {*STORE_COLUMNS, *store.manifest.get("origin_columns", ())}
-    resampled = {f"{rate:g} Hz": count for rate, count in sorted(store.resampled.items())}
+    resampled = {f"{rate:g} Hz": number for rate, number in sorted(store.resampled.items())}
     return {
         "kind": "store", "path": str(path), "source": store.manifest["source"], "records": len(store),
         "skipped": store.manifest["skipped"], "seconds": float(table["length"].sum() / store.rate), "rate": store.rate,

@@ -9,7 +9,7 @@ from pathlib import Path
 from ecgvae.batch.distributed import broadcast_object, distributed_state
 from ecgvae.batch.summary import Summary
 from ecgvae.data.collection import Collection, Entry
-from ecgvae.data.errors import NoUsableRecords, error_text
+from ecgvae.data.errors import NoUsableRecords, Remarks, error_text
 from ecgvae.data.jobs import Parts, Progress, no_progress, open_parts
 from ecgvae.data.naming import wfdb_name
 from ecgvae.data.token_facts import mean_errors
@@ -30,10 +30,12 @@ class EncodedSummary(Summary):
     Attributes:
         errors: The name, the PRDN in % and the RMSE in µV of each verified record, as means over its leads.
         remarks: What else users should know, as `Collection.remarks`.
+        passed_over: (source, remark) about files that are no WFDB records.
     """
 
     errors: tuple[tuple[str, float, float], ...] = ()
     remarks: tuple[str, ...] = ()
+    passed_over: Remarks = ()
 
 
 def tokenize_files(sources: Iterable[str | Path], out: str | Path, tokenizer: Tokenizer, *,
@@ -86,7 +88,8 @@ def tokenize_files(sources: Iterable[str | Path], out: str | Path, tokenizer: To
         job.write_parts(batches, pending, progress)
         if state is not None:
             state.wait_for_everyone()
-        return replace(merge_parts(parts, out, overwrite), remarks=tuple(job.collection.remarks))
+        return replace(merge_parts(parts, out, overwrite), remarks=tuple(job.collection.remarks),
+                       passed_over=tuple(job.collection.passed_over))
 
 
 @dataclass(frozen=True)
@@ -141,11 +144,11 @@ class TokenizeJob:
                 records.append(self.collection.open(entry))
                 entries.append(entry)
             except (ValueError, OSError) as error:
-                skipped.append((str(entry), error_text(error)))
+                skipped.append((entry.name, error_text(error)))
         errors: dict[int, Exception] = {}
         encoded = self.tokenizer.encode_many(records, self.codebooks, self.missing, self.batch_size,
                                              errors.__setitem__, self.lead_map, self.any_amplitude)
-        skipped += [(str(entries[index]), error_text(error)) for index, error in errors.items()]
+        skipped += [(entries[index].name, error_text(error)) for index, error in errors.items()]
         usable = [index for index in range(len(entries)) if index not in errors]
         tokens = [self.collection.with_origin(entries[index], item, self.tokenizer.model.signal.rate)
                   for index, item in zip(usable, encoded, strict=True)]

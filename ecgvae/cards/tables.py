@@ -39,6 +39,8 @@ def heading(report: Report, description: str | None, leads: int) -> str:
         texts.append("**so the errors are too low**")
     if report.records_with_missing_leads:
         texts.append(f"{report.records_with_missing_leads:,} records lack leads, which do not count")
+    if report.derived_leads:
+        texts.append(f"{', '.join(report.derived_leads)} are derived from other leads")
     return f"{name} ({'; '.join(texts)}):"
 
 

@@ -32,7 +32,8 @@ AnyAmplitude = Annotated[bool, Option("--any-amplitude", help="Also use records 
                                                              "ECG in mV.")]
 Strict = Annotated[bool, Option("--strict", help="End with exit code 1 if a record was skipped.")]
 Comments = Annotated[bool, Option("--comments/--no-comments", help="Whether to keep the comments of headers (age, sex, "
-                                                                   "drugs). Names, dates and times are kept.")]
+                                                                  "drugs). Names, dates, times and columns of tables "
+                                                                  "are kept.")]
 Tokenizer = Annotated[str, Option(help="Tokenizer: a shipped model, a model folder or a run folder.",
                                   autocompletion=shipped_models)]
 

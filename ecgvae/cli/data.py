@@ -23,7 +23,8 @@ from ecgvae.cli.app import (
 )
 from ecgvae.cli.completion import dataset_names
 from ecgvae.cli.paths import check_exists, check_output, check_records
-from ecgvae.cli.terminal import Progress, count_skipped, end_strict, list_remarks, list_skipped, remark, show
+from ecgvae.cli.remarks import count_skipped, list_remarks, list_skipped
+from ecgvae.cli.terminal import Progress, end_strict, remark, show
 from ecgvae.wording import count, count_of
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ def prepare(
     skipped = report(store, window)
     if table:
         remark_on_table(store)
+    if not comments:
+        remark_on_labels(store, table)
     end_strict(strict, skipped)
 
 
@@ -177,7 +180,7 @@ def report(store: "Store", window: float | None) -> int:
     with open(store.path / "skipped.csv", newline="", encoding="utf-8") as file:
         _, *rows = csv.reader(file)
     notes = [(name, text) for name, text, *kind in rows if kind == ["note"]]
-    skipped = [(name, text) for name, text, *kind in rows if kind != ["note"]]
+    skipped = [(name, text) for name, text, *kind in rows if kind in ([], ["skipped"])]
     list_skipped(skipped)
     list_remarks("notes", notes, limit=5)
     for text in store.remarks:
@@ -204,3 +207,14 @@ def remark_on_table(store: "Store") -> None:
 
     if count_ptbxl(store.records["name"]) and store.manifest.get("random_split") is None:
         remark("the records are named like PTB-XL's: their splits come from the table")
+
+
+def remark_on_labels(store: "Store", table: Path | None) -> None:
+    """Says which columns of a table are in the store, such as age and sex, although comments are left out."""
+    from ecgvae.data.table import STORE_COLUMNS
+
+    others = (*STORE_COLUMNS, *store.manifest.get("origin_columns", ()))
+    if labels := [name for name in store.records if name not in others]:
+        remedy = "without --table" if table else f"with --dataset {NO_DATASET}"
+        remark(f"--no-comments leaves out comments of headers; {', '.join(labels)} come from the table and stay in "
+               f"the store ({remedy} they are left out)")

@@ -8,7 +8,8 @@ from typer import Argument, Option
 from ecgvae.cli.app import SIGNALS, Comments, Device, Quiet, Strict, app, examples
 from ecgvae.cli.completion import shipped_models
 from ecgvae.cli.paths import check_exists, check_file_output, check_model
-from ecgvae.cli.terminal import Progress, count_skipped, end_strict, list_remarks, list_skipped, remark, show
+from ecgvae.cli.remarks import count_skipped, list_remarks, list_skipped
+from ecgvae.cli.terminal import Progress, end_strict, remark, show
 from ecgvae.wording import count, count_of
 
 if TYPE_CHECKING:

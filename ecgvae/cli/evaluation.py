@@ -125,6 +125,8 @@ def describe_data(report: dict) -> list[str]:
     if lacking := report["records_with_missing_leads"]:
         leads = ", ".join(f"{lead} ({number:,})" for lead, number in report["missing_leads"].items())
         lines.append(f"{count_of(lacking, total, 'record')} without some leads, which do not count: {leads}")
+    if derived := report["derived_leads"]:
+        lines.append(f"the store has no {', '.join(derived)}: they are derived from others")
     return lines
 
 

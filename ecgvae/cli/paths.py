@@ -68,13 +68,17 @@ def check_records(sources: Iterable[Path], wanted: str = "a record, a folder of 
 
 
 def check_record(path: Path, wanted: str = "a record") -> None:
-    """Checks that there is a WFDB record at a path with or without suffix."""
+    """Checks that there is one WFDB record at a path with or without suffix."""
     if any(os.path.isfile(header) for header in (f"{path}.hea", path.with_suffix(".hea"))):
         return
     if not path.exists() and not any(path.parent.glob(f"{glob.escape(path.name)}.*")):
         raise FileNotFoundError(f"{path} is not there; wanted {wanted}")
     from ecgvae.signal import find_records
 
+    if path.is_dir():
+        from ecgvae.inspection import check_no_folder_of_records
+
+        check_no_folder_of_records(path)
     try:
         find_records(path)      # its error message names other formats
     except FileNotFoundError:

@@ -1,10 +1,8 @@
 """Output of the command line: results on stdout; progress, remarks and errors on stderr."""
 
-import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -17,11 +15,8 @@ if TYPE_CHECKING:
     import rich.progress
 
 PROGRESS_SECONDS = 30       # between lines of progress where stderr is not a terminal
-MIN_SHARED = 3              # records with the same remark that are counted instead of listed
 MAX_LINE_CHARACTERS = 2000  # of a remark or an error; names in files may be longer
 TABLE_COLUMNS = 140         # width of a table, in characters, where stdout is not a terminal
-
-Remarks = Sequence[tuple[str, str]]     # (record, text)
 
 quiet = False       # set by --quiet
 
@@ -57,52 +52,6 @@ def remark(text: str) -> None:
     """Prints a line on stderr, unless --quiet was given."""
     if not quiet:
         say(text)
-
-
-def list_remarks(title: str, remarks: Remarks, limit: int = 20) -> None:
-    """Prints remarks about records: first those that several records share, equal or but for numbers, then others.
-
-    At most `limit` of either are printed.
-    """
-    if not remarks:
-        return
-    equal, rest = shared_remarks(remarks, lambda text: text)
-    similar, single = shared_remarks(rest, lambda text: re.sub(r"\d[\d.,]*", "0", text))
-    shared = sorted([*equal, *similar], key=len, reverse=True)
-    remark(f"{title} ({count(len({name for name, _ in remarks}), 'record')}):")
-    for group in shared[:limit]:
-        remark(f"  {count(len(group), 'record')}, such as {group[0][0]}: {group[0][1]}")
-    for name, text in single[:limit]:
-        remark(f"  {name}: {text}")
-    if more := max(0, len(shared) - limit) + max(0, len(single) - limit):
-        remark(f"  and {more:,} more")
-
-
-def shared_remarks(remarks: Remarks, key: Callable[[str], str]) -> tuple[list[Remarks], Remarks]:
-    """Groups of remarks whose texts have the same key, and the remarks of smaller groups than `MIN_SHARED`."""
-    groups: dict[str, list[tuple[str, str]]] = {}
-    for name, text in remarks:
-        groups.setdefault(key(text), []).append((name, text))
-    large: list[Remarks] = [group for group in groups.values() if len(group) >= MIN_SHARED]
-    return large, [item for group in groups.values() if len(group) < MIN_SHARED for item in group]
-
-
-def list_skipped(skipped: Remarks, path: Path | None = None, notes: Remarks = ()) -> None:
-    """Prints the skipped records with the reasons; writes them and the notes to a CSV file if a path is given."""
-    if path:
-        from ecgvae.data.merge import write_skipped
-
-        write_skipped(skipped, path, notes)
-    list_remarks("skipped", skipped)
-    if any(" amplitude" in reason for _, reason in skipped):
-        remark("  (--any-amplitude also uses records whose amplitudes cannot be those of an ECG in mV)")
-    if any("the model wants" in reason for _, reason in skipped):
-        remark("  (--missing-leads zero sets the leads that a record lacks to 0 mV)")
-
-
-def count_skipped(skipped: Remarks) -> str:
-    """The end of a result about the records that were skipped; empty if there are none."""
-    return f"; {count(len(skipped), 'record')} skipped" if skipped else ""
 
 
 def show_json(values: Any) -> None:

@@ -22,7 +22,8 @@ from ecgvae.cli.app import (
     examples,
 )
 from ecgvae.cli.paths import check_file_output, check_model, check_output, check_records
-from ecgvae.cli.terminal import Progress, count_skipped, end_strict, list_remarks, list_skipped, remark, show
+from ecgvae.cli.remarks import count_skipped, list_first, list_remarks, list_skipped
+from ecgvae.cli.terminal import Progress, end_strict, remark, show
 from ecgvae.wording import count, count_of
 
 if TYPE_CHECKING:
@@ -96,11 +97,11 @@ def report(summary: "EncodedSummary", tokenizer: "ecgvae.tokenizer.Tokenizer", h
            prdn_limit: float, listing: Path | None) -> None:
     """Prints a summary of a new token file, after the skipped records and notes, which also go to a CSV file."""
     poor = poor_records(summary, prdn_limit)
-    list_skipped(summary.skipped, listing, [*summary.noted, *poor])
+    list_skipped(summary.skipped, listing, [*summary.noted, *poor], summary.passed_over)
     list_notes(summary.noted, tokenizer)
     for text in summary.remarks:
         remark(text)
-    list_remarks(f"PRDN above {prdn_limit:g} %", poor)
+    list_first(f"PRDN above {prdn_limit:g} %", poor)
     show(f"{count_of(summary.records, summary.total, 'record')}, {summary.seconds:,.0f} s of ECG "
          f"at {bit_rate(header):g} bit/s, in {summary.out}{count_skipped(summary.skipped)}")
     if summary.errors:
@@ -112,9 +113,9 @@ def list_notes(noted: "Remarks", tokenizer: "ecgvae.tokenizer.Tokenizer") -> Non
     from ecgvae.signal.amplitudes import UNLIKE_TRAINING
 
     list_remarks("notes", noted, limit=5)
-    unlike = sum(note.startswith(UNLIKE_TRAINING) for _, note in noted)
+    unlike = {name for name, note in noted if note.startswith(UNLIKE_TRAINING)}
     if unlike:
-        remark(f"{count(unlike, 'record')} with {UNLIKE_TRAINING}; --verify measures what their tokens are worth")
+        remark(f"{count(len(unlike), 'record')} with {UNLIKE_TRAINING}; --verify measures what their tokens are worth")
     if tokenizer.amplitudes is None:
         remark(f"{tokenizer.name} does not know the amplitudes of its training data, so amplitudes are not checked")
 
@@ -134,10 +135,12 @@ def error_summary(summary: "EncodedSummary", limit: float) -> str:
     prdn, rmse = np.array([row[1:] for row in summary.errors]).T
     if np.isnan(prdn).all():
         return "every lead is flat, so there are no errors to verify"
-    above, seen = int((prdn > limit).sum()), sum(note == SEEN_IN_TRAINING for _, note in summary.noted)
+    above, flat = int((prdn > limit).sum()), int(np.isnan(prdn).sum())
+    seen = sum(note == SEEN_IN_TRAINING for _, note in summary.noted)
     trained_on = f"; {count_of(seen, len(prdn), 'record')} {SEEN_IN_TRAINING}" if seen else ""
+    are_flat = f"; {flat:,} flat" if flat else ""
     return (f"PRDN {np.nanmean(prdn):.1f} % (median {np.nanmedian(prdn):.1f} %), RMSE {np.nanmean(rmse):.1f} µV; "
-            f"{count_of(above, len(prdn), 'record')} above {limit:g} %{trained_on}")
+            f"{count_of(above, len(prdn) - flat, 'record')} above {limit:g} %{are_flat}{trained_on}")
 
 
 def bit_rate(header: "TokenHeader") -> float:

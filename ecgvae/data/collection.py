@@ -46,6 +46,7 @@ class Collection:
         entries: The records.
         stores: The stores by path.
         remarks: What users should know: files that are passed over, and ECGs that are there at two sampling rates.
+        passed_over: (source, remark) about files that are passed over.
 
     Raises:
         ValueError: Two records have the same name, or a source has no records.
@@ -55,7 +56,7 @@ class Collection:
     def __init__(self, sources: Iterable[str | Path]):
         self.entries: list[Entry] = []
         self.stores: dict[Path, Store] = {}
-        self.remarks: list[str] = []
+        self.passed_over: list[tuple[str, str]] = []
         for source in map(Path, sources):
             if (source / "manifest.json").is_file():
                 self.stores[source] = Store(source)
@@ -63,13 +64,14 @@ class Collection:
             else:
                 found = search_source(source)
                 self.entries += file_entries(source, found.paths)
-                self.remarks += [f"{source}: {line}" for line in passed_over(found.others)]
+                self.passed_over += [(str(source), line) for line in passed_over(found.others)]
         by_name: dict[tuple[str, int], Entry] = {}
         for entry in self.entries:
             if (other := by_name.setdefault((entry.name, entry.start), entry)) is not entry:
                 raise ValueError(f"{other} and {entry} are both named {entry.name}; "
                                  "give a folder that has both, or one of them at a time")
-        self.remarks += rates_remark(entry.name for entry in self.entries)
+        rates = rates_remark(entry.name for entry in self.entries)
+        self.remarks = [*(f"{source}: {line}" for source, line in self.passed_over), *rates]
 
     def __len__(self) -> int:
         return len(self.entries)

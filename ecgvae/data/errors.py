@@ -10,7 +10,7 @@ Remarks = tuple[tuple[str, str], ...]  # (record, reason)
 
 
 class NoUsableRecords(ValueError):
-    """No record of a job can be used. `skipped` has the path of each record and the reason."""
+    """No record of a job can be used. `skipped` has the name of each record and the reason."""
 
     def __init__(self, skipped: Sequence[tuple[str, str]], source: str | Path | None = None):
         place = "" if source is None else f" in {source}"

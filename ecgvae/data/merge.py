@@ -30,6 +30,7 @@ class Merge:
     source: str
     labels: "pandas.DataFrame | None" = None  # indexed by record name
     facts: Mapping[str, Any] = field(default_factory=dict)  # further entries of the manifest
+    passed_over: Sequence[str] = ()  # remarks about files that are no records
 
     def write(self, folder: Path, parts: list[Path], skipped: list[tuple[str, str]]) -> None:
         """Writes the store to a new folder.
@@ -37,7 +38,7 @@ class Merge:
         Args:
             folder: The folder.
             parts: The folders of the parts, in order.
-            skipped: (path, reason) of records that are in no part. skipped.csv lists them and those of the parts, and
+            skipped: (name, reason) of records that are in no part. skipped.csv lists them and those of the parts, and
                 the notes about the others.
 
         Raises:
@@ -57,7 +58,8 @@ class Merge:
         signals = [path / "signals" for path in parts]
         join_signals(signals, folder / "signals.npy", (total, len(self.leads)), digest)
         write_table(rows, self.labels, folder / "records.parquet", self.origin_columns)
-        write_skipped(skipped, folder / "skipped.csv", [(row["name"], note) for row in rows for note in row["notes"]])
+        notes = [(row["name"], note) for row in rows for note in row["notes"]]
+        write_skipped(skipped, folder / "skipped.csv", notes, [(self.source, line) for line in self.passed_over])
         counts = {"records": len(rows), "samples": total, "skipped": len(skipped)}
         self.write_manifest(folder / "manifest.json", counts | {"fingerprint": digest.hexdigest()[:32]})
 
@@ -130,8 +132,17 @@ def check_storable(labels: "pandas.DataFrame") -> None:
                              ) from None
 
 
-def write_skipped(skipped: Iterable[tuple[str, str]], path: Path, notes: Iterable[tuple[str, str]] = ()) -> None:
-    """Writes (path, reason) of skipped records, and (name, note) of others, as CSV with the column `kind`."""
-    rows = [*((*item, "skipped") for item in skipped), *((*item, "note") for item in notes)]
+def write_skipped(skipped: Iterable[tuple[str, str]], path: Path, notes: Iterable[tuple[str, str]] = (),
+                  passed_over: Iterable[tuple[str, str]] = ()) -> None:
+    """Writes a CSV file with the columns `path`, `reason` and `kind`.
+
+    Args:
+        skipped: (name, reason) of skipped records.
+        path: The file.
+        notes: (name, note) of other records.
+        passed_over: (folder, remark) about files that are no records.
+    """
+    kinds = {"skipped": skipped, "note": notes, "passed over": passed_over}
+    rows = [(*item, kind) for kind, items in kinds.items() for item in items]
     with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         csv.writer(file, lineterminator="\n").writerows([("path", "reason", "kind"), *rows])

@@ -26,7 +26,7 @@ def name_records(source: Path, paths: Iterable[str | Path]) -> tuple[list[NamedP
     for path in map(Path, paths):
         name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
         if name in named:
-            duplicates.append((f"{path}.hea", f"the name {name} is already that of {named[name]}.hea"))
+            duplicates.append((str(path), f"the name {name} is already that of {named[name]}.hea"))
         else:
             named[name] = path
     return list(named.items()), duplicates

@@ -41,7 +41,7 @@ def prepare_part(part: Path, batch: list[NamedPath], layout: Layout) -> int:
                 except UnusableRecord as error:
                     signals.seek(start)
                     signals.truncate()
-                    skipped.append((f"{name}.hea", str(error)))
+                    skipped.append((name, str(error)))
         (folder / "rows.json").write_text(json.dumps({"rows": rows, "skipped": skipped}))
 
     write_atomically(part, write)

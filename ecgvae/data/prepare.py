@@ -80,7 +80,7 @@ def build_store(source: str | Path, out: str | Path, *, rate: float = 100, leads
     named, duplicates = name_records(source, found.paths)
     if layout.lead_map:
         check_lead_map(channel_names(named), layout.lead_map)
-    merge = plan_merge(source, layout, labels, named, [*remarks, *passed_over(found.others)])
+    merge = plan_merge(source, layout, labels, named, list(remarks), passed_over(found.others))
     job = {**layout.fingerprint, "records": fingerprint(named)}
     with open_parts(out, job, overwrite) as parts:
         prepare_parts(parts, list(batched(named)), layout, workers or available_cpus(), progress)
@@ -94,7 +94,7 @@ def build_store(source: str | Path, out: str | Path, *, rate: float = 100, leads
 
 
 def plan_merge(source: Path, layout: Layout, labels: "pandas.DataFrame | None", named: list[NamedPath],
-               remarks: list[str]) -> Merge:
+               remarks: list[str], others: list[str]) -> Merge:
     """The merge of a store's parts; ValueError if the labels fit no record."""
     facts: dict[str, Any] = {"lead_map": layout.lead_map} if layout.lead_map else {}
     names = [name for name, _ in named]
@@ -107,8 +107,8 @@ def plan_merge(source: Path, layout: Layout, labels: "pandas.DataFrame | None", 
     without_folds = folds_remark(names, labels)
     for remark in without_folds:
         warnings.warn(remark, stacklevel=3)
-    facts["remarks"] = [*remarks, *rates_remark(names), *without_folds]
-    return Merge(layout.leads, layout.rate, layout.window, str(source), labels, facts)
+    facts["remarks"] = [*remarks, *others, *rates_remark(names), *without_folds]
+    return Merge(layout.leads, layout.rate, layout.window, str(source), labels, facts, others)
 
 
 def merge_parts(parts: Parts, out: Path, merge: Merge, duplicates: list[tuple[str, str]]) -> None:

@@ -67,6 +67,7 @@ def conform_piece(store: Store, row: int, record: Record, signal: SignalSpec) ->
 
     Leads that its record lacked are 0 mV; unlike those of a record, they have no part in the fit of other leads.
     """
-    if fit_leads(store.leads, signal.coded)[1]:
-        conform(record, signal)     # its error message names the leads
+    if lacking := fit_leads(store.leads, signal.coded)[1]:
+        raise ValueError(f"{store.path} has leads {', '.join(store.leads)}; the model wants {', '.join(signal.coded)}: "
+                         f"{', '.join(lacking)} can't be derived")
     return conform(store.drop_absent(row, record), signal, "zero").signal

@@ -12,7 +12,7 @@ from ecgvae.data.fingerprints import SEGMENT_SECONDS, TrainingRecords
 from ecgvae.data.store import Store
 from ecgvae.data.training_data import COMPARED_SECONDS
 from ecgvae.evaluation.pieces import Piece, conform_piece, read_piece
-from ecgvae.signal import SignalSpec
+from ecgvae.signal import SignalSpec, fit_leads
 
 
 def describe_data(model: str | Path, signal: SignalSpec, store: Store, split: str, rows: np.ndarray) -> dict[str, Any]:
@@ -48,6 +48,7 @@ def describe_rows(signal: SignalSpec, store: Store, rows: np.ndarray,
         are recognized only if they were as short in training. `store_rate` and `model_rate` in Hz. `source_rates`: the
         number of records by the rate in Hz that they had before they were prepared. `missing_leads`: by lead, the
         number of records that lack it, whose errors do not count. `records_with_missing_leads`: the number of those.
+        `derived_leads`: leads that the store lacks and that follow from its others.
     """
     present = present_leads(store, rows, signal.leads)
     rates = Counter(store.records["rate"].iloc[rows].tolist()) if "rate" in store.records else Counter()
@@ -57,7 +58,8 @@ def describe_rows(signal: SignalSpec, store: Store, rows: np.ndarray,
             "store_rate": store.rate, "model_rate": signal.rate,
             "source_rates": {f"{rate:g}": count for rate, count in sorted(rates.items())},
             "missing_leads": {lead: int(count) for lead, count in absent if count},
-            "records_with_missing_leads": int((~present).any(axis=1).sum())}
+            "records_with_missing_leads": int((~present).any(axis=1).sum()),
+            "derived_leads": [lead for lead in signal.leads if lead not in store.leads]}
 
 
 def count_seen(trained_on: TrainingRecords | None, store: Store, rows: np.ndarray, signal: SignalSpec) -> int | None:
@@ -75,5 +77,5 @@ def row_start(store: Store, row: int, signal: SignalSpec) -> np.ndarray:
 
 def present_leads(store: Store, rows: np.ndarray, leads: Sequence[str]) -> np.ndarray:
     """A mask (rows, leads): whether each record had each lead, or leads from which it follows."""
-    absent = [store.absent_leads(int(row)) for row in rows]
+    absent = [fit_leads(store.source_leads(int(row)), tuple(leads), True)[1] for row in rows]
     return np.array([[lead not in missing for lead in leads] for missing in absent], bool)

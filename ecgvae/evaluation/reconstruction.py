@@ -16,6 +16,7 @@ from ecgvae.evaluation.batches import RecordBatch, batches, full_precision, in_b
 from ecgvae.evaluation.errors import Comparison, Part, measure
 from ecgvae.evaluation.provenance import describe_data, present_leads
 from ecgvae.models import Autoencoder, QuantizedAutoencoder
+from ecgvae.signal import Record, fit_leads
 from ecgvae.tokenizer import CPU_BATCH
 
 MAX_CPU_SAMPLES = 1 << 14       # per lead, of a batch on a CPU; a single piece may have more
@@ -103,7 +104,7 @@ class Totals:
 
 def compare(model: Autoencoder, batch: RecordBatch) -> BatchErrors:
     """Compares the records of a batch with their reconstructions at every bit rate."""
-    targets = [record.select(model.signal.leads).signal[:, piece.inside]
+    targets = [select_or_derive(record, model.signal.leads)[:, piece.inside]
                for record, piece in zip(batch.records, batch.pieces, strict=True)]
     rate = batch.records[0].rate
     spectra = [metrics.power_spectrum(target, rate) for target in targets]
@@ -115,6 +116,13 @@ def compare(model: Autoencoder, batch: RecordBatch) -> BatchErrors:
         parts.append([measure(*compared, rate) for compared in zip(targets, spectra, leads, strict=True)])
     return BatchErrors(parts, [count_own_codes(model, batch, *codebook)
                                for codebook in zip(model.codebook_specs, codes, strict=True)])
+
+
+def select_or_derive(record: Record, leads: tuple[str, ...]) -> np.ndarray:
+    """Leads (leads, t) of a record; those that it lacks are derived from others, or 0 mV."""
+    if set(leads) <= set(record.leads):
+        return record.select(leads).signal
+    return (fit_leads(record.leads, leads, keep=True)[0] @ record.signal).astype(np.float32)
 
 
 def reconstructions(model: Autoencoder, x: Tensor, codes: Sequence[Tensor]) -> Iterator[Tensor]:

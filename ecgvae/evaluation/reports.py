@@ -83,6 +83,7 @@ class Report(Settings):
     source_rates: dict[str, int]
     missing_leads: dict[str, int]
     records_with_missing_leads: int
+    derived_leads: list[str] = []
     rows: list[Rate] = Field(min_length=1)
     codebooks: list[CodebookUsage]
     likelihood: Bounds | None = None

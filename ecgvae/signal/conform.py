@@ -8,10 +8,10 @@ from typing import Literal
 
 import numpy as np
 
-from ecgvae.signal.leads import LIMB, fit_leads, lead_rows, standardize_lead_map
+from ecgvae.signal.leads import LIMB, fit_leads, lead_rows, standardize_lead_map, unused_channels
 from ecgvae.signal.reading import RecordFile
 from ecgvae.signal.record import Record, SignalSpec
-from ecgvae.signal.repairs import Report, bridge, bridge_limit
+from ecgvae.signal.repairs import Report, bridge, bridge_limit, unused_note
 from ecgvae.signal.resample import Ratio, check_upsampling, ratio, resample
 
 Missing = Literal["error", "zero"]
@@ -23,7 +23,7 @@ Terms = list[list[tuple[float, int]]]
 class Conformed:
     """A model's input: signal (c, t) float32 in mV at the model's rate.
 
-    The notes say what was repaired, resampled, or invented by a model before.
+    The notes say what was repaired, resampled, not used, or invented by a model before.
     """
 
     signal: np.ndarray
@@ -101,10 +101,13 @@ class Plan:
     invented: tuple[str, ...]  # used leads that a model made up
     rates: tuple[float, float]  # of the record and of the model, in Hz
     ratio: Ratio
+    unused: tuple[str, ...]  # channels that are not used, as they are named in a note
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A note for each lead that is missing in the whole record or made up by a model, and one if it is resampled.
+        """A note for each lead that is missing in the whole record or made up by a model.
+
+        Also one if the record is resampled, and one if some of its channels are not used.
         """
         derived = [lead for lead in self.wanted if lead not in (*self.used, *self.undetermined)]
         return (
@@ -112,6 +115,7 @@ class Plan:
             *(f"{lead} is missing, set to 0 mV" for lead in self.undetermined),
             *(f"{lead} is missing, derived from others" for lead in derived),
             *(f"{lead} is invented by a model" for lead in self.invented),
+            *unused_note(self.unused),
         )
 
     @property
@@ -141,11 +145,12 @@ def _plan(source: Record | RecordFile, spec: SignalSpec, missing: Missing, refit
     _, undetermined = fit_leads(used, wanted, keep)
     if undetermined and (missing == "error" or len(undetermined) == len(wanted)):
         leads = ", ".join(source.leads) + "".join(f" (skipped: {channel})" for channel in source.skipped_channels)
-        raise ValueError(f"{source.name} has leads {leads}; the model wants {', '.join(wanted)}")
+        raise ValueError(f"{source.name} has leads {leads}; wanted {', '.join(wanted)}")
     invented = tuple(lead for lead in used if source.leads[rows[lead]] in source.invented_leads)
     rates = source.rate, spec.rate
     check_upsampling(source.name, *rates)
-    return Plan([rows[lead] for lead in used], used, wanted, undetermined, keep, invented, rates, ratio(*rates))
+    unused = (*unused_channels(source.leads, rows, used), *source.skipped_channels)
+    return Plan([rows[lead] for lead in used], used, wanted, undetermined, keep, invented, rates, ratio(*rates), unused)
 
 
 def recorded_leads(record: Record | RecordFile, leads: Sequence[str], lead_map: LeadMap | None = None

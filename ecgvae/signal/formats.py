@@ -26,6 +26,7 @@ CONVERTERS = {
     ".h5": _HDF5, ".hdf5": _HDF5, ".xml": _XML, ".csv": _CSV, ".tsv": _TSV, ".txt": _TEXT,
 }  # fmt: skip
 DESCRIPTIVE = (".csv", ".tsv", ".txt", ".xml")
+TABLES_AND_TEXTS = (".csv", ".tsv", ".txt")  # not taken for signals beside WFDB records
 
 
 def describe_file(path: str) -> str | None:
@@ -51,7 +52,7 @@ def other_formats(names: Iterable[str]) -> Counter[str]:
     names = [name for name in names if name[0] != "."]
     records = {name[:-4] for name in names if name.endswith(".hea")}
     suffixes = (os.path.splitext(name)[1].lower() for name in names if os.path.splitext(name)[0] not in records)
-    return Counter(suffix for suffix in suffixes if suffix in CONVERTERS and suffix not in DESCRIPTIVE)
+    return Counter(suffix for suffix in suffixes if suffix in CONVERTERS and suffix not in TABLES_AND_TEXTS)
 
 
 def passed_over(suffixes: Mapping[str, int]) -> list[str]:

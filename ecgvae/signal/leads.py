@@ -109,6 +109,19 @@ def lead_rows(names: Sequence[str], lead_map: Mapping[str, str] | None = None) -
     return {leads[row] or canonical_lead(names[row]): row for row in reversed(range(len(names)))} | mapped
 
 
+def unused_channels(names: Sequence[str], rows: Mapping[str, int], used: Sequence[str]) -> tuple[str, ...]:
+    """The channels that are not among the used leads; of two channels with one lead, the second is a duplicate.
+
+    Args:
+        names: The names of a record's channels.
+        rows: The row of each lead, as from `lead_rows`.
+        used: The leads that are used.
+    """
+    used_rows, lead_of_row = {rows[lead] for lead in used}, {row: lead for lead, row in rows.items()}
+    return tuple(name if row in lead_of_row else f"{name} (a duplicate)"
+                 for row, name in enumerate(names) if row not in used_rows)
+
+
 def check_lead_map(channels: Iterable[tuple[str, Sequence[str]]], lead_map: Mapping[str, str]) -> None:
     """Raises ValueError if a lead map applies to no channel of any record.
 

@@ -1,4 +1,4 @@
-"""Bridging of short gaps, and notes about gaps, repairs and flat leads."""
+"""Bridging of short gaps, and notes about gaps, repairs, flat leads and channels that are not used."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ import numpy as np
 
 MAX_BRIDGE_SECONDS = 0.2
 MAX_LISTED_GAPS = 3  # per lead and repair; more gaps share one note
+MAX_LISTED_CHANNELS = 12  # of a note
 MIN_NOTED_CHANGE_MV = 0.05  # smaller changes by the fit are not noted
 
 
@@ -94,3 +95,11 @@ class Report:
                 ]
         changes = [(lead, change) for lead, change in sorted(self.changes.items()) if change > MIN_NOTED_CHANGE_MV]
         return notes + [f"{lead} is moved by up to {change:.2f} mV to obey Einthoven's law" for lead, change in changes]
+
+
+def unused_note(channels: Sequence[str]) -> tuple[str, ...]:
+    """A note about the channels of a record that are not used; none if there are no such channels."""
+    more = len(channels) - MAX_LISTED_CHANNELS
+    names = ", ".join(channels[:MAX_LISTED_CHANNELS]) + (f" and {more} more" if more > 0 else "")
+    subject = f"channel {names} is" if len(channels) == 1 else f"channels {names} are"
+    return (f"{subject} not used",) if channels else ()

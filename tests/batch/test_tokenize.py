@@ -62,17 +62,20 @@ def test_unusable_records_are_left_out_and_listed(records, model, tmp_path):
     folder = tmp_path / "mixed"
     write_record(read_record(records / "a"), folder, "good")
     write_two_leads(folder, "short")
-    write_record(read_record(records / "b"), folder, "unreadable")
-    (folder / "unreadable.dat").unlink()
-    (folder / "unreadable.dat").mkdir()
+    write_record(read_record(records / "b"), folder / "ward", "unreadable")
+    (folder / "ward" / "unreadable.dat").unlink()
+    (folder / "ward" / "unreadable.dat").mkdir()
+    (folder / "other.edf").write_bytes(b"0")
     out, listed = tmp_path / "out.parquet", tmp_path / "skipped.csv"
     result = call("tokenize", folder, "--out", out, "--model", model, "--skipped", listed)
     assert [item.name for item in open_tokens(out)] == ["good"]
-    assert "short has leads II, V5; the model wants I, II, V1" in result.stderr
+    assert "short has leads II, V5; wanted I, II, V1" in result.stderr
     assert "--missing-leads zero" in result.stderr
     rows = list(csv.reader(listed.open()))
-    assert rows[0] == ["path", "reason", "kind"] and {Path(row[0]).name for row in rows if row[2] == "skipped"} == {
-        "short", "unreadable"}
+    assert rows[0] == ["path", "reason", "kind"] and {row[0] for row in rows if row[2] == "skipped"} == {
+        "short", "ward/unreadable"}
+    (other,) = (row for row in rows if row[2] == "passed over")
+    assert other[0] == str(folder) and other[1].startswith("1 .edf file is passed over")
 
 
 def test_missing_leads_as_zero(model, tmp_path):

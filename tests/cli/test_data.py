@@ -71,7 +71,7 @@ def test_skipped_records_are_listed_and_counted(records, tmp_path, write_raw_rec
     for name in ("a.hea", "a.dat"):
         shutil.copy(records / name, tmp_path / "in")
     result = call("prepare", tmp_path / "in", tmp_path / "store", "--workers", "1")
-    assert "skipped (1 record):\n  broken.hea: " in result.stderr and result.stdout.endswith("; 1 record skipped\n")
+    assert "skipped (1 record):\n  broken: " in result.stderr and result.stdout.endswith("; 1 record skipped\n")
 
 
 def test_a_data_set_has_its_own_script(records, two_data_sets, built, tmp_path):

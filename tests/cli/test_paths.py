@@ -42,6 +42,9 @@ def test_wrong_paths_are_one_line(records, model, store, tokens, tmp_path):
         call("evaluate", model, store, "--split", "half", code=2).stderr.replace("│", " ").split())
     assert "no nope; wanted a model, run, token file, store or record" in mistake("info", "nope")
     assert f"is a folder with 3 WFDB headers; wanted one record, such as {records / 'a'}" in mistake("info", records)
+    assert f"is a folder with 3 WFDB headers; wanted one record, such as {records / 'a'}" in mistake(
+        "plot", records, "--out", tmp_path / "z.png")
+    assert "no WFDB records (.hea) under" in mistake("plot", tmp_path / "empty", "--out", tmp_path / "z.png")
     assert "neither a model" in mistake("info", tmp_path / "empty")
     assert "has no record z" in mistake("plot", tokens, "--record", "z", "--model", model, "--out", tmp_path / "z.png")
     assert "is not a token file" in mistake("plot", records / "a", "--record", "z", "--out", tmp_path / "z.png")

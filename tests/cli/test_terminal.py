@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from ecgvae.cli import app, terminal
+from ecgvae.cli import app, remarks, terminal
 from ecgvae.cli.terminal import Progress, format_duration, show_facts, show_table
 from ecgvae.cli.text import printable, printable_line, replace_nonfinite, to_json
 
@@ -28,7 +28,7 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(capsys, monkeypatch,
 
 
 def test_names_in_remarks_and_errors_stay_in_one_line_and_do_not_act_on_the_terminal(capsys):
-    terminal.list_remarks("skipped", [("a\nb\x1b[2J", "no"), ("x" * 10**6, "the reason")])
+    remarks.list_remarks("skipped", [("a\nb\x1b[2J", "no"), ("x" * 10**6, "the reason")])
     terminal.say("ecgvae: \u2028\x9b")
     lines = capsys.readouterr().err.splitlines()
     assert lines[:2] == ["skipped (2 records):", "  a\\nb\\x1b[2J: no"] and lines[3:] == ["ecgvae: \\u2028\\x9b"]
@@ -78,7 +78,7 @@ def test_nothing_that_is_printed_acts_on_the_terminal(capsys, monkeypatch):
     show_facts({"name": ATTACK, "comments": [ATTACK, ATTACK], "labels": {ATTACK: ATTACK}})
     terminal.show(ATTACK)
     terminal.remark(ATTACK)
-    terminal.list_remarks("notes", [(f"{ATTACK}\n{number}", ATTACK) for number in range(5)])
+    remarks.list_remarks("notes", [(f"{ATTACK}\n{number}", ATTACK) for number in range(5)])
     monkeypatch.setattr(terminal.time, "monotonic", iter(range(0, 1000, 40)).__next__)
     Progress("records")(1, 10, ATTACK)
     printed = capsys.readouterr()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from commands import call, mistake
 from stores import write_wfdb
 
 from ecgvae.batch import tokenize_files
@@ -14,7 +15,7 @@ from ecgvae.data.tokens import open_tokens
 from ecgvae.data.training_data import conformed_blocks, measure_training_data
 from ecgvae.evaluation.provenance import count_seen
 from ecgvae.evaluation.reconstruction import evaluate
-from ecgvae.signal import INDEPENDENT_8, SignalSpec, conform, read_record
+from ecgvae.signal import INDEPENDENT_8, LEADS_12, SignalSpec, conform, read_record
 from ecgvae.tokenizer import Tokenizer
 
 
@@ -74,3 +75,27 @@ def test_the_fingerprint_in_training_is_that_of_the_record(pair):
     expected = fingerprints(conformed_blocks(read_record(source / "b"), SignalSpec()), 100)
     assert np.unpackbits(trained_on ^ expected).sum() <= 4      # of 256 a segment; the store's samples are rounded
     assert count_seen(TrainingRecords(trained_on), store, np.array([0, 1]), SignalSpec()) == 1
+
+
+def test_a_store_of_the_coded_leads_has_the_errors_of_one_of_all_leads(model, tmp_path):
+    """Source records have eight leads; the other store has four more, which are derived from these."""
+    random = np.random.default_rng(0)
+    for name in ("a", "b"):
+        write_wfdb(tmp_path / "in" / name, random.integers(-400, 400, (600, 8)) * 2, INDEPENDENT_8)
+    reports = [evaluate(model, build_store(tmp_path / "in", tmp_path / name, leads=leads, workers=1), "all")
+               for name, leads in (("eight", INDEPENDENT_8), ("twelve", LEADS_12))]
+    assert [report["derived_leads"] for report in reports] == [["III", "aVR", "aVL", "aVF"], []]
+    assert [report["records_with_missing_leads"] for report in reports] == [0, 0]
+    for eight, twelve in zip(*(report["rows"] for report in reports), strict=True):
+        assert eight["prdn"]["mean"] == pytest.approx(twelve["prdn"]["mean"], rel=1e-4)
+        assert eight["spectrum_db"] == pytest.approx(twelve["spectrum_db"], rel=1e-3)
+    printed = call("evaluate", model, tmp_path / "eight", "--split", "all").stdout
+    assert "the store has no III, aVR, aVL, aVF: they are derived from others" in printed
+
+
+def test_a_store_without_a_coded_lead_is_named(model, tmp_path):
+    write_wfdb(tmp_path / "in" / "a", np.random.default_rng(0).integers(-400, 400, (600, 12)))
+    store = build_store(tmp_path / "in", tmp_path / "store", leads=("I", "II", "V1"), workers=1)
+    line = mistake("evaluate", model, store.path, "--split", "all")
+    assert line == (f"ecgvae: {store.path} has leads I, II, V1; the model wants I, II, V1, V2, V3, V4, V5, V6: "
+                    "V2, V3, V4, V5, V6 can't be derived")

@@ -4,10 +4,10 @@ from ecgvae.data.errors import NoUsableRecords, error_text
 
 
 def test_no_usable_records_says_how_many_and_why():
-    skipped = [["a.hea", "is empty"], ["b.hea", "is damaged"]]
+    skipped = [["a", "is empty"], ["b", "is damaged"]]
     error = NoUsableRecords(skipped, "folder")
-    assert str(error) == "none of 2 records in folder can be used; the first, a.hea: is empty"
-    assert error.skipped == (("a.hea", "is empty"), ("b.hea", "is damaged"))
+    assert str(error) == "none of 2 records in folder can be used; the first, a: is empty"
+    assert error.skipped == (("a", "is empty"), ("b", "is damaged"))
     assert str(NoUsableRecords(())) == "none of 0 records can be used" and isinstance(error, ValueError)
 
 

@@ -89,7 +89,7 @@ def test_notes_are_in_the_list_of_skipped_records(folder, tmp_path):
     store = build_store(folder, tmp_path / "out", rate=500, missing="zero", workers=1)
     with open(store.path / "skipped.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["path"] for row in rows if row["kind"] == "skipped"] == ["broken.hea"]
+    assert [row["path"] for row in rows if row["kind"] == "skipped"] == ["broken"]
     note = "upsampled from 200 Hz to 500 Hz: nothing above 100 Hz"
     assert [row["path"] for row in rows if row["reason"] == note and row["kind"] == "note"] == ["dated", "timed"]
     assert store.resampled == {200: 2} and store.manifest["skipped"] == 1

@@ -48,11 +48,14 @@ def test_signals_in_other_formats_are_counted(records, tmp_path):
     folder = tmp_path / "in"
     for index in range(3):
         write_wfdb(folder / "ward" / f"r{index}", np.ones((20, 12)))
-    for name in ("a.edf", "ward/b.EDF", "ward/r0.edf", "ward/r1.mat", "x.mat", ".x.edf", "labels.csv", "README.txt"):
+    for name in ("a.edf", "ward/b.EDF", "ward/r0.edf", "ward/r1.mat", "x.mat", ".x.edf", "ward/a.xml", "ward/r2.xml",
+                 "labels.csv", "README.txt"):
         (folder / name).write_bytes(b"0")
-    edf, mat = Collection([folder]).remarks
+    edf, mat, xml = Collection([folder]).remarks
     assert f"{folder}: 2 .edf files are passed over: EDF; wanted WFDB: read it with wfdb" in edf
-    assert "1 .mat file is passed over: MATLAB" in mat
+    assert "1 .mat file is passed over: MATLAB" in mat and "1 .xml file is passed over: XML, such as HL7 aECG" in xml
     assert [line for line in build_store(folder, tmp_path / "out", workers=1).remarks if "passed over" in line] == [
-        edf.removeprefix(f"{folder}: "), mat.removeprefix(f"{folder}: ")]
+        line.removeprefix(f"{folder}: ") for line in (edf, mat, xml)]
+    rows = pandas.read_csv(tmp_path / "out" / "skipped.csv").query("kind == 'passed over'")
+    assert [f"{path}: {reason}" for path, reason in rows[["path", "reason"]].to_numpy()] == [edf, mat, xml]
     assert Collection([records]).remarks == []

@@ -68,7 +68,7 @@ def test_labels_are_those_of_the_tables(script, folder, tmp_path):
     assert second["subclass"].tolist() == ["AMI", "IMI", "STTC"]
     assert not len(third["superclass"]) and third["statements"].tolist() == ["AFLT"] and pandas.isna(third["age"])
     skipped = pandas.read_csv(store.path / "skipped.csv")
-    assert skipped[skipped["kind"] == "skipped"]["path"].tolist() == ["records100/00000/00004_lr.hea"]
+    assert skipped[skipped["kind"] == "skipped"]["path"].tolist() == ["records100/00000/00004_lr"]
     assert store.split("train").tolist() == [0] and store.split("test").tolist() == [1, 2]
 
 
@@ -103,6 +103,19 @@ def test_the_command(folder, tmp_path, monkeypatch):
     assert again.returncode == 2 and again.stderr == f"error: {tmp_path / 'out'} exists; use --overwrite\n"
     wrong = run_script(tmp_path, tmp_path / "b")
     assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1 and "ptbxl_database.csv is not there" in wrong.stderr
+
+
+def test_without_comments_the_columns_of_the_table_stay_and_are_named(folder, tmp_path):
+    remark = "sex, superclass, subclass, statements come from the table and stay in the store (with --dataset none they"
+    words = ("prepare", folder, tmp_path / "out", "--workers", 1)
+    assert remark not in call(*words).stderr
+    result = call(*words, "--no-comments", "--overwrite")
+    assert remark in result.stderr and "fold, patient, age, sex" in result.stderr
+    assert "stay in the store" not in call(*words, "--no-comments", "--dataset", "none", "--overwrite").stderr
+    table = tmp_path / "labels.csv"
+    table.write_text("record,weight\nrecords100/00000/00001_lr,80\n")
+    result = call(*words, "--no-comments", "--table", table, "--overwrite")
+    assert "weight come from the table and stay in the store (without --table they are left out)" in result.stderr
 
 
 def test_real_records(script, data, tmp_path):

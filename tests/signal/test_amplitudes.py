@@ -39,6 +39,7 @@ def test_blocks_give_the_amplitudes_of_the_whole(length, cuts, rate):
     whole = [signal[:, start:start + second].std(1) for start in starts] or [signal.std(1)]
     np.testing.assert_allclose(meter.rms_mv, np.median(whole, axis=0), rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(meter.peak_mv, np.abs(signal).max(1))
+    np.testing.assert_allclose(meter.offset_mv, signal.astype(float).mean(1), rtol=1e-9, atol=1e-12)
 
 
 def test_ordinary_records_pass_without_a_note(amplitudes, ecg):
@@ -60,6 +61,14 @@ def test_far_leads_are_noted_by_name(amplitudes, ecg):
     assert note.startswith(f"{UNLIKE_TRAINING}: II RMS ") and "peak 8" in note and "V1" not in note
     (note,) = amplitudes.notes(measure(ecg * [[1], [1], [0.05]]), LEADS)
     assert note.startswith(f"{UNLIKE_TRAINING}: V1 ")
+
+
+@pytest.mark.parametrize("offset", [3.1, -3.1])
+def test_a_lead_with_an_offset_is_noted(amplitudes, ecg, offset):
+    signal = ecg - ecg.mean(axis=1, keepdims=True)
+    (note,) = amplitudes.notes(measure(*np.array_split(signal + [[0], [0], [offset]], 7, axis=1)), LEADS)
+    assert note.startswith(f"{UNLIKE_TRAINING}: V1 ") and note.endswith(f"offset {offset} mV") and "; " not in note
+    assert amplitudes.notes(measure(signal + [[0.9], [-0.9], [0]]), LEADS) == ()
 
 
 def test_a_flat_record_is_not_absurd(amplitudes):

@@ -122,7 +122,7 @@ def test_a_missing_lead_is_an_error_with_both_lists():
     with pytest.raises(ValueError) as error:
         conform(record, SignalSpec())
     assert str(error.value) == (
-        "100 has leads MLII, V5 (skipped: ABP (mmHg)); the model wants I, II, V1, V2, V3, V4, V5, V6"
+        "100 has leads MLII, V5 (skipped: ABP (mmHg)); wanted I, II, V1, V2, V3, V4, V5, V6"
     )
 
 
@@ -258,7 +258,7 @@ def test_blocks_are_the_whole(rates, samples, seconds, gaps, refit):
 
 def test_a_record_without_any_wanted_lead_is_refused_even_with_zeros():
     record = Record(np.zeros((1, 10)), 100, ("PLETH",), name="finger")
-    with pytest.raises(ValueError, match="finger has leads PLETH; the model wants I, II"):
+    with pytest.raises(ValueError, match="finger has leads PLETH; wanted I, II"):
         conform(record, SignalSpec(), missing="zero")
 
 
@@ -313,8 +313,9 @@ def test_recorded_leads_are_those_of_the_file_that_no_model_invented():
 
 def test_an_invented_lead_is_noted_where_it_is_used():
     record = replace(einthoven(), invented_leads=("V1", "V6"))
-    assert conform(record, SignalSpec(leads=("II", "V1"))).notes == ("V1 is invented by a model",)
-    assert conform(record, SignalSpec(leads=("II", "V2"))).notes == ()
+    assert conform(record, SignalSpec(leads=("II", "V1"))).notes == (
+        "V1 is invented by a model", "channels V2, V3, V4, V5, V6 are not used")
+    assert conform(record, SignalSpec(leads=("II", "V2"))).notes == ("channels V1, V3, V4, V5, V6 are not used",)
 
 
 def test_resampling_is_noted():
@@ -335,3 +336,30 @@ def test_what_no_ecg_is_sampled_at_is_not_upsampled():
     with pytest.raises(ValueError, match="^rec has a rate of 0.6 Hz; wanted 20 Hz or more$"):
         conform(einthoven(rate=0.6), SignalSpec())
     assert conform(einthoven(rate=10), SignalSpec(rate=10)).notes == ()
+
+
+@pytest.mark.parametrize("names, skipped, note", [
+    ((*LEADS_12, "vx", "vy", "vz"), (), "channels vx, vy, vz are not used"),
+    ((*LEADS_12, "i"), (), "channel i (a duplicate) is not used"),
+    ((*LEADS_12, "-aVR", "Abl.I"), ("ABP (mmHg)",), "channels -aVR, Abl.I, ABP (mmHg) are not used"),
+    (LEADS_12, ("ABP (mmHg)",), "channel ABP (mmHg) is not used"),
+    ((*LEADS_12, *(f"x{number}" for number in range(20))), (),
+     f"channels {', '.join(f'x{number}' for number in range(12))} and 8 more are not used"),
+])
+def test_channels_that_are_not_used_are_noted(names, skipped, note):
+    twelve = einthoven()
+    extra = np.ones((len(names) - 12, twelve.samples), np.float32)
+    record = Record(np.concatenate([twelve.signal, extra]), twelve.rate, names, skipped_channels=skipped)
+    for refit in (True, False):
+        conformed = conform(record, SignalSpec(), refit=refit)
+        assert conformed.notes == (note,)
+        expected = conform(twelve, SignalSpec(), refit=refit).signal
+        np.testing.assert_allclose(conformed.signal, expected, atol=1e-6)
+
+
+def test_ordinary_records_have_no_note_about_channels():
+    for leads in (LEADS_12, LEADS_12[:6], INDEPENDENT_8):
+        record = einthoven().select(leads)
+        notes = conform(record, SignalSpec(), "zero").notes
+        assert not any("not used" in note for note in notes)
+    assert conform(einthoven(), SignalSpec(leads=INDEPENDENT_8), refit=False).notes == ()

@@ -123,7 +123,7 @@ def test_an_empty_batch_gives_an_empty_result(tokenizer):
     (np.full((3, 100), np.inf), {}, "the array holds infinite numbers"),
     (noise(4, 100), {}, "record has a signal (4, 100); wanted (3 leads, samples)"),
     (noise(2, 4, 100), {}, "record 0 has a signal (4, 100); wanted (3 leads, samples)"),
-    (noise(3, 100), {"leads": ("I", "II", "V2")}, "record has leads I, II, V2; the model wants I, II, V1"),
+    (noise(3, 100), {"leads": ("I", "II", "V2")}, "record has leads I, II, V2; wanted I, II, V1"),
     (noise(3, 100), {"leads": ("I", "I", "V1")}, "wanted every name once"),
     (noise(3, 100), {"rate": 0}, "record has a rate of 0"),
     (noise(3, 100), {"rate": float("nan")}, "record has a rate of nan Hz"),

@@ -54,7 +54,7 @@ def test_a_lead_that_is_off_is_noted(tokenizer, ecg):
     signal = ecg.signal.copy()
     signal[LEADS_12.index("V2")] = 80
     (flat, note) = tokenizer.encode(replace(ecg, signal=signal)).notes
-    assert flat == "V2 is flat" and note == f"{UNLIKE_TRAINING}: V2 RMS 0 mV, peak 80 mV"
+    assert flat == "V2 is flat" and note == f"{UNLIKE_TRAINING}: V2 RMS 0 mV, peak 80 mV, offset 80 mV"
 
 
 def test_the_command_skips_records_in_another_unit_and_says_how_to_use_them(ecg, tmp_path):
@@ -123,6 +123,24 @@ def test_the_command_writes_errors_and_lists_poor_records(ecg, tmp_path):
     assert good.prdn and poor.prdn and np.mean(good.prdn) < 30 < np.mean(poor.prdn)
     call("tokenize", tmp_path / "in", "--out", out, "--overwrite")
     assert open_tokens(out)[0].prdn is None
+
+
+def test_flat_records_have_no_errors_to_count(ecg, tmp_path):
+    noise = np.random.default_rng(0).standard_normal(ecg.signal.shape) * 0.2
+    for name, signal in (("flat", 0 * ecg.signal), ("good", ecg.signal), ("noise", noise)):
+        write_record(replace(ecg, signal=signal), tmp_path / "in", name)
+    result = call("tokenize", tmp_path / "in", "--out", tmp_path / "out.parquet", "--verify")
+    assert result.stdout.startswith("3 records, ")
+    assert result.stdout.splitlines()[1].endswith("1 of 2 records above 30 %; 1 flat")
+
+
+@pytest.mark.parametrize("offset", [3, -3])
+def test_offsets_of_leads_are_noted(tokenizer, ecg, offset):
+    chest = np.array([[lead.startswith("V")] for lead in LEADS_12])
+    (note,) = tokenizer.encode(replace(ecg, signal=ecg.signal + offset * chest)).notes
+    assert note.startswith(f"{UNLIKE_TRAINING}: V1 ") and note.endswith("; 3 more")
+    assert note.count(f"offset {offset}") + note.count(f"offset {offset - 0.1:.1f}") >= 1
+    assert tokenizer.encode(replace(ecg, signal=ecg.signal + 0.5 * chest)).notes == ()
 
 
 @pytest.mark.parametrize("start", [datetime(2021, 12, 31, 23, 59, 59, 500_000), time(1, 2, 3)])
