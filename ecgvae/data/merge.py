@@ -13,6 +13,7 @@ import numpy as np
 from ecgvae.data.errors import NoUsableRecords, first_line
 from ecgvae.data.manifest import FORMAT
 from ecgvae.data.table import ORIGIN_COLUMNS, STORE_COLUMNS
+from ecgvae.files import write_atomically
 
 if TYPE_CHECKING:
     import pandas
@@ -131,7 +132,11 @@ def check_storable(labels: "pandas.DataFrame") -> None:
 
 
 def write_skipped(skipped: Iterable[tuple[str, str]], path: Path, notes: Iterable[tuple[str, str]] = ()) -> None:
-    """Writes (path, reason) of skipped records, and (name, note) of others, as CSV with the column `kind`."""
+    """Writes (path, reason) of skipped records and (name, note) of others as CSV with the column `kind`, atomically."""
     rows = [*((*item, "skipped") for item in skipped), *((*item, "note") for item in notes)]
-    with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        csv.writer(file, lineterminator="\n").writerows([("path", "reason", "kind"), *rows])
+
+    def write(temporary: Path) -> None:
+        with open(temporary, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+            csv.writer(file, lineterminator="\n").writerows([("path", "reason", "kind"), *rows])
+
+    write_atomically(path, write)
