@@ -50,7 +50,8 @@ class Layout:
         if not isinstance(self.comments, bool):
             raise ValueError(f"comments={self.comments!r:.60}; wanted True or False")
         if self.window is not None and not (is_positive(self.window) and 1 <= self.window * self.rate < math.inf):
-            raise ValueError(f"a window of {self.window!r:.60} s at {self.rate:g} Hz; wanted one sample or more, no endless number")
+            raise ValueError(f"a window of {self.window!r:.60} s at {self.rate:g} Hz; wanted at least one sample, "
+                             "and a finite number of them")
 
     @property
     def window_samples(self) -> int | None:

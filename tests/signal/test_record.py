@@ -64,6 +64,7 @@ def test_a_record_takes_any_real_numbers(signal, rate):
     ((np.zeros((1, 5)), "100", 50), "'100' Hz to 50 Hz; wanted numbers"),
     ((np.zeros((1, 5)), [100], 50), r"\[100\] Hz to 50 Hz; wanted numbers"),
     ((np.zeros((1, 5)), 100, None), "100 Hz to None Hz; wanted numbers"),
+    ((np.zeros((1, 5)), 100, 10**400), "100 Hz to 1000.* Hz; wanted numbers above 0"),
 ])
 def test_resampling_refuses_in_one_line_what_is_no_signal(arguments, message):
     with pytest.raises(ValueError, match=f"^{message}"):
