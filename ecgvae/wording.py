@@ -1,4 +1,9 @@
-"""Counts and errors in words, for messages."""
+"""Counts, names, values and errors in words, for messages."""
+
+from collections.abc import Iterable
+
+MAX_QUOTED_CHARACTERS = 60
+MAX_NAME_CHARACTERS = 200
 
 
 def count(number: int, noun: str) -> str:
@@ -14,6 +19,21 @@ def count_of(number: int, total: int, noun: str) -> str:
 def count_is(number: int, noun: str) -> str:
     """A count as the subject of a sentence, as in "1 record is" or "19 records are"."""
     return f"{count(number, noun)} {'is' if number == 1 else 'are'}"
+
+
+def quote(value: object) -> str:
+    """A value in a message: what Python writes for it, in one line and cut if it is long."""
+    return one_line(repr(value), MAX_QUOTED_CHARACTERS)
+
+
+def plain(text: str) -> str:
+    """A name in a message: as it is, or cut if it is long, with escapes such as \\x1b for what is not printable."""
+    return (text if text.isprintable() else repr(text)[1:-1])[:MAX_NAME_CHARACTERS]
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in a message, separated by commas; see `plain`."""
+    return ", ".join(map(plain, names))
 
 
 def one_line(text: object, max_characters: int | None = None) -> str:

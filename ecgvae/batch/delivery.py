@@ -1,11 +1,12 @@
-"""The folder of decoded records: finished ones are moved there, in place of those of an earlier call."""
+"""The folder of decoded records: finished ones are moved there, and no other record there is deleted."""
 
 import os
-import re
+from collections.abc import Collection
 from pathlib import Path
 
 from ecgvae.signal.headers import read_header
 from ecgvae.tokenizer.decoding import DECODED
+from ecgvae.wording import count
 
 
 def remove_drafts(folder: Path) -> None:
@@ -14,49 +15,55 @@ def remove_drafts(folder: Path) -> None:
         draft.unlink()
 
 
-def deliver(folder: Path, out: Path) -> tuple[int, int]:
-    """Moves finished records to `out`, in place of those of an earlier call; other files there are kept.
+def check_replaced(out: Path, names: Collection[str], tokens: Path) -> None:
+    """Checks that the decoded records in a folder are among those that replace them, so that results don't mix.
+
+    Args:
+        out: The folder, which need not exist.
+        names: The names of the new records.
+        tokens: The token file that they are from, for the message.
+
+    Raises:
+        ValueError: The folder has other decoded records.
+    """
+    others = [name for name, header in sorted(record_headers(out).items()) if name not in names and is_decoded(header)]
+    if others:
+        them = "it" if len(others) == 1 else "them"
+        raise ValueError(f"{out} has {count(len(others), 'decoded record')} that {tokens} does not have, such as "
+                         f"{others[0]}; delete {them} or give another --out")
+
+
+def deliver(folder: Path, out: Path) -> int:
+    """Moves finished records to `out`, in place of those of the same names; other files there are kept.
 
     If this is interrupted, another call goes on: it decodes again what is neither in `folder` nor in `out`.
 
     Returns:
-        The number of records that were deleted from `out`, and of those that were there and are kept.
+        The number of other records in `out`.
     """
     if not out.exists():
         os.replace(folder, out)
-        return 0, 0
-    removed = remove_decoded(out)
-    names = {path.relative_to(folder).with_suffix("") for path in folder.rglob("*.hea")}
-    kept = sum(path.relative_to(out).with_suffix("") not in names for path in out.rglob("*.hea"))
+        return 0
+    names = record_headers(folder)
+    kept = len(record_headers(out).keys() - names.keys())
     for name in sorted(names):
-        header, data = (out / name.with_suffix(suffix) for suffix in (".hea", ".dat"))
+        header, data = out / f"{name}.hea", out / f"{name}.dat"
         header.parent.mkdir(parents=True, exist_ok=True)
         header.unlink(missing_ok=True)      # so that an interruption leaves no old header with new samples
-        os.replace(folder / name.with_suffix(".dat"), data)
-        os.replace(folder / name.with_suffix(".hea"), header)
-    return removed, kept
+        os.replace(folder / f"{name}.dat", data)
+        os.replace(folder / f"{name}.hea", header)
+    return kept
 
 
-def remove_decoded(folder: Path) -> int:
-    """Deletes the records below a folder whose headers say that they were decoded; returns their number."""
-    removed = 0
-    for header in sorted(folder.rglob("*.hea")):
-        if is_decoded(header):
-            header.with_suffix(".dat").unlink(missing_ok=True)
-            header.unlink()         # last, as it is what marks the record
-            removed += 1
-            if header.parent != folder and not any(header.parent.iterdir()):
-                header.parent.rmdir()
-    return removed
+def record_headers(folder: Path) -> dict[str, Path]:
+    """The header of each record below a folder, by the record's name."""
+    return {header.relative_to(folder).with_suffix("").as_posix(): header for header in folder.rglob("*.hea")}
 
 
-def is_decoded(path: Path) -> bool:
-    """Whether a header was written by `detokenize_files`, with the samples in a file of the same name."""
-    if path.is_symlink() or not re.fullmatch(r"[-\w]+", path.stem, re.ASCII):
-        return False
+def is_decoded(header: Path) -> bool:
+    """Whether a header says that its record was decoded from tokens."""
     try:
-        header = read_header(str(path.with_suffix("")))
+        comments = read_header(str(header.with_suffix(""))).comments
     except (ValueError, OSError):
         return False
-    is_own = bool(header.channels) and {channel.file for channel in header.channels} == {f"{path.stem}.dat"}
-    return is_own and any(comment.startswith(DECODED) for comment in header.comments)
+    return any(comment.startswith(DECODED) for comment in comments)

@@ -2,12 +2,12 @@
 
 import errno
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ecgvae import checkpoint
-from ecgvae.batch.delivery import deliver, remove_drafts
+from ecgvae.batch.delivery import check_replaced, deliver, remove_drafts
 from ecgvae.batch.summary import Summary
 from ecgvae.data.errors import NoUsableRecords, Remarks, check_folder, error_text
 from ecgvae.data.jobs import Progress, no_progress, open_parts
@@ -26,12 +26,10 @@ class DecodedSummary(Summary):
 
     Attributes:
         renamed: Records that have another name in the folder than in the token file, and that name.
-        removed: Number of records of an earlier call that were deleted from the folder.
         kept: Number of other records in the folder.
     """
 
     renamed: Remarks = ()
-    removed: int = 0
     kept: int = 0
 
 
@@ -60,27 +58,31 @@ def detokenize_files(path: str | Path, out: str | Path, model: str | Path | None
         all_leads: Whether the records have leads that neither were in the source nor follow from those that were.
         comments: Whether the records have the comments of their source.
         device: A device by torch's name, or "auto" for a GPU if there is one.
-        overwrite: Whether the folder may exist. Records in it that were decoded before are deleted, and other files
-            are kept, unless a new one has the same name.
+        overwrite: Whether the folder may exist. Records in it are replaced by new ones of the same names, and other
+            files are kept.
         progress: Called with the number of records done and their total.
 
     Raises:
         FileExistsError: The folder exists.
-        ValueError: The file is damaged or of another tokenizer.
+        ValueError: The file is damaged or of another tokenizer, or the folder has decoded records that the file does
+            not have.
         NoUsableRecords: No record can be decoded.
     """
     out = check_folder(out, overwrite)
     file = open_tokens(path)
+    names = record_names(file)
+    paths = unique_names(names)
+    check_replaced(out, set(paths), file.path)
     tokenizer = load_tokenizer(file, model, device)
     status = file.path.stat()
     fingerprint = {"tokens": [status.st_size, status.st_mtime_ns], "tokenizer": tokenizer.identity,
                    "original": original, "all_leads": all_leads, "comments": comments}
-    seconds, removed, kept = 0.0, 0, 0
+    seconds, kept = 0.0, 0
     skipped, noted, renamed = [], [], []
     with open_parts(out, fingerprint, overwrite) as parts:
         folder = parts.folder / "records"
         remove_drafts(folder)
-        for done, row in enumerate(rows(file, comments)):
+        for done, row in enumerate(rows(file, names, paths, comments)):
             progress(done, len(file))
             try:
                 noted += write_row(tokenizer, row, folder, original, all_leads)
@@ -91,12 +93,12 @@ def detokenize_files(path: str | Path, out: str | Path, model: str | Path | None
                     raise
                 skipped.append((row.name, error_text(error)))
         if len(skipped) < len(file):
-            removed, kept = deliver(folder, out)
+            kept = deliver(folder, out)
         parts.remove()
     if len(skipped) == len(file):
         raise NoUsableRecords(skipped)
     return DecodedSummary(out, len(file) - len(skipped), seconds, tuple(skipped), tuple(noted),
-                          renamed=tuple(renamed), removed=removed, kept=kept)
+                          renamed=tuple(renamed), kept=kept)
 
 
 def load_tokenizer(file: TokenFile, model: str | Path | None = None, device: str = "auto") -> Tokenizer:
@@ -127,10 +129,9 @@ def load_tokenizer(file: TokenFile, model: str | Path | None = None, device: str
     return tokenizer
 
 
-def rows(file: TokenFile, comments: bool) -> Iterator[Row]:
+def rows(file: TokenFile, names: Sequence[str], paths: Sequence[str], comments: bool) -> Iterator[Row]:
     """The records of a token file; without the comments of their source if `comments` is False."""
-    names = record_names(file)
-    for tokens, name, path in zip(file, names, unique_names(names), strict=True):
+    for tokens, name, path in zip(file, names, paths, strict=True):
         about = tokens.comments if comments else tuple(line for line in tokens.comments if line.startswith(DECODED))
         if path != name:
             about = (*about, f"ecgvae: named {tokens.name!r:.{MAX_QUOTED_CHARACTERS}} in the source")

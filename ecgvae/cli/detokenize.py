@@ -35,8 +35,9 @@ def detokenize(
     skipped: Annotated[Path | None, Option(help="CSV file to write with the skipped records, the reasons, and notes "
                                                 "about others. Default: none.")] = None,
     strict: Strict = False,
-    overwrite: Annotated[bool, Option("--overwrite", help="Write to a folder that exists. Records in it that were "
-                                                          "decoded before are deleted, other files are kept.")] = False,
+    overwrite: Annotated[bool, Option("--overwrite", help="Write to a folder that exists. Records of the same names "
+                                                          "are replaced, other files are kept. Decoded records that "
+                                                          "TOKENS does not have are an error.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Turns tokens back into WFDB records.
@@ -77,7 +78,5 @@ def list_notes(summary: "DecodedSummary", all_leads: bool) -> None:
         name, path = summary.renamed[0]
         remark(f"{count(len(summary.renamed), 'record')} written under another name, which WFDB allows and no other "
                f"record has, such as {name:.100} as {path:.150}; headers have the original names")
-    if summary.removed:
-        remark(f"{count(summary.removed, 'record')} that had been decoded before deleted from {summary.out}")
     if summary.kept:
         remark(f"{count(summary.kept, 'other record')} in {summary.out} kept")

@@ -1,5 +1,6 @@
 """The leads, rate and windows of a store, and checks of these options."""
 
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -36,7 +37,7 @@ class Layout:
     any_amplitude: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.rate, int | np.integer | np.floating):
+        if isinstance(self.rate, int | np.integer | np.floating) and is_positive(self.rate):
             object.__setattr__(self, "rate", float(self.rate))
         if isinstance(self.window, np.generic):
             object.__setattr__(self, "window", self.window.item())
@@ -48,8 +49,9 @@ class Layout:
             raise ValueError(f"missing leads {self.missing!r:.60}; wanted error or zero")
         if not isinstance(self.comments, bool):
             raise ValueError(f"comments={self.comments!r:.60}; wanted True or False")
-        if self.window is not None and not (is_positive(self.window) and self.window * self.rate >= 1):
-            raise ValueError(f"a window of {self.window!r:.60} s at {self.rate} Hz; wanted at least one sample")
+        if self.window is not None and not (is_positive(self.window) and 1 <= self.window * self.rate < math.inf):
+            raise ValueError(f"a window of {self.window!r:.60} s at {self.rate:g} Hz; wanted at least one sample, "
+                             "and a finite number of them")
 
     @property
     def window_samples(self) -> int | None:

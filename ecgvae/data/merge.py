@@ -13,6 +13,7 @@ import numpy as np
 from ecgvae.data.errors import NoUsableRecords, first_line
 from ecgvae.data.manifest import FORMAT
 from ecgvae.data.table import ORIGIN_COLUMNS, STORE_COLUMNS
+from ecgvae.files import write_atomically
 
 if TYPE_CHECKING:
     import pandas
@@ -134,7 +135,7 @@ def check_storable(labels: "pandas.DataFrame") -> None:
 
 def write_skipped(skipped: Iterable[tuple[str, str]], path: Path, notes: Iterable[tuple[str, str]] = (),
                   passed_over: Iterable[tuple[str, str]] = ()) -> None:
-    """Writes a CSV file with the columns `path`, `reason` and `kind`.
+    """Writes a CSV file with the columns `path`, `reason` and `kind`, atomically.
 
     Args:
         skipped: (name, reason) of skipped records.
@@ -144,5 +145,9 @@ def write_skipped(skipped: Iterable[tuple[str, str]], path: Path, notes: Iterabl
     """
     kinds = {"skipped": skipped, "note": notes, "passed over": passed_over}
     rows = [(*item, kind) for kind, items in kinds.items() for item in items]
-    with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        csv.writer(file, lineterminator="\n").writerows([("path", "reason", "kind"), *rows])
+
+    def write(temporary: Path) -> None:
+        with open(temporary, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+            csv.writer(file, lineterminator="\n").writerows([("path", "reason", "kind"), *rows])
+
+    write_atomically(path, write)

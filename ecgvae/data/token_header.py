@@ -8,10 +8,10 @@ import numpy as np
 from pydantic import Field, StrictInt, StrictStr, ValidationError, field_validator
 
 from ecgvae.codebooks import CodebookSpec
+from ecgvae.data.token_checks import check_fields
 from ecgvae.settings import Settings, describe_error
-from ecgvae.signal.record import is_positive
 from ecgvae.signal.start_time import StartTime
-from ecgvae.wording import count
+from ecgvae.wording import count, listed, plain, quote
 
 FORMAT = 1
 MAX_HOP = 1 << 32  # samples
@@ -126,38 +126,31 @@ class TokenHeader:
         """Raises ValueError if codes do not fit the codebooks, or lengths or rates are impossible."""
         if not isinstance(tokens, Tokens):
             raise ValueError(f"got {type(tokens).__name__}; wanted Tokens, as from Tokenizer.encode")
-        counts = (tokens.samples, tokens.start, tokens.source_samples)
-        counts_valid = all(isinstance(count, int | np.integer) and count >= 0 for count in counts)
-        if not (counts_valid and is_positive(tokens.source_rate)):
-            raise ValueError(f"{tokens.name} has samples {counts} at {tokens.source_rate} Hz; wanted positive numbers")
-        seconds, source_seconds = tokens.samples / self.rate, tokens.source_samples / tokens.source_rate
-        tolerance = MAX_ROUNDING_SECONDS + 2 / self.rate + 2 / tokens.source_rate + RATE_TOLERANCE * seconds
+        check_fields(tokens)
+        name, source_rate = plain(tokens.name), float(tokens.source_rate)
+        seconds, source_seconds = tokens.samples / self.rate, tokens.source_samples / source_rate
+        tolerance = MAX_ROUNDING_SECONDS + 2 / self.rate + 2 / source_rate + RATE_TOLERANCE * seconds
         if abs(seconds - source_seconds) > tolerance:
-            raise ValueError(f"{tokens.name} has {source_seconds:g} s in the source but {seconds:g} s of tokens; "
+            raise ValueError(f"{name} has {source_seconds:g} s in the source but {seconds:g} s of tokens; "
                              "wanted equal lengths")
-        texts = (tokens.name, *tokens.comments, *tokens.notes)
-        if not all(isinstance(text, str) for text in texts) or isinstance(tokens.comments, str):
-            raise ValueError(f"{tokens.name} has comments {tokens.comments!r:.60}; wanted a list of texts")
-        self._check_leads(tokens)
+        self._check_leads(name, tokens)
         if len(tokens.codes) != len(self.codebooks):
-            raise ValueError(f"{tokens.name} has {len(tokens.codes)} codebooks; wanted {len(self.codebooks)}")
+            raise ValueError(f"{name} has {len(tokens.codes)} codebooks; wanted {len(self.codebooks)}")
         for index, (codes, spec) in enumerate(zip(tokens.codes, self.codebooks, strict=True)):
-            _check_codes(f"{tokens.name}, codebook {index}", codes, spec, tokens.samples)
+            _check_codes(f"{name}, codebook {index}", codes, spec, tokens.samples)
 
-    def _check_leads(self, tokens: Tokens) -> None:
+    def _check_leads(self, name: str, tokens: Tokens) -> None:
         """Raises ValueError if source leads are not leads of the header, or errors are not one number for each lead."""
         if tokens.source_leads is not None and not set(tokens.source_leads) <= set(self.leads):
-            raise ValueError(f"{tokens.name} has the source leads {tokens.source_leads!r:.60}; "
-                             f"wanted some of {', '.join(self.leads)}")
-        for name, errors in (("prdn", tokens.prdn), ("rmse_uv", tokens.rmse_uv)):
+            raise ValueError(f"{name} has source_leads {quote(tokens.source_leads)}; wanted some of "
+                             f"{listed(self.leads)}")
+        for field, errors in (("prdn", tokens.prdn), ("rmse_uv", tokens.rmse_uv)):
             if errors is not None and len(errors) != len(self.leads):
-                raise ValueError(f"{tokens.name} has {len(errors)} values of {name}; "
+                raise ValueError(f"{name} has {len(errors)} values of {field}; "
                                  f"wanted {len(self.leads)}, one for each lead")
 
 
 def _check_codes(place: str, codes: np.ndarray, spec: CodebookSpec, samples: int) -> None:
-    if not isinstance(codes, np.ndarray):
-        raise ValueError(f"{place}: codes of type {type(codes).__name__}; wanted a NumPy array of whole numbers")
     wanted = spec.length(samples)
     if codes.ndim != 1 or codes.dtype.kind not in "iu" or len(codes) != wanted:
         raise ValueError(f"{place}: codes {codes.dtype} {codes.shape}; wanted {wanted} whole numbers "

@@ -12,7 +12,7 @@ from ecgvae.data.errors import first_line
 from ecgvae.data.token_header import TokenHeader, Tokens
 from ecgvae.files import check_free, check_regular, write_atomically
 from ecgvae.signal.start_time import iso_to_start_time
-from ecgvae.wording import count
+from ecgvae.wording import count, quote
 
 if TYPE_CHECKING:
     import pyarrow
@@ -48,11 +48,13 @@ def write_tokens(
         FileExistsError: The file exists, and `overwrite` is False.
     """
     if not isinstance(path, str | os.PathLike):
-        raise ValueError(f"{path!r:.60} is not a path; wanted that of a token file")
+        raise ValueError(f"{quote(path)} is not a path; wanted that of a token file")
     if not isinstance(header, TokenHeader):
         raise ValueError(f"the header is a {type(header).__name__}; wanted a TokenHeader, as from Tokenizer.header()")
-    if isinstance(tokens, Tokens) or not isinstance(tokens, Iterable):
-        raise ValueError(f"got {tokens!r:.60}; wanted a list of Tokens")
+    if isinstance(tokens, Tokens):
+        raise ValueError("got Tokens of one record; wanted a list of Tokens")
+    if not isinstance(tokens, Iterable):
+        raise ValueError(f"got {quote(tokens)}; wanted a list of Tokens")
     tables = (_table(header, group) for group in _groups(header, tokens))
     return _write(Path(path), header, tables, overwrite)
 
@@ -218,7 +220,7 @@ def _table(header: TokenHeader, tokens: list[Tokens]) -> "pyarrow.Table":
     arrays = [pa.array(column, field.type) for column, field in zip(columns.values(), schema, strict=False)]
     for index in range(len(header.codebooks)):
         codes = [item.codes[index] for item in tokens]
-        values = pa.array(np.concatenate(codes), schema.field(f"codes_{index}").type.value_type)
+        values = pa.array(np.concatenate(codes, dtype=np.int64), schema.field(f"codes_{index}").type.value_type)
         offsets = np.cumsum([0, *map(len, codes)], dtype=np.int32)
         arrays.append(pa.ListArray.from_arrays(offsets, values))
     return pa.Table.from_arrays(arrays, schema=schema)

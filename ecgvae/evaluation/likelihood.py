@@ -47,6 +47,7 @@ def likelihood(model: str | Path, store: Store, split: str = "validation", secon
     """
     network = load_vae(model, store, device)
     rows = split_rows(store, split)
+    facts = describe_data(model, network.signal, store, split, rows)     # first, as it may refuse the model
     vectors = known_conditions(network, store)
     generator = torch.Generator().manual_seed(seed)
     totals, means = torch.zeros(3, dtype=torch.float64), ChannelVariance()
@@ -62,8 +63,7 @@ def likelihood(model: str | Path, store: Store, split: str = "validation", secon
             progress(int(indices[-1]) + 1, len(rows))
     nats = dict(zip(("elbo", "iwae", "kl"), (totals / len(rows)).tolist(), strict=True))
     units, active_units = network.settings.latent, int((means.variance() > ACTIVE_UNIT_VARIANCE).sum())
-    return {**describe_data(model, network.signal, store, split, rows),
-            "seconds": seconds, "samples": samples, **nats,
+    return {**facts, "seconds": seconds, "samples": samples, **nats,
             **{f"{name}_per_second": value / seconds for name, value in nats.items()},
             "active_units": active_units, "units": units, "active_share": active_units / units}
 

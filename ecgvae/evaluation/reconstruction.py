@@ -55,6 +55,7 @@ def evaluate(model: str | Path, store: Store, split: str = "validation", device:
         ValueError: The split has no records, or they do not fit the model.
     """
     network, rows = checkpoint.load(model, device), split_rows(store, split)
+    facts = describe_data(model, network.signal, store, split, rows)     # first, as it may refuse the model
     on_cpu, specs = network.expansion.device.type == "cpu", network.codebook_specs
     drawn = batches(network, store, rows, min(batch_size, CPU_BATCH) if on_cpu else batch_size,
                     MAX_CPU_SAMPLES if on_cpu else None)
@@ -68,8 +69,7 @@ def evaluate(model: str | Path, store: Store, split: str = "validation", device:
     rates = [bit_rates(specs[:count], usage[:count], network.signal.rate) for count in range(1, len(specs) + 1)]
     table = [{**rate, **comparison.report()}
              for rate, comparison in zip(rates or [latent_rate(network)], totals.comparisons, strict=True)]
-    return {**describe_data(model, network.signal, store, split, rows),
-            "rows": table, "codebooks": usage}
+    return {**facts, "rows": table, "codebooks": usage}
 
 
 @dataclass(frozen=True, eq=False)

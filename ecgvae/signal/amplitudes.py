@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from ecgvae.settings import Settings
+from ecgvae.wording import plain
 
 FAR_FACTOR = 2  # beyond the range of the training data, from which on a record is noted
 ABSURD_FACTOR = 20  # from which on a record is refused; a wrong unit is a factor of 1000
@@ -41,7 +42,7 @@ class AmplitudeMeter:
         seconds = signal.shape[1] // self._second
         if seconds:
             whole = signal[:, :seconds * self._second].reshape(len(signal), seconds, self._second)
-            self._deviations.append(whole.std(axis=2))
+            self._deviations.append(deviation(whole))
         self._rest = signal[:, seconds * self._second:]
 
     @cached_property
@@ -50,7 +51,7 @@ class AmplitudeMeter:
 
         It is read after the last block.
         """
-        deviations = self._deviations or [self._rest.std(axis=1, keepdims=True)]
+        deviations = self._deviations or [deviation(self._rest)[:, None]]
         return median(np.concatenate(deviations, axis=1))
 
     @cached_property
@@ -62,6 +63,12 @@ class AmplitudeMeter:
     def offset_mv(self) -> np.ndarray:
         """The mean (c,) of each lead over the blocks so far, in mV."""
         return np.asarray(self._sum / max(1, self._samples))
+
+
+def deviation(signal: np.ndarray) -> np.ndarray:
+    """The standard deviation over the last axis; infinite if it is too large for float32."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.nan_to_num(signal.std(axis=-1), nan=np.inf, posinf=np.inf)
 
 
 def median(values: np.ndarray) -> np.ndarray:
@@ -109,7 +116,7 @@ class Amplitudes(Settings):
         typical = float(median(present)) if present.size else self.rms_mv.q50
         low, high = self.rms_mv.q01 / ABSURD_FACTOR, self.rms_mv.q99 * ABSURD_FACTOR
         if not low <= typical <= high:
-            raise ValueError(f"{name} has a typical amplitude of {typical:.3g} mV; the model was trained on "
+            raise ValueError(f"{plain(name)} has a typical amplitude of {typical:.3g} mV; the model was trained on "
                              f"{self.rms_mv.q01:.2g} to {self.rms_mv.q99:.2g} mV: is the signal in mV?")
 
     def notes(self, meter: AmplitudeMeter, leads: Sequence[str]) -> tuple[str, ...]:

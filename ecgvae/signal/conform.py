@@ -13,6 +13,7 @@ from ecgvae.signal.reading import RecordFile
 from ecgvae.signal.record import Record, SignalSpec
 from ecgvae.signal.repairs import Report, bridge, bridge_limit, unused_note
 from ecgvae.signal.resample import Ratio, check_upsampling, ratio, resample
+from ecgvae.wording import listed, plain
 
 Missing = Literal["error", "zero"]
 LeadMap = Mapping[str, str]
@@ -133,19 +134,19 @@ def _plan(source: Record | RecordFile, spec: SignalSpec, missing: Missing, refit
     if missing not in ("error", "zero"):
         raise ValueError(f"missing={missing!r}; wanted error or zero")
     if not source.samples:
-        raise ValueError(f"{source.name} has no samples")
+        raise ValueError(f"{plain(source.name)} has no samples")
     wanted = spec.coded if refit else spec.leads
     useful = {*wanted, *(LIMB if any(lead in LIMB for lead in wanted) else ())}
     try:
         rows = lead_rows(source.leads, lead_map)
     except ValueError as error:
-        raise ValueError(f"{source.name}: {error}") from None
+        raise ValueError(f"{plain(source.name)}: {error}") from None
     used = tuple(lead for lead in rows if lead in useful)
     keep = not refit or len(spec.coded) == len(spec.leads)
     _, undetermined = fit_leads(used, wanted, keep)
     if undetermined and (missing == "error" or len(undetermined) == len(wanted)):
-        leads = ", ".join(source.leads) + "".join(f" (skipped: {channel})" for channel in source.skipped_channels)
-        raise ValueError(f"{source.name} has leads {leads}; wanted {', '.join(wanted)}")
+        leads = listed(source.leads) + "".join(f" (skipped: {plain(channel)})" for channel in source.skipped_channels)
+        raise ValueError(f"{plain(source.name)} has leads {leads}; wanted {', '.join(wanted)}")
     invented = tuple(lead for lead in used if source.leads[rows[lead]] in source.invented_leads)
     rates = source.rate, spec.rate
     check_upsampling(source.name, *rates)

@@ -6,6 +6,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from ecgvae.wording import plain, quote
+
 LEADS_12 = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 INDEPENDENT_8 = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
 
@@ -39,7 +41,7 @@ def parse_leads(text: str) -> tuple[str, ...]:
         return LEADS_12
     leads = tuple(canonical_lead(name) for name in text.split(",") if name.strip())
     if not leads or len(set(leads)) < len(leads):
-        raise ValueError(f"leads {text!r}; wanted standard-12 or different names like I,II,V1")
+        raise ValueError(f"leads {quote(text)}; wanted standard-12 or different names like I,II,V1")
     return leads
 
 
@@ -58,10 +60,10 @@ def parse_lead_map(text: str) -> dict[str, str]:
     """
     pairs = [tuple(map(str.strip, item.split("="))) for item in text.split(",") if item.strip()]
     if not pairs or not all(len(pair) == 2 and all(pair) for pair in pairs):
-        raise ValueError(f"lead map {text!r}; wanted NAME=LEAD pairs like MLII=II,C1=V1")
+        raise ValueError(f"lead map {quote(text)}; wanted NAME=LEAD pairs like MLII=II,C1=V1")
     names = [pair[0] for pair in pairs]
     if repeated := [name for index, name in enumerate(names) if name in names[:index]]:
-        raise ValueError(f"lead map {text!r} has {repeated[0]} more than once; wanted every name once")
+        raise ValueError(f"lead map {quote(text)} has {plain(repeated[0])} more than once; wanted every name once")
     return standardize_lead_map({name: lead for name, lead in pairs})
 
 
@@ -99,13 +101,14 @@ def lead_rows(names: Sequence[str], lead_map: Mapping[str, str] | None = None) -
     mapped: dict[str, int] = {}
     for row, lead in enumerate(leads):
         if lead in mapped:
-            raise ValueError(f"{names[mapped[lead]]} and {names[row]} are both mapped to {lead}; wanted one of them")
+            both = f"{plain(names[mapped[lead]])} and {plain(names[row])}"
+            raise ValueError(f"{both} are both mapped to {lead}; wanted one of them")
         if lead is not None:
             mapped[lead] = row
     for name, lead in zip(names, leads, strict=True):
         if lead is None and canonical_lead(name) in mapped:
-            other = names[mapped[canonical_lead(name)]]
-            raise ValueError(f"{other} is mapped to {canonical_lead(name)}, which {name} is; wanted one of them")
+            other = plain(names[mapped[canonical_lead(name)]])
+            raise ValueError(f"{other} is mapped to {canonical_lead(name)}, which {plain(name)} is; wanted one of them")
     return {leads[row] or canonical_lead(names[row]): row for row in reversed(range(len(names)))} | mapped
 
 

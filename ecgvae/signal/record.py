@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, time
 from typing import Literal
 
 import numpy as np
@@ -12,8 +11,8 @@ from pydantic import Field, field_validator
 
 from ecgvae.settings import Settings
 from ecgvae.signal.leads import LEADS_12, canonical_lead, independent_leads, lead_expansion, lead_rows
-from ecgvae.signal.start_time import StartTime, later
-from ecgvae.wording import count
+from ecgvae.signal.start_time import StartTime, is_start_time, later
+from ecgvae.wording import count, listed, plain, quote
 
 MICROVOLTS_PER_MV = 1000
 MAX_LISTED_LEADS = 12
@@ -24,7 +23,7 @@ MAX_RATE = 100_000.0        # Hz, of a model
 def check_finite(signal: np.ndarray, name: str) -> None:
     """Raises ValueError if a signal holds infinity; NaN is a missing sample."""
     if np.isinf(signal).any():
-        raise ValueError(f"{name} holds infinite numbers; wanted mV, with NaN for missing samples")
+        raise ValueError(f"{plain(name)} holds infinite numbers; wanted mV, with NaN for missing samples")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,24 +60,26 @@ class Record:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
-            raise ValueError(f"a record's name is {self.name!r:.60}; wanted a text")
-        leads = _texts(self.name, "leads", self.leads)
-        signal = as_signal(self.signal, self.name)
+            raise ValueError(f"a record's name is {quote(self.name)}; wanted a text")
+        name = plain(self.name)
+        leads = _texts(name, "leads", self.leads)
+        signal = as_signal(self.signal, name)
         if signal.ndim != 2 or signal.shape[0] != len(leads):
-            raise ValueError(f"{self.name} has a signal {signal.shape}; wanted ({len(leads)} leads, samples)")
+            raise ValueError(f"{name} has a signal {signal.shape}; wanted ({len(leads)} leads, samples)")
         if len(set(leads)) < len(leads):
-            raise ValueError(f"{self.name} has leads {', '.join(leads)}; wanted every name once")
+            raise ValueError(f"{name} has leads {listed(leads)}; wanted every name once")
         if not is_positive(self.rate):
-            raise ValueError(f"{self.name} has a rate of {self.rate!r:.60} Hz; wanted a number above 0")
-        if self.start_time is not None and not isinstance(self.start_time, datetime | time):
-            raise ValueError(f"{self.name} has the start time {self.start_time!r:.60}; wanted a datetime or a time")
+            raise ValueError(f"{name} has a rate of {quote(self.rate)} Hz; wanted a number above 0")
+        if not is_start_time(self.start_time):
+            raise ValueError(f"{name} has the start time {quote(self.start_time)}; wanted a datetime or a time "
+                             "without a time zone")
         fields = {
             "signal": signal,
             "rate": float(self.rate),
             "leads": leads,
-            "comments": _texts(self.name, "comments", self.comments),
-            "skipped_channels": _texts(self.name, "skipped channels", self.skipped_channels),
-            "invented_leads": _texts(self.name, "invented leads", self.invented_leads),
+            "comments": _texts(name, "comments", self.comments),
+            "skipped_channels": _texts(name, "skipped channels", self.skipped_channels),
+            "invented_leads": _texts(name, "invented leads", self.invented_leads),
         }
         for field, value in fields.items():
             object.__setattr__(self, field, value)
@@ -100,7 +101,7 @@ class Record:
         rows = lead_rows(self.leads) | {lead: row for row, lead in enumerate(self.leads)}
         names = [lead if lead in rows else canonical_lead(lead) for lead in leads]
         if not rows.keys() >= set(names):
-            raise ValueError(f"{self.name} has leads {', '.join(self.leads)}; wanted {', '.join(leads)}")
+            raise ValueError(f"{plain(self.name)} has leads {listed(self.leads)}; wanted {listed(leads)}")
         chosen = [rows[lead] for lead in names]
         invented = tuple(lead for lead, row in zip(leads, chosen, strict=True)
                          if self.leads[row] in self.invented_leads)
@@ -158,11 +159,14 @@ def is_positive(value: object) -> bool:
     """Whether a value is a finite number above 0."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         return False
-    return bool(0 < value < math.inf)
+    try:
+        return 0 < float(value) < math.inf
+    except OverflowError:       # of a whole number beyond all floats
+        return False
 
 
 def as_signal(values: ArrayLike, name: str = "the signal") -> np.ndarray:
-    """Real numbers as a float32 array; ValueError for anything else."""
+    """Real numbers as a float32 array, with NaN where a masked array is masked; ValueError for anything else."""
     try:
         array = np.asarray(values)
     except (ValueError, TypeError, RuntimeError):  # such as for rows of different lengths or a tensor on a GPU
@@ -171,7 +175,8 @@ def as_signal(values: ArrayLike, name: str = "the signal") -> np.ndarray:
         kind = type(values).__name__ if array.dtype.kind == "O" else array.dtype
         raise ValueError(f"{name} has samples of type {kind}; wanted an array of real numbers")
     with np.errstate(over="ignore"):
-        return array.astype(np.float32, copy=False)
+        signal = array.astype(np.float32, copy=False)
+    return np.where(values.mask, np.float32(np.nan), signal) if isinstance(values, np.ma.MaskedArray) else signal
 
 
 def extent(leads: int, seconds: float, rate: float) -> str:
@@ -180,8 +185,8 @@ def extent(leads: int, seconds: float, rate: float) -> str:
 
 
 def _texts(record: str, field: str, values: Sequence[str]) -> tuple[str, ...]:
-    """The values as a tuple; ValueError if they are not strings, or are a single string instead of a list."""
-    texts = None if isinstance(values, str) or not isinstance(values, Iterable) else tuple(values)
+    """The values as a tuple; ValueError if they are not strings, or a single string, or a set, which has no order."""
+    texts = None if isinstance(values, str | set | frozenset) or not isinstance(values, Iterable) else tuple(values)
     if texts is None or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"{record} has {field} {values!r:.60}; wanted a list of texts")
+        raise ValueError(f"{record} has {field} {quote(values)}; wanted a list of texts")
     return texts

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from numbers import Real
 
 import numpy as np
 
-from ecgvae.signal.record import as_signal
+from ecgvae.signal.record import as_signal, is_positive
+from ecgvae.wording import plain, quote
 
 MAX_FACTOR = 50_000  # bounds the length of the filter; other rates are approximated to two parts in 100,000
 MAX_RATE_RATIO = 200
@@ -55,7 +55,7 @@ def ratio(rate_in: float, rate_out: float) -> Ratio:
 def check_upsampling(name: str, rate_in: float, rate_out: float) -> None:
     """Raises ValueError if a record would be upsampled from a rate that no ECG has."""
     if rate_in < min(MIN_RATE, rate_out):
-        raise ValueError(f"{name} has a rate of {rate_in:g} Hz; wanted {MIN_RATE:g} Hz or more")
+        raise ValueError(f"{plain(name)} has a rate of {rate_in:g} Hz; wanted {MIN_RATE:g} Hz or more")
 
 
 @lru_cache(maxsize=16)
@@ -82,8 +82,8 @@ def resample(x: np.ndarray, rate_in: float, rate_out: float) -> np.ndarray:
     Raises:
         ValueError: The samples are not numbers (c, t), or the rates are impossible.
     """
-    if not (isinstance(rate_in, Real) and isinstance(rate_out, Real)):
-        raise ValueError(f"{rate_in!r:.60} Hz to {rate_out!r:.60} Hz; wanted numbers")
+    if not (is_positive(rate_in) and is_positive(rate_out)):
+        raise ValueError(f"{quote(rate_in)} Hz to {quote(rate_out)} Hz; wanted numbers above 0")
     factors = ratio(float(rate_in), float(rate_out))
     x = as_signal(x)
     if x.ndim != 2:

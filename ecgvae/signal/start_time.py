@@ -9,6 +9,11 @@ _TIME = re.compile(r"(?:(?:(\d{1,2}):)?(\d{1,2}):)?(\d{1,2})(?:\.(\d{1,6}))?", r
 _DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})", re.ASCII)
 
 
+def is_start_time(value: object) -> bool:
+    """Whether a value is a date and time, a time of day, or None; without a time zone, which WFDB does not have."""
+    return value is None or (isinstance(value, datetime | time) and value.tzinfo is None and value == value)  # no NaT
+
+
 def parse_start_time(text: str) -> StartTime:
     """The start time at the end of a header's first line, as 13:05:00 or 13:05:00.5 24/12/2020; None for other text."""
     parts = text.split()

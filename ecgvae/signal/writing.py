@@ -14,6 +14,7 @@ from ecgvae.signal.headers import invented_comment, plain_path
 from ecgvae.signal.record import Record, check_finite
 from ecgvae.signal.segments import MISSING_SAMPLE
 from ecgvae.signal.start_time import format_start_time
+from ecgvae.wording import plain
 
 GAINS_PER_MV = (1000, 500, 200, 100, 50, 20, 10, 5, 2, 1)  # 1000 steps per mV are a resolution of 1 µV
 MAX_SAMPLE = 32767
@@ -132,7 +133,7 @@ def _store(facts: Record, blocks: Callable[[], Iterable[np.ndarray]], path: Path
     gains = [GAINS_PER_MV[0]] * len(facts.leads)
     samples = _store_at(gains, facts, blocks(), path)
     if not samples.count or not facts.leads:
-        raise ValueError(f"{facts.name} has no samples")
+        raise ValueError(f"{plain(facts.name)} has no samples")
     allowed = [_gain(lead, peak) for lead, peak in zip(facts.leads, samples.peaks, strict=True)]
     return samples if allowed == gains else _store_at(allowed, facts, blocks(), path)
 
@@ -140,7 +141,7 @@ def _store(facts: Record, blocks: Callable[[], Iterable[np.ndarray]], path: Path
 def _gain(lead: str, peak: float) -> int:
     gain = next((gain for gain in GAINS_PER_MV if round(peak * gain) <= MAX_SAMPLE), None)
     if gain is None:
-        raise ValueError(f"{lead} reaches {peak:g} mV; wanted at most {MAX_SAMPLE} mV")
+        raise ValueError(f"{plain(lead)} reaches {peak:g} mV; wanted at most {MAX_SAMPLE} mV")
     return gain
 
 

@@ -12,6 +12,7 @@ from ecgvae.models import QuantizedAutoencoder
 from ecgvae.signal import Record, SignalSpec, fit_leads, ratio, resample
 from ecgvae.tokenizer.chunks import round_up, split_chunks
 from ecgvae.tokenizer.threads import thread_pool
+from ecgvae.wording import plain
 
 STEP_MV = 0.002             # coded leads are even microvolts, so (I + II) / 2 is whole: WFDB files obey Einthoven's law
 BLOCK_CHUNKS = 8            # that are decoded before their samples are written
@@ -71,7 +72,8 @@ def open_decoder(model: QuantizedAutoencoder, tokens: Tokens, decoded_by: str, c
     absent = absent_leads(signal, tokens)
     leads = signal.leads if all_leads else tuple(lead for lead in signal.leads if lead not in absent)
     if not leads:
-        raise ValueError(f"{tokens.name} had none of the leads {', '.join(signal.leads)}; only invented ones are left")
+        raise ValueError(f"{plain(tokens.name)} had none of the leads {', '.join(signal.leads)}; "
+                         "only invented ones are left")
     rate = tokens.source_rate if original else signal.rate
     ratio(signal.rate, rate)        # before any work: an impossible rate is an error
     facts = Record(np.empty((len(leads), 0), np.float32), rate, leads, tokens.name, (*tokens.comments, decoded_by),

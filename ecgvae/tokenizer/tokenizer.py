@@ -11,6 +11,7 @@ import torch
 
 from ecgvae import checkpoint
 from ecgvae.data.fingerprints import TrainingRecords
+from ecgvae.data.token_checks import check_fields
 from ecgvae.data.tokens import TokenHeader, Tokens
 from ecgvae.metrics import bits_per_second
 from ecgvae.models import QuantizedAutoencoder
@@ -21,6 +22,7 @@ from ecgvae.tokenizer.chunks import Chunk
 from ecgvae.tokenizer.decoding import DECODED, RecordDecoder, coded_blocks, expand_leads, open_decoder
 from ecgvae.tokenizer.encoding import EncodeOptions, RecordEncoder
 from ecgvae.tokenizer.threads import thread_pool
+from ecgvae.wording import plain
 
 CHUNK_SAMPLES = 1 << 14     # of a long record that a model gets at once (164 s at 100 Hz), without the overlap
 CPU_BATCH = 8               # records at a time on a CPU; more do not fit its cache
@@ -121,7 +123,7 @@ class Tokenizer:
         """
         if isinstance(signal, Record | RecordFile):
             if rate is not None or leads is not None:
-                raise ValueError(f"{signal.name} came with rate= or leads=, which arrays need; wanted the record alone")
+                raise ValueError(f"{plain(signal.name)} came with rate= or leads=, which arrays need; wanted only it")
             return self.encode_many([signal], codebooks, missing, any_amplitude=any_amplitude)[0]
         records = array_to_records(signal, rate, leads)
         tokens = self.encode_many(records, codebooks, missing, any_amplitude=any_amplitude)
@@ -241,6 +243,7 @@ class Tokenizer:
 
     def decoder(self, tokens: Tokens, original: bool = True, all_leads: bool = False) -> RecordDecoder:
         """The decoding of a record's tokens block by block; arguments and errors are those of `decode`."""
+        check_fields(tokens)
         header = self.header(len(tokens.codes))
         header.check(tokens)
         rate = bits_per_second(header.codebooks, header.rate)

@@ -128,10 +128,10 @@ def test_rows_that_cannot_be_decoded_are_skipped_and_listed(decode, tmp_path):
     kinds = [(row["path"], row["kind"]) for row in csv.DictReader(listed.open())]
     assert kinds == [("a", "skipped"), ("b", "skipped")]
     assert files_below(tmp_path / "decoded") == {"ward/c.hea", "ward/c.dat"}
-    result = decode("--overwrite", "--skipped", listed, rows=rows[:2], code=2)
-    assert "none of 2 records can be used" in result.stderr
+    result = decode("--overwrite", "--skipped", listed, rows=[*rows[:2], replace(third, source_leads=())], code=2)
+    assert "none of 3 records can be used" in result.stderr
     assert files_below(tmp_path / "decoded") == {"ward/c.hea", "ward/c.dat"}
-    assert len(listed.read_text().splitlines()) == 3
+    assert len(listed.read_text().splitlines()) == 4
 
 
 def test_a_name_that_this_file_system_cannot_hold_skips_its_record(decode, tmp_path, monkeypatch):
@@ -156,19 +156,41 @@ def test_notes_are_in_the_list(decode, tmp_path):
 # --- outputs that exist
 
 
-def test_overwriting_deletes_decoded_records_and_keeps_other_files(records, decode, tmp_path):
+def test_overwriting_replaces_records_of_the_same_names_and_keeps_all_others(records, decode, tmp_path):
     out = tmp_path / "decoded"
-    decode(rows=[replace(decode.rows[0], name="old/gone"), replace(decode.rows[0], name="gone"), decode.rows[1]])
+    decode(rows=[replace(decode.rows[1], name="a"), decode.rows[1]])
     write_record(read_record(records / "b"), out, "mine")
-    for name in ("a.dat", "notes.txt", "old/notes.txt", "fake.hea"):
+    (out / "old").mkdir()
+    for name in ("c.dat", "notes.txt", "old/notes.txt", "fake.hea"):
         (out / name).write_text("ecgvae: decoded by me")
-    result = decode("--overwrite")
-    assert "3 records that had been decoded before deleted" in result.stderr
-    assert "2 other records in" in result.stderr
-    kept = {"notes.txt", "old/notes.txt", "fake.hea", "mine.hea", "mine.dat"}
+    assert "2 other records in" in decode("--overwrite").stderr
+    kept = {"c.dat", "notes.txt", "old/notes.txt", "fake.hea", "mine.hea", "mine.dat"}
     new = {f"{name}.{suffix}" for name in ("a", "b", "ward/c") for suffix in ("hea", "dat")}
     assert files_below(out) == kept | new
     assert read_record(out / "a").samples == 802
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in files_below(folder)}
+
+
+def test_decoded_records_of_another_collection_are_never_deleted(decode, tokens, tmp_path, monkeypatch):
+    out = tmp_path / "decoded"
+    decode(rows=[replace(decode.rows[0], name=name) for name in ("other/x", "other/deep/y", "z")])
+    before = contents(out)
+    monkeypatch.setattr("ecgvae.batch.detokenize.load_tokenizer", None)     # it refuses before any work
+    message = decode("--overwrite", code=2).stderr
+    assert message == (f"ecgvae: {out} has 3 decoded records that {tokens} does not have, such as "
+                       "other/deep/y; delete them or give another --out\n")
+    assert contents(out) == before and not (tmp_path / "decoded.partial").exists()
+
+
+def test_a_record_that_cannot_be_decoded_again_is_kept(decode, tmp_path):
+    decode()
+    before = contents(tmp_path / "decoded")
+    result = decode("--overwrite", rows=[replace(decode.rows[0], source_leads=()), *decode.rows[1:]])
+    assert "2 of 3 records" in result.stdout and "1 other record in" in result.stderr
+    assert contents(tmp_path / "decoded") == before
 
 
 def test_what_is_no_folder_is_refused_before_any_work(model, tokens, tmp_path):
@@ -241,8 +263,8 @@ def files(folder):
 def write_earlier(target):
     target.mkdir()
     for name, content in expected.items():
-        if "ward" not in name:
-            (target / name.replace("a.", "gone.")).write_bytes(content.replace(b"a.dat", b"gone.dat"))
+        (target / name).parent.mkdir(exist_ok=True)
+        (target / name).write_bytes(content.replace(b"ecgvae: decoded by", b"ecgvae: decoded by an earlier"))
     (target / "mine.txt").write_text("mine")
 
 def is_killed(target, limit, overwrite):

@@ -1,6 +1,7 @@
 """The command evaluate: what it says, writes and refuses."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,11 +9,14 @@ from commands import call, mistake
 from stores import write_wfdb
 
 from ecgvae import checkpoint
+from ecgvae.checkpoint.files import TRAINING_RECORDS
 from ecgvae.cli import evaluation
 from ecgvae.data.prepare import build_store
 from ecgvae.data.store import Store
 from ecgvae.data.training_data import measure_training_data
 from ecgvae.evaluation.denoising import denoising
+from ecgvae.evaluation.likelihood import likelihood
+from ecgvae.models import parse_settings
 
 
 def test_evaluate_writes_what_it_prints(store, model, tmp_path):
@@ -53,6 +57,21 @@ def test_records_that_the_model_was_trained_on_are_counted(trained, model, store
     rows = denoising(checkpoint.load(trained), Store(store), "all", {"none": lambda x, snr_db, generator: x}, (0,),
                      trained_on=checkpoint.training_records(trained))
     assert rows[0]["seen_in_training"] == 2
+
+
+def test_damaged_training_records_are_refused_before_all_work(trained, random_model, store, tmp_path, monkeypatch):
+    vae = parse_settings({"family": "vae", "backbone": "conv-tiny", "latent": 6})
+    folder = checkpoint.save(random_model(vae), tmp_path / "vae")
+    shutil.copy(trained / TRAINING_RECORDS, folder)
+    for model in (trained, folder):
+        content = (model / TRAINING_RECORDS).read_bytes()
+        (model / TRAINING_RECORDS).write_bytes(content[:len(content) // 2])
+    for work in ("reconstruction.in_background", "likelihood.first_windows"):
+        monkeypatch.setattr(f"ecgvae.evaluation.{work}", None)
+    message = f"{trained / TRAINING_RECORDS} is damaged; wanted the fingerprints of training records"
+    assert mistake("evaluate", trained, store, "--split", "all") == f"ecgvae: {message}"
+    with pytest.raises(ValueError, match="is damaged; wanted the fingerprints of training records"):
+        likelihood(folder, Store(store), "all", seconds=1)
 
 
 def test_rates_and_missing_leads_are_said(model, store, tmp_path):

@@ -1,6 +1,9 @@
+import resource
+
 import pytest
 
 from ecgvae.data.errors import NoUsableRecords, error_text
+from ecgvae.data.merge import write_skipped
 
 
 def test_no_usable_records_says_how_many_and_why():
@@ -20,3 +23,18 @@ def test_no_usable_records_says_how_many_and_why():
 ])
 def test_errors_are_one_line(error, text):
     assert error_text(error) == text
+
+
+def test_the_list_of_skipped_records_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "skipped.csv"
+    write_skipped([("a\udcff", "is empty")], path, [("b", "is flat")])
+    content = path.read_text()
+    assert content == "path,reason,kind\na\\udcff,is empty,skipped\nb,is flat,note\n"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
+    try:
+        with pytest.raises(OSError, match=f"File too large: '{path}'"):
+            write_skipped([("a", "is empty")] * 1000, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_text() == content and list(tmp_path.iterdir()) == [path]

@@ -157,8 +157,9 @@ def test_what_exists_is_kept_unless_it_is_a_store_to_overwrite(source, tmp_path)
 
 
 @pytest.mark.parametrize("options, message", [
-    ({"rate": 0}, "0.0 Hz"), ({"rate": float("nan")}, "nan Hz"), ({"leads": ()}, "one or more"),
+    ({"rate": 0}, "a rate of 0 Hz"), ({"rate": float("nan")}, "nan Hz"), ({"leads": ()}, "one or more"),
     ({"leads": ("I", "i")}, "each once"), ({"missing": "guess"}, "error or zero"), ({"window": 0}, "window"),
+    ({"window": 1e308}, "window"), ({"window": 10**400}, "window"), ({"rate": 10**400}, "rate"),
     ({"rate": "100"}, "a rate of '100' Hz"), ({"rate": None}, "a rate of None Hz"), ({"leads": 12}, "leads 12; wanted"),
     ({"leads": ("I", 2)}, "leads .*; wanted names"), ({"leads": "I,i"}, "standard-12"), ({"window": "10"}, "window"),
     ({"workers": 1.5}, "1.5 workers; wanted a number"), ({"workers": -1}, "-1 workers; wanted a number"),

@@ -29,6 +29,16 @@ def amplitudes():
     return Amplitudes.of([measure(record) for record in records])
 
 
+def test_what_overflows_is_infinite_and_refused(amplitudes, recwarn):
+    for block in (np.full((3, 500), 1e38), np.tile([3e38, -3e38], (3, 250)), np.full((3, 20), 3e38)):
+        meter = measure(block)
+        assert np.isposinf(meter.rms_mv).all() and meter.peak_mv.max() >= 1e38
+        with pytest.raises(ValueError, match="a typical amplitude of inf mV"):
+            amplitudes.check(meter, "r")
+        assert "RMS inf mV" in amplitudes.notes(meter, LEADS)[0]
+    assert not recwarn.list
+
+
 @settings(deadline=None, max_examples=25)
 @given(st.integers(1, 700), st.lists(st.integers(0, 700), max_size=5), st.floats(1, 300))
 def test_blocks_give_the_amplitudes_of_the_whole(length, cuts, rate):

@@ -1,5 +1,7 @@
 """What a record checks, and how records and specs look in one line."""
 
+from datetime import UTC, time
+
 import numpy as np
 import pytest
 import torch
@@ -19,6 +21,13 @@ from ecgvae.signal import LEADS_12, Record, SignalSpec, conform, open_record, re
     ({"rate": True}, "r has a rate of True Hz"),
     ({"rate": float("inf")}, "r has a rate of inf Hz"),
     ({"rate": -1}, "r has a rate of -1 Hz"),
+    ({"rate": 10**400}, "r has a rate of 10000"),
+    ({"rate": np.zeros((9, 9))}, r"r has a rate of array\(\[\[0., 0., .* Hz; wanted a number above 0"),
+    ({"leads": {"I"}}, r"r has leads {'I'}; wanted a list of texts"),
+    ({"leads": ["\x1b[31m"] * 2, "signal": np.zeros((2, 5))}, r"r has leads \\x1b\[31m, \\x1b\[31m; wanted every name"),
+    ({"name": "r\n\x1b[31m", "leads": 1}, r"r\\n\\x1b\[31m has leads 1; wanted a list of texts"),
+    ({"start_time": time(1, tzinfo=UTC)}, "r has the start time .*; wanted a datetime or a time without a time zone"),
+    ({"start_time": "12:00"}, "r has the start time '12:00'; wanted a datetime or a time"),
     ({"leads": "I"}, "r has leads 'I'; wanted a list of texts"),
     ({"leads": 1}, "r has leads 1; wanted a list of texts"),
     ({"leads": (1,)}, r"r has leads \(1,\); wanted a list of texts"),
@@ -28,7 +37,15 @@ from ecgvae.signal import LEADS_12, Record, SignalSpec, conform, open_record, re
 def test_a_record_refuses_in_one_line_what_is_none(fields, message):
     with pytest.raises(ValueError, match=f"^{message}") as caught:
         Record(**{"signal": np.zeros((1, 5)), "rate": 100, "leads": ("I",), "name": "r", **fields})
-    assert "\n" not in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16, bool])
+def test_masked_samples_are_missing(dtype):
+    signal = np.ma.masked_array(np.ones((2, 4), dtype), [[0, 1, 0, 0], [0, 0, 0, 0]])
+    record = Record(signal, 100, ("I", "II"))
+    assert type(record.signal) is np.ndarray and record.signal.dtype == np.float32
+    np.testing.assert_array_equal(record.signal, [[1, np.nan, 1, 1], [1, 1, 1, 1]])
 
 
 @pytest.mark.parametrize("signal", [
@@ -47,6 +64,7 @@ def test_a_record_takes_any_real_numbers(signal, rate):
     ((np.zeros((1, 5)), "100", 50), "'100' Hz to 50 Hz; wanted numbers"),
     ((np.zeros((1, 5)), [100], 50), r"\[100\] Hz to 50 Hz; wanted numbers"),
     ((np.zeros((1, 5)), 100, None), "100 Hz to None Hz; wanted numbers"),
+    ((np.zeros((1, 5)), 100, 10**400), "100 Hz to 1000.* Hz; wanted numbers above 0"),
 ])
 def test_resampling_refuses_in_one_line_what_is_no_signal(arguments, message):
     with pytest.raises(ValueError, match=f"^{message}"):

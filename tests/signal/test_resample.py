@@ -60,7 +60,7 @@ def test_no_samples_stay_none():
     ("rate_in", "rate_out"), [(0, 100), (1e-9, 100), (1e8, 100), (float("nan"), 100), (100, -1)]
 )
 def test_absurd_rates_are_refused(rate_in, rate_out):
-    with pytest.raises(ValueError, match="wanted rates within a factor"):
+    with pytest.raises(ValueError, match="wanted rates within a factor|wanted numbers above 0"):
         resample(np.zeros((1, 10)), rate_in, rate_out)
 
 

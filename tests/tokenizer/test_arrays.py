@@ -1,6 +1,7 @@
 """Arrays and plain codes in the public functions: results, and errors in one line."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -125,10 +126,11 @@ def test_an_empty_batch_gives_an_empty_result(tokenizer):
     (noise(2, 4, 100), {}, "record 0 has a signal (4, 100); wanted (3 leads, samples)"),
     (noise(3, 100), {"leads": ("I", "II", "V2")}, "record has leads I, II, V2; wanted I, II, V1"),
     (noise(3, 100), {"leads": ("I", "I", "V1")}, "wanted every name once"),
+    (noise(3, 100), {"rate": 10**400}, "record has a rate of 10000"),
     (noise(3, 100), {"rate": 0}, "record has a rate of 0"),
     (noise(3, 100), {"rate": float("nan")}, "record has a rate of nan Hz"),
     (noise(3, 0), {}, "record has no samples"),
-    (Record(noise(3, 100), 100, LEADS), {}, "record came with rate= or leads=, which arrays need"),
+    (Record(noise(3, 100), 100, LEADS), {}, "record came with rate= or leads=, which arrays need; wanted only it"),
     (Record(np.full((3, 100), np.inf), 100, LEADS), {"rate": None, "leads": None}, "record holds infinite numbers"),
     (noise(3, 100), {"codebooks": "2"}, "codebooks is '2'; model has 1 to 3"),
     (noise(3, 100), {"codebooks": True}, "codebooks is True; model has 1 to 3"),
@@ -142,6 +144,80 @@ def test_errors_of_wrong_arrays_are_one_line(tokenizer, x, options, message):
     with pytest.raises(ValueError, match=re.escape(message)) as error:
         tokenizer.encode(x, **arguments)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("leads", [set(LEADS), frozenset(LEADS), dict.fromkeys(LEADS), iter(LEADS), 12, object(), b"I",
+                                   (1, 2, 3), [["I"], ["II"], ["V1"]], np.zeros((40, 40))])
+def test_leads_are_a_text_or_in_order(tokenizer, leads):
+    with pytest.raises(ValueError, match=r"^leads=.*; wanted a text, list or tuple of names$"):
+        tokenizer.encode(noise(3, 100), rate=100, leads=leads)
+    expected = tokenizer.encode(noise(3, 100), rate=100, leads=LEADS)
+    assert equal_codes(tokenizer.encode(noise(3, 100), rate=100, leads=np.array(LEADS)), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int16])
+def test_masked_samples_are_missing(tokenizer, dtype):
+    signal = np.round(noise(2, 3, 300) * 10).astype(dtype)
+    mask = np.zeros(signal.shape, bool)
+    mask[1, 0, 50:60] = True
+    expected = tokenizer.encode(np.where(mask, np.nan, signal), rate=100, leads=LEADS)
+    tokens = tokenizer.encode(np.ma.masked_array(signal, mask), rate=100, leads=LEADS)
+    assert [item.notes for item in tokens] == [item.notes for item in expected] and "V1" in tokens[1].notes[0]
+    assert all(map(equal_codes, tokens, expected))
+    assert tokenizer.encode(np.ma.masked_array(signal, mask)[1], rate=100, leads=LEADS).notes == tokens[1].notes
+
+
+def unusual_tensors(dtype):
+    """Tensors that are no plain array of numbers, by what they are."""
+    plain = torch.zeros(3, 10, dtype=dtype)
+    tensors = {"meta": plain.to("meta"), "sparse": plain.to_sparse(), "csr": plain.to_sparse_csr(),
+               "nested": torch.nested.nested_tensor([plain], layout=torch.jagged)}
+    if dtype == torch.float32:
+        tensors |= {"float8": plain.to(torch.float8_e4m3fn), "complex": plain.to(torch.complex64).conj(),
+                    "quantized": torch.quantize_per_tensor(plain, 0.1, 0, torch.qint8)}
+    return tensors
+
+
+@pytest.mark.filterwarnings("ignore")       # torch's, on its kinds of tensors
+def test_unusual_tensors_are_refused_in_one_line(tokenizer):
+    for x in unusual_tensors(torch.float32).values():
+        with pytest.raises(ValueError, match=r"^(a tensor of|an array of complex64).*; wanted .*$"):
+            tokenizer.encode(x, rate=100, leads=LEADS)
+    for codes in unusual_tensors(torch.int64).values():
+        for value in (codes, [codes, codes]):
+            with pytest.raises(ValueError, match=r"^(a tensor|codes) of .*; wanted .*$"):
+                tokenizer.decode(value)
+
+
+def test_a_conjugate_view_of_real_numbers_is_an_array(tokenizer):
+    x = torch.from_numpy(noise(3, 100))
+    view = torch.complex(torch.zeros_like(x), -x).conj().imag
+    assert view.is_neg() and equal_codes(tokenizer.encode(view, rate=100, leads=LEADS),
+                                         tokenizer.encode(x, rate=100, leads=LEADS))
+
+
+def test_amplitudes_beyond_single_precision_give_no_warning(tokenizer, recwarn):
+    for x in (np.full((3, 300), 1e38), np.tile([3e38, -3e38], (3, 150))):
+        tokenizer.encode(x, rate=100, leads=LEADS, any_amplitude=True)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("value", [None, 5, object(), 1.5, True, b"", "", {}, np.array(3), torch.tensor(3), [None],
+                                   [object()], [[1, 2], [3]], ["x"], np.ma.masked_array([[1], [2]], [[0], [1]])])
+def test_what_are_no_tokens_is_refused_in_one_line(tokenizer, value):
+    tokens = tokenizer.encode(noise(3, 100), rate=100, leads=LEADS)
+    for wrong in (value, [tokens, value], [value, tokens]):
+        with pytest.raises(ValueError, match=r"^.*; wanted .*$") as error:
+            tokenizer.decode(wrong)
+        assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize(("field", "value"), [("codes", None), ("codes", 5), ("notes", 5), ("source_leads", [["I"]]),
+                                              ("start", 10**30), ("prdn", "1"), ("name", ("x",)), ("start_time", 5)])
+def test_tokens_with_odd_fields_are_refused_in_one_line(tokenizer, field, value):
+    tokens = tokenizer.encode(noise(3, 100), rate=100, leads=LEADS)
+    with pytest.raises(ValueError, match=rf"^(record|a record) has {field} .*; wanted .*$"):
+        tokenizer.decode(replace(tokens, **{field: value}))
 
 
 @pytest.mark.parametrize(("codes", "message"), [
