@@ -16,7 +16,7 @@ def remove_drafts(folder: Path) -> None:
 
 
 def check_replaced(out: Path, names: Collection[str], tokens: Path) -> None:
-    """Checks that the decoded records in a folder are among those that replace them, so that results don't mix.
+    """Checks that a folder has no decoded records but those to be replaced, and that no recording is replaced.
 
     Args:
         out: The folder, which need not exist.
@@ -24,13 +24,18 @@ def check_replaced(out: Path, names: Collection[str], tokens: Path) -> None:
         tokens: The token file that they are from, for the message.
 
     Raises:
-        ValueError: The folder has other decoded records.
+        ValueError: The folder has other decoded records, or records of the same names that were not decoded.
     """
-    others = [name for name, header in sorted(record_headers(out).items()) if name not in names and is_decoded(header)]
+    headers = sorted(record_headers(out).items())
+    others = [name for name, header in headers if name not in names and is_decoded(header)]
+    recorded = [name for name, header in headers if name in names and is_decoded(header) is False]
     if others:
         them = "it" if len(others) == 1 else "them"
         raise ValueError(f"{out} has {count(len(others), 'decoded record')} that {tokens} does not have, such as "
                          f"{others[0]}; delete {them} or give another --out")
+    if recorded:
+        raise ValueError(f"{out} has {count(len(recorded), 'record')} of the same names that were not decoded by this "
+                         f"version, such as {recorded[0]}; give another --out")
 
 
 def deliver(folder: Path, out: Path) -> int:
@@ -60,10 +65,10 @@ def record_headers(folder: Path) -> dict[str, Path]:
     return {header.relative_to(folder).with_suffix("").as_posix(): header for header in folder.rglob("*.hea")}
 
 
-def is_decoded(header: Path) -> bool:
-    """Whether a header says that its record was decoded from tokens."""
+def is_decoded(header: Path) -> bool | None:
+    """Whether a header says that its record was decoded from tokens; None if it is no header of a record."""
     try:
         comments = read_header(str(header.with_suffix(""))).comments
     except (ValueError, OSError):
-        return False
+        return None
     return any(comment.startswith(DECODED) for comment in comments)

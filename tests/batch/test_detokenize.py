@@ -185,6 +185,14 @@ def test_decoded_records_of_another_collection_are_never_deleted(decode, tokens,
     assert contents(out) == before and not (tmp_path / "decoded.partial").exists()
 
 
+def test_recordings_are_never_replaced(records, decode, tmp_path):
+    write_record(read_record(records / "b"), tmp_path / "decoded", "a")
+    before = contents(tmp_path / "decoded")
+    message = decode("--overwrite", code=2).stderr
+    assert "has 1 record of the same names that were not decoded by this version, such as a; give another" in message
+    assert contents(tmp_path / "decoded") == before
+
+
 def test_a_record_that_cannot_be_decoded_again_is_kept(decode, tmp_path):
     decode()
     before = contents(tmp_path / "decoded")
