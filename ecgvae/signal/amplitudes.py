@@ -110,12 +110,12 @@ class Amplitudes(Settings):
     def check(self, meter: AmplitudeMeter, name: str) -> None:
         """Raises ValueError if the typical amplitude of a record of this name cannot be that of an ECG in mV.
 
-        The typical amplitude is the median over the leads that are not flat.
+        The typical amplitude is the median over the leads that are not flat. Flat training data are no measure.
         """
         present = meter.rms_mv[meter.rms_mv > 0]
         typical = float(median(present)) if present.size else self.rms_mv.q50
         low, high = self.rms_mv.q01 / ABSURD_FACTOR, self.rms_mv.q99 * ABSURD_FACTOR
-        if not low <= typical <= high:
+        if high and not low <= typical <= high:
             raise ValueError(f"{plain(name)} has a typical amplitude of {typical:.3g} mV; the model was trained on "
                              f"{self.rms_mv.q01:.2g} to {self.rms_mv.q99:.2g} mV: is the signal in mV?")
 

@@ -81,6 +81,10 @@ def test_a_lead_with_an_offset_is_noted(amplitudes, ecg, offset):
     assert amplitudes.notes(measure(signal + [[0.9], [-0.9], [0]]), LEADS) == ()
 
 
+def test_flat_training_data_refuse_nothing(ecg):
+    Amplitudes.of([measure(ecg * 0)]).check(measure(ecg), "x")
+
+
 def test_a_flat_record_is_not_absurd(amplitudes):
     amplitudes.check(measure(np.zeros((3, 1000))), "x")
     assert amplitudes.notes(measure(np.zeros((3, 1000))), LEADS) == ()
