@@ -35,14 +35,15 @@ def table(tmp_path_factory):
     return parquet.read_table(write_tokens(tmp_path_factory.mktemp("tokens") / "t", HEADER, tokens))
 
 
-def read_or_one_line(path) -> None:
-    """Reads a token file in every way; a ValueError in one line is the only error allowed."""
+def is_read_or_refused(path) -> bool:
+    """Whether a token file can be read in every way, or is refused by a ValueError in one line with its path."""
     try:
         file = open_tokens(path)
         assert repr(file) and len(list(file)) == len(file)
         describe(path)
     except ValueError as error:
-        assert str(error) and "\n" not in str(error) and str(path) in str(error)
+        return str(path) in str(error) and "\n" not in str(error)
+    return True
 
 
 def paths_of(values, path=()):
@@ -67,7 +68,7 @@ def test_forged_headers(tmp_path, table, path, value, remove):
     else:
         node[path[-1]] = value
     parquet.write_table(table.replace_schema_metadata({b"ecgvae": json.dumps(values).encode()}), tmp_path / "t")
-    read_or_one_line(tmp_path / "t")
+    assert is_read_or_refused(tmp_path / "t")
 
 
 @pytest.mark.parametrize("text", [b"", b"null", b"[" * 100_000, b'{"format":' * 5000, b"\xff\xfe", b"1e999"])
@@ -88,7 +89,7 @@ def test_forged_columns(tmp_path, table, data, cell, row, keep_type):
         parquet.write_table(table.set_column(table.column_names.index(name), name, column), tmp_path / "t")
     except (pa.ArrowException, ValueError, TypeError, OverflowError):     # Parquet cannot hold it
         return
-    read_or_one_line(tmp_path / "t")
+    assert is_read_or_refused(tmp_path / "t")
 
 
 @pytest.mark.parametrize("name", [*OLD_COLUMNS, "start_time", "source_leads", "prdn", "rmse_uv"])

@@ -1,30 +1,13 @@
-from dataclasses import replace
+"""Records as a model's input: leads by name, gaps repaired, limb leads fitted, resampled, in any blocks."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import resample_poly
+from signals import EIGHT_TO_TWELVE, einthoven
 
-from ecgvae.signal import (
-    INDEPENDENT_8,
-    LEADS_12,
-    Record,
-    SignalSpec,
-    conform,
-    conform_stream,
-    lead_expansion,
-    recorded_leads,
-)
-
-EIGHT_TO_TWELVE = lead_expansion(LEADS_12, INDEPENDENT_8)
-
-
-def einthoven(seed: int = 0, samples: int = 1000, rate: float = 100, leads=LEADS_12) -> Record:
-    """A smooth 12-lead record that obeys Einthoven's law."""
-    steps = np.random.default_rng(seed).normal(size=(8, samples))
-    signal = EIGHT_TO_TWELVE @ np.cumsum(steps, axis=1) / 10
-    return Record(signal[[LEADS_12.index(lead) for lead in leads]], rate, leads, name="rec")
+from ecgvae.signal import INDEPENDENT_8, LEADS_12, Record, SignalSpec, conform, conform_stream
 
 
 def coded(record: Record) -> np.ndarray:
@@ -36,49 +19,6 @@ def with_gaps(record: Record, gaps: list[tuple[str, int, int]]) -> Record:
     for lead, start, stop in gaps:
         signal[record.leads.index(lead), start:stop] = np.nan
     return Record(signal, record.rate, record.leads, record.name)
-
-
-@pytest.mark.parametrize(
-    ("signal", "rate", "leads"),
-    [
-        (np.zeros(5), 100, ("I",)),
-        (np.zeros((2, 5)), 100, ("I",)),
-        (np.zeros((2, 5)), 100, ("I", "I")),
-        (np.zeros((1, 5)), 0, ("I",)),
-        (np.zeros((1, 5)), float("nan"), ("I",)),
-    ],
-)
-def test_a_record_is_whole(signal, rate, leads):
-    with pytest.raises(ValueError, match=r"^record has [^\n]*wanted"):
-        Record(signal, rate, leads)
-
-
-def test_leads_are_selected_by_name():
-    record = Record([[1, 1], [2, 2], [3, 3]], 2, ("avr", "MLII", "II"))
-    np.testing.assert_array_equal(record.select(("II", "aVR")).signal, [[3, 3], [1, 1]])
-    assert record.select(["AVR"]).leads == ("AVR",)
-    first, second = Record([[1], [2]], 2, ("MLII", "DII")), Record([[1], [2]], 2, ("DII", "MLII"))
-    assert first.select(["II"]).signal == second.select(["II"]).signal == [[1]]
-    assert (record.samples, record.duration) == (2, 1.0)
-    with pytest.raises(ValueError, match="record has leads avr, MLII, II; wanted V1"):
-        record.select(("V1",))
-
-
-def test_a_spec_knows_its_coded_leads_and_survives_json():
-    spec = SignalSpec(leads=("i", "II", "avf", "V1"), rate=250)
-    assert spec.leads == ("I", "II", "aVF", "V1")
-    assert spec.coded == ("I", "II", "V1")
-    np.testing.assert_array_equal(spec.expansion[2], [-0.5, 1, 0])
-    assert SignalSpec.model_validate_json(spec.model_dump_json()) == spec
-
-
-@pytest.mark.parametrize(
-    "field",
-    [{"leads": ()}, {"leads": ("I", "i")}, {"rate": 0}, {"unit": "uV"}, {"filters": ("x",)}, {"gain": 1}],
-)
-def test_a_spec_refuses_what_it_does_not_know(field):
-    with pytest.raises(ValueError):
-        SignalSpec(**field)
 
 
 def test_leads_are_matched_in_any_case_and_order():
@@ -300,66 +240,3 @@ def test_a_lead_map_that_cannot_be_is_refused(lead_map, message):
 def test_blocks_have_a_length(seconds):
     with pytest.raises(ValueError, match="wanted more than 0"):
         next(conform_stream(einthoven(), SignalSpec(), seconds=seconds))
-
-
-def test_recorded_leads_are_those_of_the_file_that_no_model_invented():
-    record = Record(np.zeros((4, 10)), 100, ("MLII", "v1", "ECG2", "aVR"), invented_leads=("v1",))
-    assert recorded_leads(record, LEADS_12) == ("II", "aVR")
-    assert recorded_leads(record, ("V5", "II", "V1"), {"ECG2": "v5"}) == ("V5", "II")
-    assert recorded_leads(record, ("V6",)) == ()
-    with pytest.raises(ValueError, match="both mapped to V5"):
-        recorded_leads(record, LEADS_12, {"ECG2": "V5", "v1": "V5"})
-
-
-def test_an_invented_lead_is_noted_where_it_is_used():
-    record = replace(einthoven(), invented_leads=("V1", "V6"))
-    assert conform(record, SignalSpec(leads=("II", "V1"))).notes == (
-        "V1 is invented by a model", "channels V2, V3, V4, V5, V6 are not used")
-    assert conform(record, SignalSpec(leads=("II", "V2"))).notes == ("channels V1, V3, V4, V5, V6 are not used",)
-
-
-def test_resampling_is_noted():
-    record = einthoven(rate=360)
-    assert conform(record, SignalSpec()).notes == ("resampled from 360 Hz to 100 Hz",)
-    assert conform(record, SignalSpec(rate=500)).notes == ("upsampled from 360 Hz to 500 Hz: nothing above 180 Hz",)
-    *blocks, last = conform_stream(record, SignalSpec(), seconds=1)
-    assert last.notes == ("resampled from 360 Hz to 100 Hz",) and not any(block.notes for block in blocks)
-    assert conform(record, SignalSpec(rate=360)).notes == ()
-
-
-@pytest.mark.parametrize("rate", [50, 128, 257])
-def test_every_ecg_may_be_upsampled(rate):
-    assert conform(einthoven(rate=rate), SignalSpec(rate=1000)).signal.shape[1] == -(-1000 * 1000 // rate)
-
-
-def test_what_no_ecg_is_sampled_at_is_not_upsampled():
-    with pytest.raises(ValueError, match="^rec has a rate of 0.6 Hz; wanted 20 Hz or more$"):
-        conform(einthoven(rate=0.6), SignalSpec())
-    assert conform(einthoven(rate=10), SignalSpec(rate=10)).notes == ()
-
-
-@pytest.mark.parametrize("names, skipped, note", [
-    ((*LEADS_12, "vx", "vy", "vz"), (), "channels vx, vy, vz are not used"),
-    ((*LEADS_12, "i"), (), "channel i (a duplicate) is not used"),
-    ((*LEADS_12, "-aVR", "Abl.I"), ("ABP (mmHg)",), "channels -aVR, Abl.I, ABP (mmHg) are not used"),
-    (LEADS_12, ("ABP (mmHg)",), "channel ABP (mmHg) is not used"),
-    ((*LEADS_12, *(f"x{number}" for number in range(20))), (),
-     f"channels {', '.join(f'x{number}' for number in range(12))} and 8 more are not used"),
-])
-def test_channels_that_are_not_used_are_noted(names, skipped, note):
-    twelve = einthoven()
-    extra = np.ones((len(names) - 12, twelve.samples), np.float32)
-    record = Record(np.concatenate([twelve.signal, extra]), twelve.rate, names, skipped_channels=skipped)
-    for refit in (True, False):
-        conformed = conform(record, SignalSpec(), refit=refit)
-        assert conformed.notes == (note,)
-        expected = conform(twelve, SignalSpec(), refit=refit).signal
-        np.testing.assert_allclose(conformed.signal, expected, atol=1e-6)
-
-
-def test_ordinary_records_have_no_note_about_channels():
-    for leads in (LEADS_12, LEADS_12[:6], INDEPENDENT_8):
-        record = einthoven().select(leads)
-        notes = conform(record, SignalSpec(), "zero").notes
-        assert not any("not used" in note for note in notes)
-    assert conform(einthoven(), SignalSpec(leads=INDEPENDENT_8), refit=False).notes == ()

@@ -96,3 +96,46 @@ def test_records_and_specs_are_one_line(tmp_path):
 def test_an_unknown_key_of_a_spec_suggests_the_nearest():
     with pytest.raises(ValueError, match="unknown key 'lead'; did you mean leads"):
         SignalSpec.model_validate({"lead": ["I"]})
+
+
+@pytest.mark.parametrize(
+    ("signal", "rate", "leads"),
+    [
+        (np.zeros(5), 100, ("I",)),
+        (np.zeros((2, 5)), 100, ("I",)),
+        (np.zeros((2, 5)), 100, ("I", "I")),
+        (np.zeros((1, 5)), 0, ("I",)),
+        (np.zeros((1, 5)), float("nan"), ("I",)),
+    ],
+)
+def test_a_record_is_whole(signal, rate, leads):
+    with pytest.raises(ValueError, match=r"^record has [^\n]*wanted"):
+        Record(signal, rate, leads)
+
+
+def test_leads_are_selected_by_name():
+    record = Record([[1, 1], [2, 2], [3, 3]], 2, ("avr", "MLII", "II"))
+    np.testing.assert_array_equal(record.select(("II", "aVR")).signal, [[3, 3], [1, 1]])
+    assert record.select(["AVR"]).leads == ("AVR",)
+    first, second = Record([[1], [2]], 2, ("MLII", "DII")), Record([[1], [2]], 2, ("DII", "MLII"))
+    assert first.select(["II"]).signal == second.select(["II"]).signal == [[1]]
+    assert (record.samples, record.duration) == (2, 1.0)
+    with pytest.raises(ValueError, match="record has leads avr, MLII, II; wanted V1"):
+        record.select(("V1",))
+
+
+def test_a_spec_knows_its_coded_leads_and_survives_json():
+    spec = SignalSpec(leads=("i", "II", "avf", "V1"), rate=250)
+    assert spec.leads == ("I", "II", "aVF", "V1")
+    assert spec.coded == ("I", "II", "V1")
+    np.testing.assert_array_equal(spec.expansion[2], [-0.5, 1, 0])
+    assert SignalSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+@pytest.mark.parametrize(
+    "field",
+    [{"leads": ()}, {"leads": ("I", "i")}, {"rate": 0}, {"unit": "uV"}, {"filters": ("x",)}, {"gain": 1}],
+)
+def test_a_spec_refuses_what_it_does_not_know(field):
+    with pytest.raises(ValueError):
+        SignalSpec(**field)
