@@ -65,8 +65,8 @@ def kind_of(name: str, text: str) -> str:
     Details are what comes after a semicolon, or after a colon if there are words, but no details, before it.
     """
     text = text.split("; ")[0]
-    for own in (name, Path(name).name):
-        text = text.replace(own, "RECORD") if len(own) > 1 else text.removeprefix(f"{own} ")
+    for own in (name, Path(name).name):     # where a reason names its record, or a file of it
+        text = re.sub(rf"(?:^|(?<=/)){re.escape(own)}(?=[ .:]|$)", "RECORD", text)
     text = NUMBER.sub("0", LEADS.sub("LEAD", text))
     subject = text.split(": ")[0]
     return subject if re.fullmatch(r"[a-z]+( [a-z]+)+", subject) else text

@@ -40,6 +40,13 @@ def test_kinds_do_not_depend_on_records_leads_and_numbers(one, other):
     assert kind_of(*one) == kind_of(*other)
 
 
+def test_records_with_numbers_as_names_are_of_one_kind():
+    """Such as MIT-BIH's record 100, whose name also is a rate."""
+    kinds = {kind_of(name, f"resampled from {rate} Hz to 100 Hz")
+             for name, rate in (("100", 360), ("1", 500), ("10", 500), ("a/360", 360))}
+    assert len(kinds) == 1
+
+
 def test_other_kinds_differ():
     texts = ["V1 is flat", "V1 is missing, derived from others", "V1 is missing, set to 0 mV", "VX is flat", ""]
     assert len({kind_of("V1", text) for text in texts}) == len(texts)
