@@ -89,7 +89,7 @@ def describe_model(model: str | Path) -> dict[str, Any]:
 
 
 def describe_training_data(folder: Path) -> dict[str, Any]:
-    """Percentiles of the amplitudes that a model was trained on, and how many segments of 10 s it would recognize."""
+    """Percentiles of the amplitudes that a model was trained on, and how many segments of 5 s it would recognize."""
     amplitudes, records = checkpoint.amplitudes(folder), checkpoint.training_records(folder)
     percentiles = {f"{name}_mv": list(values.values()) for name, values in
                    (("rms", amplitudes.rms_mv.model_dump()), ("peak", amplitudes.peak_mv.model_dump()))

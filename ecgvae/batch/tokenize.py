@@ -56,7 +56,7 @@ def tokenize_files(sources: Iterable[str | Path], out: str | Path, tokenizer: To
         lead_map: Leads by channel name, for channels that are not named after their leads.
         any_amplitude: Whether amplitudes that cannot be those of an ECG in mV are accepted.
         comments: Whether the file keeps the comments of records.
-        verify: Whether the file has the errors of the signals that are decoded from it, as by `verification.verify`.
+        verify: Whether the file has the errors of the signals that are decoded from it; see `tokenizer.verification`.
         batch_size: Records that go through the model together.
         overwrite: Whether to replace a file that exists.
         progress: Called with the number of records done and their total.
