@@ -21,6 +21,7 @@ from ecgvae.signal import (
 )
 from ecgvae.signal.formats import passed_over
 from ecgvae.signal.reading import Search, search_records
+from ecgvae.wording import plain
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Entry:
     start: int = 0  # first sample of a window in its record, at the store's rate
 
     def __str__(self) -> str:
-        return str(self.path) if self.row is None else f"{self.path} ({self.name})"
+        return str(self.path) if self.row is None else f"{self.path} ({plain(self.name)})"
 
 
 class Collection:
@@ -68,7 +69,7 @@ class Collection:
         by_name: dict[tuple[str, int], Entry] = {}
         for entry in self.entries:
             if (other := by_name.setdefault((entry.name, entry.start), entry)) is not entry:
-                raise ValueError(f"{other} and {entry} are both named {entry.name}; "
+                raise ValueError(f"{other} and {entry} are both named {plain(entry.name)}; "
                                  "give a folder that has both, or one of them at a time")
         rates = rates_remark(entry.name for entry in self.entries)
         self.remarks = [*(f"{source}: {line}" for source, line in self.passed_over), *rates]
