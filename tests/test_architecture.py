@@ -13,7 +13,8 @@ import ecgvae
 PACKAGE = Path(ecgvae.__file__).parent
 LAYERS = {
     "wording": 1, "files": 1,
-    "codebooks": 1, "settings": 1, "legacy": 1, "signal": 1, "noise": 1, "synthetic": 1, "metrics": 1, "nn": 1,
+    "codebooks": 1, "conditions": 1, "settings": 1, "legacy": 1, "signal": 1, "noise": 1, "synthetic": 1,
+    "metrics": 1, "nn": 1,
     "models": 2,
     "checkpoint": 3, "data": 3, "resources": 3,
     "tokenizer": 4,

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ecgvae.conditions import SEXES, ConditionSettings
 from ecgvae.data.store import Store
-from ecgvae.models.cvae import SEXES, ConditionSettings
 
 LIST_TYPES = (list, tuple, np.ndarray)
 
@@ -25,15 +25,16 @@ def condition_vectors(store: Store, condition: ConditionSettings) -> Float[Tenso
     ages = [parse_age(value, store) for value in column_values(store, "age")] if condition.age else unknown
     sexes = [parse_sex(value) for value in column_values(store, "sex")] if condition.sex else unknown
     vectors = [condition.vector(*values) for values in zip(labels, ages, sexes, strict=True)]
-    return torch.tensor(vectors, dtype=torch.float32).reshape(len(store), sum(condition.part_widths))
+    return torch.tensor(vectors, dtype=torch.float32).reshape(len(store), condition.width)
 
 
 def row_labels(store: Store, condition: ConditionSettings) -> list[tuple[str, ...]]:
-    """The labels of every row. A cell of the table has one label or a list of labels."""
-    rows = column_labels(store, condition.column)
+    """The labels of every row in the condition's columns. A cell of the table has one label or a list of labels."""
+    by_column = [column_labels(store, column) for column in condition.columns]
+    rows = [tuple(dict.fromkeys(label for labels in row for label in labels)) for row in zip(*by_column, strict=True)]
     existing = {label for row in rows for label in row}
     if missing := [label for label in condition.labels if label not in existing]:
-        raise ValueError(f"{store.path} has no {', '.join(missing)} in {condition.column}; "
+        raise ValueError(f"{store.path} has no {', '.join(missing)} in {' or '.join(condition.columns)}; "
                          f"it has {', '.join(sorted(existing)[:20]) or 'no labels'}")
     return rows
 

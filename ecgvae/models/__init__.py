@@ -6,8 +6,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ecgvae.conditions import Conditioning, ConditionSettings
 from ecgvae.models.autoencoder import Autoencoder, ModelSettings, QuantizedAutoencoder, Reconstruction
-from ecgvae.models.cvae import CVAE, Conditioning, ConditionSettings, CVAESettings
+from ecgvae.models.cvae import CVAE, CVAESettings
 from ecgvae.models.vae import AE, VAE, AESettings, VAESettings
 from ecgvae.models.vqvae import VQVAE, VQVAESettings
 from ecgvae.models.vqvae2 import VQVAE2, VQVAE2Settings

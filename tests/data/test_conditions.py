@@ -7,8 +7,8 @@ import pandas
 import pytest
 import torch
 
+from ecgvae.conditions import ConditionSettings
 from ecgvae.data.conditions import condition_vectors
-from ecgvae.models.cvae import ConditionSettings
 
 TABLE = pandas.DataFrame({
     "superclass": [np.array(["MI", "STTC"], object), np.array([], object), None, np.array(["NORM"], object)],

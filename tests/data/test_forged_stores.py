@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from ecgvae.conditions import ConditionSettings
 from ecgvae.data.collection import Collection
 from ecgvae.data.conditions import condition_vectors
 from ecgvae.data.dataset import Windows
 from ecgvae.data.store import Store
 from ecgvae.data.tokens import Tokens
 from ecgvae.inspection import describe
-from ecgvae.models.cvae import ConditionSettings
 
 MISTAKES = (ValueError, OSError, IndexError)
 DEEP = '{"a":' * 20_000

@@ -7,8 +7,8 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from ecgvae import checkpoint
+from ecgvae.conditions import Conditioning, ConditionSettings
 from ecgvae.models import build, parse_settings
-from ecgvae.models.cvae import Conditioning, ConditionSettings
 
 LABELLED = {"labels": ("NORM", "MI"), "age": True, "sex": True}
 VARIANTS = {
@@ -222,7 +222,7 @@ def test_condition_vectors():
 def test_condition_dropout_has_the_right_shares():
     model = build(vae_settings(family="cvae", condition={**LABELLED, "dropout": 0.2}))
     torch.manual_seed(0)
-    kept = model.condition_dropout(torch.ones(20_000, 7))
+    kept = model.condition.drop(torch.ones(20_000, 7))
     labels, age, sex = kept[:, :3], kept[:, 3:5], kept[:, 5:]
     for part in (labels, age, sex):
         assert (part == part[:, :1]).all()      # a part is dropped as a whole
