@@ -18,3 +18,11 @@ class CodebookSpec:
     def length(self, samples: int) -> int:
         """Number of codes of a signal with this number of samples."""
         return -(-samples // self.hop)
+
+
+@dataclass(frozen=True)
+class LatentSpec:
+    """A continuous latent: samples a frame, and numbers in it."""
+
+    hop: int
+    channels: int

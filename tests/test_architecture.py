@@ -15,7 +15,7 @@ LAYERS = {
     "wording": 1, "files": 1,
     "codebooks": 1, "conditions": 1, "settings": 1, "legacy": 1, "signal": 1, "noise": 1, "synthetic": 1,
     "metrics": 1, "nn": 1,
-    "models": 2,
+    "models": 2, "priors": 2,
     "checkpoint": 3, "data": 3, "resources": 3,
     "tokenizer": 4,
     "training": 5, "evaluation": 5, "batch": 5, "plotting": 5, "demo": 5,

@@ -1,0 +1,53 @@
+"""Priors over the codes or the latent of an autoencoder, one kind a file; `build_prior` makes one from its settings."""
+
+import reprlib
+from typing import Any
+
+from pydantic import ValidationError
+
+from ecgvae.codebooks import CodebookSpec, LatentSpec
+from ecgvae.priors.autoregressive import AutoregressivePrior, AutoregressiveSettings, PixelCNNSettings
+from ecgvae.priors.frames import ABSENT, FrameLayout
+from ecgvae.priors.prior import LatentPrior, Prior, PriorSettings, TokenPrior
+from ecgvae.priors.sampling import SamplingSettings
+from ecgvae.settings import describe_error, suggest_name
+
+KINDS: dict[str, tuple[type[PriorSettings], Any]] = {
+    "autoregressive": (AutoregressiveSettings, AutoregressivePrior),
+    "pixelcnn": (PixelCNNSettings, AutoregressivePrior),
+}
+
+
+def parse_prior_settings(values: Any) -> PriorSettings:
+    """The settings of a prior from a block of YAML or JSON, whose `kind` decides their class.
+
+    Raises:
+        ValueError: The first setting that is wrong, in one line.
+    """
+    if not isinstance(values, dict):
+        raise ValueError(f"prior is {reprlib.repr(values)}; it must be a block of settings")
+    kind = values.get("kind")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ValueError(f"prior.kind is {reprlib.repr(kind)}{suggest_name(kind, list(KINDS))}")
+    try:
+        return KINDS[kind][0].model_validate(values)
+    except ValidationError as error:
+        raise ValueError(describe_error(error, "prior")) from None
+
+
+def build_prior(settings: PriorSettings, over: tuple[CodebookSpec, ...] | LatentSpec) -> Prior:
+    """An untrained prior over codebooks or a latent, its weights drawn from torch's global generator.
+
+    Raises:
+        ValueError: This kind of prior wants the other.
+    """
+    prior = KINDS[settings.kind][1]
+    if issubclass(prior, TokenPrior) != isinstance(over, tuple):
+        wanted = "a tokenizer, with codebooks" if issubclass(prior, TokenPrior) else "an autoencoder, with a latent"
+        raise ValueError(f"a prior of kind {settings.kind} over {'codebooks' if isinstance(over, tuple) else 'a latent'}"
+                         f"; wanted {wanted}")
+    return prior(settings, over)
+
+
+__all__ = ["ABSENT", "KINDS", "FrameLayout", "LatentPrior", "Prior", "PriorSettings", "SamplingSettings", "TokenPrior",
+           "build_prior", "parse_prior_settings"]

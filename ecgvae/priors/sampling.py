@@ -1,0 +1,70 @@
+"""How samples are drawn: the options, and a code from its logits."""
+
+import torch
+from jaxtyping import Float, Int
+from pydantic import Field
+from torch import Tensor
+
+from ecgvae.settings import Settings
+
+
+class SamplingSettings(Settings):
+    """Options of sampling; each kind of prior has those that apply to it.
+
+    Attributes:
+        temperature: Logits are divided by it; below 1 samples are more typical and less diverse.
+        top_k: Only the k most probable codes are drawn; None for all.
+        top_p: Only the most probable codes with this share of the probability are drawn (Holtzman et al. 2020).
+        guidance: Weight of the condition (Ho and Salimans 2022): 1 is the model's own distribution, more exaggerates
+            the condition.
+        steps: Number of network evaluations, of priors that draw all codes in several steps; None for the prior's own.
+        order: "uniform" spreads the codes of a step over time, "confidence" takes the most probable ones first.
+        solver: Of latent priors: "ddim", "euler" or "heun"; None for the prior's own.
+    """
+
+    temperature: float = Field(1.0, gt=0, le=100)
+    top_k: int | None = Field(None, ge=1)
+    top_p: float = Field(1.0, gt=0, le=1)
+    guidance: float = Field(1.0, ge=0, le=100)
+    steps: int | None = Field(None, ge=1, le=10_000)
+    order: str = Field("uniform", pattern="^(uniform|confidence)$")
+    solver: str | None = Field(None, pattern="^(ddpm|ddim|euler|heun)$")
+
+    @property
+    def changed(self) -> frozenset[str]:
+        """The names of the options that differ from their defaults."""
+        fields = type(self).model_fields.items()
+        return frozenset(name for name, field in fields if getattr(self, name) != field.default)
+
+
+DEFAULT_SAMPLING = SamplingSettings()
+
+
+def draw(logits: Float[Tensor, "b k"], uniform: Float[Tensor, "b"], settings: SamplingSettings) -> Int[Tensor, "b"]:
+    """Draws a code from each row of logits by inverting the distribution function at a uniform number.
+
+    Probabilities are in float64: float32 noise cuts off the tail of the distribution, which lowers diversity.
+    """
+    probabilities = truncate((logits.double() / settings.temperature).softmax(-1), settings)
+    cumulative = probabilities.cumsum(-1)
+    return torch.searchsorted(cumulative, (uniform * cumulative[:, -1:].squeeze(1)).unsqueeze(1), right=True
+                              ).squeeze(1).clamp_(max=logits.shape[1] - 1)
+
+
+def truncate(probabilities: Float[Tensor, "b k"], settings: SamplingSettings) -> Float[Tensor, "b k"]:
+    """Sets the codes to zero that `top_k` and `top_p` exclude."""
+    if settings.top_k is not None and settings.top_k < probabilities.shape[1]:
+        least = probabilities.topk(settings.top_k, -1).values[:, -1:]
+        probabilities = probabilities.where(probabilities >= least, 0)
+    if settings.top_p < 1:
+        ordered, indices = probabilities.sort(-1, descending=True)
+        total = ordered.sum(-1, keepdim=True)
+        kept = ordered.cumsum(-1) - ordered < settings.top_p * total
+        probabilities = torch.zeros_like(probabilities).scatter(-1, indices, ordered.where(kept, 0))
+    return probabilities
+
+
+def guide(logits: Float[Tensor, "2*b k"], guidance: float) -> Float[Tensor, "b k"]:
+    """Logits moved away from those without condition, the second half of the rows (Ho and Salimans 2022, eq. 6)."""
+    conditional, unconditional = logits.log_softmax(-1).chunk(2)
+    return unconditional + guidance * (conditional - unconditional)
