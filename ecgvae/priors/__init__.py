@@ -42,10 +42,10 @@ def build_prior(settings: PriorSettings, over: tuple[CodebookSpec, ...] | Latent
         ValueError: This kind of prior wants the other.
     """
     prior = KINDS[settings.kind][1]
-    if issubclass(prior, TokenPrior) != isinstance(over, tuple):
-        wanted = "a tokenizer, with codebooks" if issubclass(prior, TokenPrior) else "an autoencoder, with a latent"
-        raise ValueError(f"a prior of kind {settings.kind} over {'codebooks' if isinstance(over, tuple) else 'a latent'}"
-                         f"; wanted {wanted}")
+    if issubclass(prior, TokenPrior) and not isinstance(over, tuple):
+        raise ValueError(f"a prior of kind {settings.kind} over a continuous latent; wanted a tokenizer's codebooks")
+    if issubclass(prior, LatentPrior) and not isinstance(over, LatentSpec):
+        raise ValueError(f"a prior of kind {settings.kind} over codebooks; wanted a continuous latent")
     return prior(settings, over)
 
 
