@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from ecgvae.codebooks import CodebookSpec
 from ecgvae.models.backbone import Width
 from ecgvae.nn.causal import Cache, CausalTransformer, GatedConvs
-from ecgvae.priors.embedding import CodeEmbedding, ConditionEmbedding, small_init
+from ecgvae.nn.transformer import zero_init
+from ecgvae.priors.embedding import CodeEmbedding, ConditionEmbedding
 from ecgvae.priors.frames import ABSENT, FrameLayout
 from ecgvae.priors.prior import PriorSettings, TokenPrior
 from ecgvae.priors.sampling import DEFAULT_SAMPLING, SamplingSettings, draw, guide
@@ -69,7 +70,7 @@ class PixelCNNSettings(DepthSettings):
 class DepthDecoder(nn.Module):
     """Predicts the codes of a frame in turn from the trunk's output: a causal transformer over slots.
 
-    The logits of a slot are products with the embedding's vectors, so that codes of similar vectors are predicted alike.
+    The logits of a slot are products with the embedding's vectors: codes of similar vectors are predicted alike.
     """
 
     def __init__(self, layout: FrameLayout, settings: DepthSettings):
@@ -80,7 +81,7 @@ class DepthDecoder(nn.Module):
         self.from_code = nn.Linear(settings.code_width, width, bias=False)
         self.slot_embedding = nn.Parameter(0.02 * torch.randn(slots, width))
         self.blocks = CausalTransformer(width, settings.depth_layers, settings.depth_heads, slots, settings.dropout)
-        self.to_code = nn.ModuleList(small_init(nn.Linear(width, settings.code_width)) for _ in layout.slots)
+        self.to_code = nn.ModuleList(zero_init(nn.Linear(width, settings.code_width)) for _ in layout.slots)
         self.biases = nn.ParameterList(torch.zeros(slot.size) for slot in layout.slots)
 
     def forward(self, trunk: Float[Tensor, "m d"], vectors: Float[Tensor, "m s e"], embedding: CodeEmbedding

@@ -48,9 +48,12 @@ class CodeEmbedding(nn.Module):
 class ConditionEmbedding(nn.Module):
     """Two layers from `ConditionSettings.vector` to a vector of the network's width; zero without a condition."""
 
+    zero: Tensor
+
     def __init__(self, condition: ConditionSettings | None, width: int):
         super().__init__()
-        self.width, self.inputs = width, condition.width if condition else 0
+        self.inputs = condition.width if condition else 0
+        self.register_buffer("zero", torch.zeros(1, width, device="cpu"), persistent=False)
         if condition is not None:
             if condition.leads:
                 raise ValueError(f"condition.leads is {', '.join(condition.leads)}; a prior knows labels, age and sex")
@@ -62,16 +65,9 @@ class ConditionEmbedding(nn.Module):
         if not self.inputs:
             if vector is not None:
                 raise ValueError("a condition for a prior without one; wanted None")
-            return torch.zeros(count, self.width)
+            return self.zero.expand(count, -1)
         if vector is None:
             vector = self.hidden.weight.new_zeros(count, self.inputs)
         if vector.shape != (count, self.inputs):
             raise ValueError(f"conditions of shape {tuple(vector.shape)}; wanted ({count}, {self.inputs})")
         return self.out(F.silu(self.hidden(vector)))
-
-
-def small_init(linear: nn.Linear) -> nn.Linear:
-    """Initializes an output layer so that all codes are about equally probable."""
-    nn.init.normal_(linear.weight, std=0.02)
-    nn.init.zeros_(linear.bias)
-    return linear

@@ -16,7 +16,7 @@ from ecgvae.data.store import Store
 from ecgvae.data.tokens import TokenFile
 from ecgvae.data.training_data import measure_training_data
 from ecgvae.models import Autoencoder, QuantizedAutoencoder
-from ecgvae.priors import LatentPrior, Prior, TokenPrior, build_prior
+from ecgvae.priors import Prior, TokenPrior, build_prior
 from ecgvae.training.optimizer import Muon
 from ecgvae.training.precision import autocast
 from ecgvae.training.prior_data import PriorBatches, StoreWindows, TokenWindows
@@ -59,7 +59,9 @@ class PriorTask(Task):
         settings = self.settings
         prior: Any = build_prior(self.recipe.prior, codes_or_latent(self.autoencoder, self.recipe.codebooks))
         prior = prior.to(self.device).train()
-        if isinstance(prior, LatentPrior):
+        if isinstance(self.autoencoder, QuantizedAutoencoder):
+            prior.prepare(self.autoencoder.code_vectors()[:len(prior.layout.codebooks)])
+        else:
             prior.prepare(self.windows(prior, "train").first(FITTED_RECORDS))
         average = copy.deepcopy(prior).eval().requires_grad_(False)
         optimizer = Muon(prior, settings.learning_rate, settings.betas, settings.momentum, settings.weight_decay)
