@@ -28,14 +28,11 @@ def compare_distributions(real: ArrayLike, generated: ArrayLike) -> Distribution
     """Compares the values of real and of generated records, without those that are nan."""
     from scipy.stats import ks_2samp
 
-    real, generated = (values[np.isfinite(values)] for values in (np.ravel(real), np.ravel(generated)))
-    if not (real.size and generated.size):
-        return Distributions(float("nan"), median(real), median(generated), real.size, generated.size)
-    distance = ks_2samp(real, generated, method="asymp").statistic
-    return Distributions(float(distance), median(real), median(generated), real.size, generated.size)
+    x, y = (np.ravel(np.asarray(values, dtype=np.float64)) for values in (real, generated))
+    x, y = x[np.isfinite(x)], y[np.isfinite(y)]
+    distance = float(ks_2samp(x, y, method="asymp").statistic) if x.size and y.size else float("nan")
+    return Distributions(distance, _median(x), _median(y), x.size, y.size)
 
 
-def median(values: np.ndarray) -> float:
-    """The median of the values that are not nan; nan if there are none."""
-    values = values[np.isfinite(values)]
+def _median(values: np.ndarray) -> float:
     return float(np.median(values)) if values.size else float("nan")

@@ -2,7 +2,7 @@
 
 Each record is measured on its median beat: R peaks by `find_r_peaks`, beats aligned at 500 Hz and reduced to those of
 the dominant shape. QRS is from the onset to the end of the spatial velocity, the root of the summed squared slopes of
-all leads. P onsets and T ends are neurokit2's ("prominence", Emrich et al. 2024, Eur Signal Process Conf) in I, II and
+all leads. P onsets and T ends are neurokit2's ("prominence", Emrich et al. 2024, EUSIPCO 1402) in I, II and
 V5, each the median over leads.
 
 Errors against the manual annotations of 101 LUDB records, resampled to 100 Hz; an annotation is the median over beats
@@ -20,7 +20,7 @@ and 12 leads, whose single leads are 6 to 7 ms from it:
 PR is measured in 76 of the 85 records with annotated P waves, and in 6 of the 16 without; 1 record is not delineated.
 neurokit2 alone, beat by beat in the same leads at 100 Hz, has 8 ms (r = .85), 19 ms (.40) and 13 ms (.80) by
 "prominence", and 22, 49 and 29 ms (.45, .24, .55) by "dwt" at ten times the time. Neither is better at 500 Hz, and
-"cwt" fails in one of eight leads. Distances between distributions need no absolute truth, but a measure that follows it.
+"cwt" fails in one of eight leads.
 """
 
 from dataclasses import dataclass
