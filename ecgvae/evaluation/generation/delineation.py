@@ -15,6 +15,7 @@ QUIET_SECONDS = 0.016  # it must stay below for so long
 QRS_SEARCH_SECONDS = (0.15, 0.30)  # before and after the fastest point of the beat
 COPIES = 3  # of the beat, one after another; neurokit2 wants several, the middle one is used
 R_SEARCH_SECONDS = 0.05
+MIN_PR_SECONDS = 0.06  # shorter than in pre-excitation, a PR interval is an error
 MIN_P_MV = 0.02  # height of a P wave above its onset and its end, in most leads
 
 
@@ -44,7 +45,7 @@ def delineate(
         return None
     waves = np.array([_p_and_t(beat[row], r) for row in wave_leads]).reshape(-1, 3)
     heights, ends = waves[:, 1], waves[:, 2]
-    p_found = (heights > MIN_P_MV) & (waves[:, 0] < bounds[0])
+    p_found = (heights > MIN_P_MV) & (waves[:, 0] <= bounds[0] - MIN_PR_SECONDS * ALIGNMENT_HZ)
     p_onset = float(np.median(waves[p_found, 0])) if 2 * p_found.sum() > len(waves) else float("nan")
     ends = ends[ends > bounds[1]]
     return WavePoints(p_onset, *bounds, float(np.median(ends)) if ends.size else float("nan"))
