@@ -1,4 +1,4 @@
-"""Figures: ECG on paper with reconstructions or tokens, contact sheets, curves, noise schedules, pages on generation."""
+"""Figures: ECG on paper with reconstructions or tokens, contact sheets, curves, noise schedules, generation."""
 
 from ecgvae.plotting.contact_sheet import plot_contact_sheet
 from ecgvae.plotting.curves import plot_curves, plot_noise

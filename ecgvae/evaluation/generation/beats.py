@@ -10,7 +10,8 @@ compared with their mean.
   normal beats and they are at least three quarters of its beats. Only regular records count.
 - Signals are band-passed between 0.67 and 30 Hz, and the mean of each beat and lead is removed: neither wander of the
   baseline nor noise of muscles and mains is shape.
-- Beats are aligned at 500 Hz, because 5 ms of jitter in a QRS complex would look like a change of shape.
+- Beats are aligned at 500 Hz, and shifts of less than a sample are removed to first order, because 5 ms of jitter in a
+  QRS complex would look like a change of shape.
 - `variance` is the variance over beats, summed over leads and time, divided by the energy of the mean beat.
 - `successive` is half the mean squared difference of consecutive beats, over the same energy (von Neumann 1941, Ann
   Math Stat 12:367). It has the noise and what changes from one beat to the next. `drift`, which is `variance` less
@@ -132,8 +133,16 @@ def _shape_variance(signal: np.ndarray, rate: float) -> tuple[float, float]:
     beats = aligned_beats(fine, at, before, after, round(MAX_SHIFT_SECONDS * ALIGNMENT_HZ))
     if len(beats) < MIN_BEATS - 1:  # the first and the last may be cut by the ends of the record
         return float("nan"), float("nan")
-    beats = beats - beats.mean(axis=-1, keepdims=True)
+    beats = _without_shifts(beats - beats.mean(axis=-1, keepdims=True))
     energy = np.square(beats.mean(axis=0)).sum()
     variance = beats.var(axis=0, ddof=1).sum()
     successive = np.square(np.diff(beats, axis=0)).sum() / (2 * (len(beats) - 1))
     return float(variance / energy), float(successive / energy)
+
+
+def _without_shifts(beats: np.ndarray) -> np.ndarray:
+    """Beats (n, leads, w) less the effect of shifts of up to half a sample from their mean, to first order."""
+    mean = beats.mean(axis=0)
+    slope = np.gradient(mean, axis=-1)
+    shifts = ((beats - mean) * slope).sum((1, 2)) / np.square(slope).sum().clip(min=1e-12)
+    return beats - shifts.clip(-0.5, 0.5)[:, None, None] * slope

@@ -79,7 +79,7 @@ class Memorisation:
 def memorisation(
     generated: Float[np.ndarray, "n leads t"],
     held_out: Float[np.ndarray, "m leads t"],
-    training: Float[np.ndarray, "k leads t"],
+    training: Float[np.ndarray, "k leads u"],
     rate: float,
     leads: tuple[str, ...],
 ) -> Memorisation:
@@ -92,7 +92,7 @@ def memorisation(
 
 def nearest(
     records: Float[np.ndarray, "n leads t"],
-    training: Float[np.ndarray, "k leads t"],
+    training: Float[np.ndarray, "k leads u"],
     rate: float,
     leads: tuple[str, ...],
 ) -> Nearest:
