@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecgvae.evaluation.generation.distributions import compare_distributions
-from ecgvae.evaluation.generation.memorisation import Memorisation
-from ecgvae.evaluation.generation.physiology import Physiology
 from ecgvae.plotting.files import check_destination, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from ecgvae.evaluation.generation.memorisation import Memorisation
+    from ecgvae.evaluation.generation.physiology import Physiology
 
 INTERVALS = {"heart_rate": "heart rate in 1/min", "pr": "PR in ms", "qrs": "QRS in ms", "qt": "QT in ms"}
 SPECTRUM_LEADS = ("I", "II", "V2", "V5")
@@ -24,10 +24,10 @@ COLOURS = ("black", "C3", "C0", "C2", "C1", "C4")
 
 
 def plot_generation(
-    sets: Mapping[str, Physiology],
+    sets: Mapping[str, "Physiology"],
     path: str | Path,
     overwrite: bool = False,
-    memorisation: Memorisation | None = None,
+    memorisation: "Memorisation | None" = None,
     features: Mapping[str, np.ndarray] | None = None,
     scores: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Path:
@@ -87,7 +87,9 @@ def _draw_cumulative(axes: "Axes", values: np.ndarray, label: str, colour: str) 
         axes.step(values, np.arange(1, len(values) + 1) / len(values), where="post", color=colour, lw=1.2, label=label)
 
 
-def _draw_intervals(row: Sequence["Axes"], sets: Mapping[str, Physiology], colours: Mapping[str, str]) -> None:
+def _draw_intervals(row: Sequence["Axes"], sets: Mapping[str, "Physiology"], colours: Mapping[str, str]) -> None:
+    from ecgvae.evaluation.generation.distributions import compare_distributions
+
     for axes, (name, title) in zip(row, INTERVALS.items(), strict=True):
         real = next(iter(sets.values())).intervals.values[name]
         for label, of_set in sets.items():
@@ -101,7 +103,7 @@ def _draw_intervals(row: Sequence["Axes"], sets: Mapping[str, Physiology], colou
         _style(axes, title, title.split(" in ")[1], "share of records")
 
 
-def _draw_spectra(row: Sequence["Axes"], sets: Mapping[str, Physiology], colours: Mapping[str, str]) -> None:
+def _draw_spectra(row: Sequence["Axes"], sets: Mapping[str, "Physiology"], colours: Mapping[str, str]) -> None:
     """Draws power spectra of up to four leads, from 1 to 45 Hz."""
     waveforms = next(iter(sets.values())).waveforms
     leads = [lead for lead in SPECTRUM_LEADS if lead in waveforms.leads] or list(waveforms.leads[:len(row)])
@@ -117,7 +119,7 @@ def _draw_spectra(row: Sequence["Axes"], sets: Mapping[str, Physiology], colours
         axes.set_axis_off()
 
 
-def _draw_correlations(figure: "Figure", row: Sequence["Axes"], sets: Mapping[str, Physiology]) -> None:
+def _draw_correlations(figure: "Figure", row: Sequence["Axes"], sets: Mapping[str, "Physiology"]) -> None:
     """Draws the correlations between leads of the first two sets, and their difference."""
     (real_name, real), (name, generated) = list(sets.items())[:2]
     first, second = real.waveforms.correlations, generated.waveforms.correlations
@@ -132,7 +134,7 @@ def _draw_correlations(figure: "Figure", row: Sequence["Axes"], sets: Mapping[st
         figure.colorbar(image, ax=axes, shrink=0.8).ax.tick_params(labelsize=7)
 
 
-def _draw_beats(axes: "Axes", sets: Mapping[str, Physiology], colours: Mapping[str, str]) -> None:
+def _draw_beats(axes: "Axes", sets: Mapping[str, "Physiology"], colours: Mapping[str, str]) -> None:
     for label, of_set in sets.items():
         values = 100 * of_set.beats.variance
         _draw_cumulative(axes, values, f"{label}, median {np.nanmedian(values):.1f} %" if np.isfinite(values).any()
@@ -141,7 +143,7 @@ def _draw_beats(axes: "Axes", sets: Mapping[str, Physiology], colours: Mapping[s
     _style(axes, "variance of beats in a regular record", "% of their energy", "share of records")
 
 
-def _draw_nearest(axes: "Axes", memorisation: Memorisation) -> None:
+def _draw_nearest(axes: "Axes", memorisation: "Memorisation") -> None:
     nearer = memorisation.summary()["nearer"]
     _draw_cumulative(axes, memorisation.held_out.distance, "held-out real", COLOURS[0])
     _draw_cumulative(axes, memorisation.generated.distance, f"generated, P(nearer) {nearer:.2f}", COLOURS[1])

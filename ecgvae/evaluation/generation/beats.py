@@ -16,6 +16,12 @@ compared with their mean.
 - `successive` is half the mean squared difference of consecutive beats, over the same energy (von Neumann 1941, Ann
   Math Stat 12:367). It has the noise and what changes from one beat to the next. `drift`, which is `variance` less
   `successive`, is the slow change: independent noise adds nothing to it on average.
+
+On fold 9 of the PTB-XL subset (267 records) the median variance is 0.9 %, of which 0.1 % is drift. With a limit of 15,
+25 or 40 Hz in place of 30 it is 1.0, 0.9 and 1.0 %: noise does not decide it. Beats that slowly become another
+patient's, by 10, 20 and 50 % at the end, have 1.13, 1.40 and 3.4 times the variance and 1.8, 4 and 18 times the
+drift; beats that change as much at random have 1.14, 1.46 and 3.6 times the variance. White noise of 20 µV makes the
+variance 1.8 times and the drift 1.04 times as large, so a large `successive` may also be noise.
 """
 
 from dataclasses import dataclass
@@ -110,10 +116,12 @@ def aligned_beats(
     """
     first = peaks - before
     first = first[(first >= max_shift) & (first + before + after + max_shift <= signal.shape[1])]
+    if not first.size:
+        return np.zeros((0, len(signal), before + after), signal.dtype)
     windows = np.lib.stride_tricks.sliding_window_view(signal, before + after, axis=1)
     shifts = np.arange(-max_shift, max_shift + 1)
     beats = windows[:, first].transpose(1, 0, 2)
-    for _ in range(2 if len(first) > 1 else 0):
+    for _ in range(2):
         template = np.median(beats, axis=0)
         errors = [np.square(windows[:, first + shift].transpose(1, 0, 2) - template).sum((1, 2)) for shift in shifts]
         beats = windows[:, first + shifts[np.argmin(errors, axis=0)]].transpose(1, 0, 2)

@@ -1,6 +1,8 @@
 import heartbeats
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ecgvae.evaluation.generation.beats import (
     aligned_beats,
@@ -69,6 +71,14 @@ def test_beats_are_cut_at_their_best_shift():
     beats = aligned_beats(signal, np.array([2, 100, 200, 300, 398]), 20, 20, 5)
     assert beats.shape == (3, 1, 40)
     np.testing.assert_array_equal(beats, [beats[0]] * 3)
+
+
+@given(st.lists(st.integers(0, 99), max_size=9), st.integers(0, 60), st.integers(1, 60), st.integers(0, 9))
+def test_beats_lie_within_the_record(peaks, before, after, max_shift):
+    signal = np.arange(100.0)[None]
+    beats = aligned_beats(signal, np.array(sorted(peaks), dtype=np.int64), before, after, max_shift)
+    assert beats.shape[1:] == (1, before + after)
+    np.testing.assert_array_equal(np.diff(beats, axis=-1), 1)   # samples in their order
 
 
 def test_comparison_of_two_sets():

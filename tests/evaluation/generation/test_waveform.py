@@ -9,8 +9,8 @@ from ecgvae.signal import LEADS_12
 
 @pytest.fixture(scope="module")
 def signals() -> np.ndarray:
-    return np.stack([heartbeats.record(heartbeats.regular(0.8 + 0.01 * seed), heartbeats.axes(seed), noise=0.02, seed=seed)
-                     for seed in range(5)])
+    return np.stack([heartbeats.record(heartbeats.regular(0.8 + 0.01 * seed), heartbeats.axes(seed), noise=0.02,
+                                       seed=seed) for seed in range(5)])
 
 
 def test_a_set_is_like_itself(signals):
