@@ -7,17 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from stores import write_store
 
 from ecgvae import checkpoint
 from ecgvae.models import FAMILIES
+from ecgvae.priors import KINDS
 from ecgvae.signal import LEADS_12
 from ecgvae.synthetic import CONDITIONS, simulate
 from ecgvae.training.loop import train
 from ecgvae.training.recipe import read_recipe
 
 FOLDER = Path(__file__).parents[2] / "recipes" / "ptbxl"
-RECIPES = sorted(FOLDER.glob("*.yaml"))
+RECIPES = sorted(path for path in FOLDER.glob("*.yaml") if not path.stem.startswith("prior_"))
+PRIOR_RECIPES = sorted(FOLDER.glob("prior_*.yaml"))
 SHORT = ("training.steps=2", "training.batch_size=4", "training.validate_every=2")
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 
@@ -56,6 +59,20 @@ def test_a_recipe_trains(path, store, tmp_path):
     columns = (tmp_path / "run" / "log.csv").read_text().splitlines()[0].split(",")
     assert ("discriminator" in columns) == (path.stem == "vqgan")
     assert ("kl" in columns) == (path.stem in ("vae", "cvae"))
+
+
+def test_every_kind_of_prior_has_a_recipe():
+    assert {path.stem.removeprefix("prior_") for path in PRIOR_RECIPES} == set(KINDS)
+
+
+@pytest.mark.parametrize("path", PRIOR_RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_of_a_prior_trains(path, store, tmp_path):
+    """The store has superclasses only."""
+    labels = ("prior.condition.labels=[NORM, MI, STTC, CD, HYP]", "prior.condition.column=superclass")
+    recipe = read_recipe(path, (*labels, *SHORT, "training.batch_size=2"))
+    trained = checkpoint.load_prior(train(recipe, store, tmp_path / "run"))
+    assert trained.settings == recipe.prior
+    assert trained.sample(1, 4, generator=torch.Generator().manual_seed(0)).shape[0] == 1
 
 
 def test_the_comparison_goes_on_where_it_was_and_says_the_same(store, tmp_path, monkeypatch, capsys):
