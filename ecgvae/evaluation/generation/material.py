@@ -39,6 +39,7 @@ class Material:
         classifier: The network of the space `classifier`.
         count: Number of records of each set that are compared at a time.
         seed: Seed of all that is drawn.
+        facts: Names of the store, of the reference's split, and of the tokenizer.
     """
 
     sets: dict[str, EcgSet]
@@ -47,6 +48,7 @@ class Material:
     classifier: Classifier | None
     count: int
     seed: int
+    facts: dict
 
     @property
     def rows(self) -> list[str]:
@@ -64,22 +66,24 @@ class Material:
 
 def gather(samples: str | Path | EcgSet, store: Store, split: str = "validation", tokenizer: Tokenizer | None = None,
            codebooks: int | None = None, cache: Path | None = None, seed: int = 0, stage: Stage = no_stage) -> Material:
-    """Reads the sets, trains or loads the classifier, and computes all features; arguments as for `measure_samples`.
+    """Reads the sets, trains or loads the classifier, and computes all features.
 
     All ECGs are cut to ten seconds, or to the most frequent length of the samples or of the reference if it is shorter.
+
+    Args:
+        samples: The generated ECGs: records, a store or a token file (see `read_samples`), or a set.
+        store: Real records, with a training split. Labels are in its column `superclass`.
+        split: The split to compare with.
+        tokenizer: The tokenizer whose decoded tokens are measured too.
+        codebooks: Number of its first codebooks to use; by default all.
+        cache: The folder of trained classifiers; by default the user's cache.
+        seed: Seed of the random network, the classifier, and all that is drawn.
+        stage: Called with what is counted, the number done and their total.
+
+    Raises:
+        ValueError: The samples can't be used, or a split has no records.
     """
-    seconds = min(SECONDS, typical_seconds(store, split_rows(store, split)))
-    if not isinstance(samples, EcgSet):
-        samples = read_samples(samples, store.leads, store.rate, seconds, tokenizer,
-                               partial(stage, "samples read"))
-    elif (samples.leads, samples.rate) != (store.leads, store.rate):
-        raise ValueError(f"{samples.name} has {', '.join(samples.leads)} at {samples.rate:g} Hz; the store has "
-                         f"{', '.join(store.leads)} at {store.rate:g} Hz")
-    length = min(samples.signals.shape[2], round(seconds * store.rate))
-    sets = {"samples": samples.cut(length)}
-    for name, part in (("reference", split), ("training", "train"),
-                       *((("validation", "validation"),) if split == "test" else ())):
-        sets[name] = store_set(store, split_rows(store, part), f"{part} records", length / store.rate)
+    sets = read_sets(samples, store, split, tokenizer, stage)
     if tokenizer is not None:
         sets["decoded"] = decode_real(sets["training"], tokenizer, codebooks, partial(stage, "records decoded"))
     classifier = train_or_load(sets["training"], cache, seed, stage)
@@ -89,7 +93,25 @@ def gather(samples: str | Path | EcgSet, store: Store, split: str = "validation"
     features = {space: extract(network, sets, partial(stage, f"records through the {space} network"))
                 for space, network in networks.items()}
     spaces = {space: FeatureSpace.fit(features[space]["training"], seed) for space in networks}
-    return Material(sets, spaces, features, classifier, min(map(len, sets.values())), seed)
+    used = None if tokenizer is None else {"name": tokenizer.name, "identity": tokenizer.identity,
+                                           "codebooks": tokenizer.check_codebooks(codebooks)}
+    facts = {"store": store.path.name, "split": split, "tokenizer": used}
+    return Material(sets, spaces, features, classifier, min(map(len, sets.values())), seed, facts)
+
+
+def read_sets(samples: str | Path | EcgSet, store: Store, split: str, tokenizer: Tokenizer | None, stage: Stage
+              ) -> dict[str, EcgSet]:
+    """The samples and the real sets, all of one length; see `gather`."""
+    seconds = min(SECONDS, typical_seconds(store, split_rows(store, split)))
+    if not isinstance(samples, EcgSet):
+        samples = read_samples(samples, store.leads, store.rate, seconds, tokenizer, partial(stage, "samples read"))
+    elif (samples.leads, samples.rate) != (store.leads, store.rate):
+        raise ValueError(f"{samples.name} has {', '.join(samples.leads)} at {samples.rate:g} Hz; the store has "
+                         f"{', '.join(store.leads)} at {store.rate:g} Hz")
+    samples = samples.cut(min(samples.signals.shape[2], round(seconds * store.rate)))
+    parts = {"reference": split, "training": "train", **({"validation": "validation"} if split == "test" else {})}
+    return {"samples": samples, **{name: store_set(store, split_rows(store, part), f"{part} records", samples.seconds)
+                                   for name, part in parts.items()}}
 
 
 def typical_seconds(store: Store, rows: np.ndarray) -> float:

@@ -20,15 +20,15 @@ PAIRS = {"samples": "training", "decoded": "training", "validation": "reference"
 
 def distance_section(material: Material) -> dict:
     """For each space and row: Fréchet distance, its ratio to that of training records, and the neighbours' metrics."""
-    report: dict[str, dict] = {}
+    spaces: dict[str, dict] = {}
     for space in material.spaces:
         real = material.projected(space, "reference")
         rows = {row: as_json(compare_features(real, material.projected(space, row), material.count, material.seed))
                 for row in material.rows}
         floor = rows["training"]["frechet"]["value"]
-        report[space] = {row: {**values, "frechet_ratio": values["frechet"]["value"] / floor}
+        spaces[space] = {row: {**values, "frechet_ratio": values["frechet"]["value"] / floor}
                          for row, values in rows.items()}
-    return report
+    return spaces
 
 
 def discriminator_section(material: Material) -> dict:
@@ -55,18 +55,18 @@ def utility_section(material: Material) -> dict:
     The row `reference` has the agreement of the real labels. What was trained on decoded records is not tested on
     their originals.
     """
-    report: dict[str, dict] = {}
+    table: dict[str, dict] = {}
     labelled = {name: Labelled(material.standardized(RANDOM, name), labels) for name, ecgs in material.sets.items()
                 if (labels := ecgs.labels) is not None and labels.any(axis=1).sum() >= MIN_RECORDS}
     for row in ("samples", "decoded"):
         if {row, "training", "reference"} <= labelled.keys():
             estimates = utility(labelled["training"], labelled[row], labelled["reference"], material.seed)
-            report[row] = as_json({name: value for name, value in estimates.items()
-                                   if row == "samples" or name != "trts"})
+            table[row] = as_json({name: value for name, value in estimates.items()
+                                  if row == "samples" or name != "trts"})
     for row in ("samples", "reference"):
         if (agreement := classifier_agreement(material, row)) is not None:
-            report.setdefault(row, {})["agreement"] = agreement
-    return report
+            table.setdefault(row, {})["agreement"] = agreement
+    return table
 
 
 def classifier_agreement(material: Material, name: str) -> dict[str, float] | None:
@@ -89,51 +89,39 @@ SECTIONS: dict[str, Callable[[Material], dict]] = {
 def measure_samples(samples: str | Path | EcgSet, store: Store, split: str = "validation",
                     tokenizer: Tokenizer | None = None, codebooks: int | None = None, cache: Path | None = None,
                     seed: int = 0, stage: Stage = no_stage) -> dict:
-    """Measures how near generated ECGs are to real ones.
+    """Measures how near generated ECGs are to real ones: `gather`, whose arguments these are, and `measure`."""
+    return measure(gather(samples, store, split, tokenizer, codebooks, cache, seed, stage), stage)
+
+
+def measure(material: Material, stage: Stage = no_stage) -> dict:
+    """The report on generated ECGs.
 
     Every metric is also measured for real records: those of the training split, and those of the validation split if
     the reference is the test split. They show what a perfect generator would reach. So do the decoded tokens of the
     training records for a generator of tokens.
 
     Args:
-        samples: The generated ECGs: records, a store or a token file (see `read_samples`), or a set.
-        store: Real records, with a training split. Labels are in its column `superclass`.
-        split: The split to compare with.
-        tokenizer: The tokenizer whose decoded tokens are measured too.
-        codebooks: Number of its first codebooks to use; by default all.
-        cache: The folder of trained classifiers; by default the user's cache.
-        seed: Seed of the random network, the classifier, and all that is drawn.
+        material: The sets and their features.
         stage: Called with what is counted, the number done and their total.
 
     Returns:
-        `records`, of each set; `compared`: the number of records that are compared at a time; `seconds`, `rate` and
-        `leads` of all; `left_out` and `notes`: (record, text) about samples and real records; and `sections`, which
-        has what each of `SECTIONS` measures. Values with a bootstrap interval have `value`, `low` and `high`.
-
-    Raises:
-        ValueError: The samples can't be used, or a split has too few records.
+        `store`, `split`, `tokenizer` and `seed`; `records`, of each set; `compared`: the number of records that are
+        compared at a time; `labelled`: the number of samples with a class; `seconds`, `rate` and `leads` of all;
+        `left_out` and `notes`: [record, text] about samples and real records; and `sections`, which has what each of
+        `SECTIONS` measures. Values with a bootstrap interval have `value`, `low` and `high`.
     """
-    material = gather(samples, store, split, tokenizer, codebooks, cache, seed, stage)
-    return {**describe(material, store, split, tokenizer, codebooks), "sections": measure_sections(material, stage)}
-
-
-def measure_sections(material: Material, stage: Stage) -> dict[str, dict]:
-    """What each section measures, by its name."""
-    report = {}
+    sections = {}
     for index, (name, section) in enumerate(SECTIONS.items()):
         stage("sections measured", index, len(SECTIONS))
-        report[name] = section(material)
-    return report
+        sections[name] = section(material)
+    return {**material.facts, **describe(material), "sections": sections}
 
 
-def describe(material: Material, store: Store, split: str, tokenizer: Tokenizer | None, codebooks: int | None) -> dict:
+def describe(material: Material) -> dict:
     """Facts about the sets that are compared."""
     samples, sets = material.sets["samples"], material.sets
     remarks = {kind: [list(remark) for ecgs in sets.values() for remark in getattr(ecgs, kind)]
                for kind in ("left_out", "notes")}
-    used = None if tokenizer is None else {"name": tokenizer.name, "identity": tokenizer.identity,
-                                           "codebooks": tokenizer.check_codebooks(codebooks)}
-    return {"store": store.path.name, "split": split, "records": {name: len(ecgs) for name, ecgs in sets.items()},
-            "compared": material.count, "seconds": samples.signals.shape[2] / samples.rate, "rate": samples.rate,
-            "leads": list(samples.leads), "tokenizer": used, "seed": material.seed,
+    return {"records": {name: len(ecgs) for name, ecgs in sets.items()}, "compared": material.count,
+            "seconds": samples.seconds, "rate": samples.rate, "leads": list(samples.leads), "seed": material.seed,
             "labelled": 0 if samples.labels is None else int(np.any(samples.labels, axis=1).sum()), **remarks}

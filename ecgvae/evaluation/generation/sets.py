@@ -54,8 +54,13 @@ class EcgSet:
         return len(self.signals)
 
     def __repr__(self) -> str:
-        records, leads, samples = self.signals.shape
-        return f"EcgSet({self.name!r}, {records} records, {leads} leads, {samples / self.rate:g} s at {self.rate:g} Hz)"
+        records, leads, _ = self.signals.shape
+        return f"EcgSet({self.name!r}, {records} records, {leads} leads, {self.seconds:g} s at {self.rate:g} Hz)"
+
+    @property
+    def seconds(self) -> float:
+        """Length of each ECG."""
+        return self.signals.shape[2] / self.rate
 
     def take(self, rows: np.ndarray) -> "EcgSet":
         """The set of some rows, in their order."""
