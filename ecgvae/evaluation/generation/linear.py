@@ -10,7 +10,7 @@ from ecgvae import metrics
 from ecgvae.evaluation.generation.distances import Estimate
 
 STRENGTHS = 10.0 ** np.arange(1, 7)         # of the ridge penalty, for standardized features
-N_BOOTSTRAP = 1000
+N_BOOTSTRAP = 500
 
 
 def ridge_scores(x: Float[np.ndarray, "n d"], y: Bool[np.ndarray, "n k"], scored: Float[np.ndarray, "m d"]
