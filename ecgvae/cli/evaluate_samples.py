@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from ecgvae.tokenizer import Tokenizer
 
 ROW_NAMES = {"samples": "samples", "decoded": "decoded real", "validation": "real, validation split",
-             "training": "real, training split", "samples_against_decoded": "samples against decoded real",
+             "training": "real, training split", "samples_against_decoded": "samples vs decoded",
              "reference": "real, reference"}
 SPACE_NAMES = {"random": "random network", "classifier": "classifier"}
-DISTANCES = {"frechet": "Fréchet", "frechet_ratio": "/ training", "precision": "precision", "recall": "recall",
+DISTANCES = {"frechet": "Fréchet", "frechet_ratio": "/ floor", "precision": "precision", "recall": "recall",
              "density": "density", "coverage": "coverage", "clipped_density": "clipped density",
              "clipped_coverage": "clipped coverage"}
 UTILITY = {"tstr": "TSTR", "trtr": "TRTR", "ratio": "TSTR / TRTR", "trts": "TRTS", "agreement": "agreement"}
+FEW_RECORDS = 100       # below which neighbours are far apart
 
 
 @app.command(rich_help_panel=MODELS,
@@ -137,7 +138,7 @@ def show_report(report: dict) -> None:
         show("\nSuperclasses: macro-AUC")
         show_table(["", *UTILITY.values()], [[ROW_NAMES[row], *(cell(values.get(name)) for name in UTILITY)]
                                              for row, values in sections["utility"].items()])
-    remark("intervals are in --json; distances depend on the number of records, so compare rows of one table")
+    remark("intervals are in the report (--json, --out)")
 
 
 def describe_data(report: dict) -> list[str]:
@@ -147,15 +148,14 @@ def describe_data(report: dict) -> list[str]:
         lines.append(f"{count_is(left_out, 'record')} left out")
     if resampled := sum("sampled from" in note for _, note in report["notes"]):
         lines.append(f"{count_is(resampled, 'record')} resampled to {report['rate']:g} Hz")
-    if report["compared"] < report["records"]["reference"]:
-        lines.append(f"only {count(report['compared'], 'record')} of each are compared at a time, which is little: "
-                     "intervals are wide" if report["compared"] < 100 else
-                     f"{count(report['compared'], 'record')} of each are compared at a time")
+    if report["compared"] < FEW_RECORDS:
+        lines.append(f"distances of so few records are rough; {FEW_RECORDS} or more samples are better")
     if report["labelled"] < samples:
         lines.append(f"{count(samples - report['labelled'], 'sample')} without superclasses, which do not count for "
                      "TSTR, TRTS and agreement")
     if used := report["tokenizer"]:
-        lines.append(f"decoded real: the training split by {used['name']} with {count(used['codebooks'], 'codebook')}")
+        codebooks = count(used["codebooks"], "codebook")
+        lines.append(f"decoded real is the training split by {used['name']} with {codebooks}")
     else:
         lines.append("the samples name no tokenizer that is here, so decoded real ECGs are not measured (--tokenizer)")
     if "classifier" not in report["sections"]["distances"]:

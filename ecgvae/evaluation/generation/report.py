@@ -19,13 +19,17 @@ PAIRS = {"samples": "training", "decoded": "training", "validation": "reference"
 
 
 def distance_section(material: Material) -> dict:
-    """For each space and row: Fréchet distance, its ratio to that of training records, and the neighbours' metrics."""
+    """For each space and row: Fréchet distance, its ratio to the floor, and the neighbours' metrics.
+
+    The floor is the distance of validation records if the reference is the test split, else that of training records,
+    which the classifier has seen: their features differ a little from those of other real records.
+    """
     spaces: dict[str, dict] = {}
     for space in material.spaces:
         real = material.projected(space, "reference")
         rows = {row: as_json(compare_features(real, material.projected(space, row), material.count, material.seed))
                 for row in material.rows}
-        floor = rows["training"]["frechet"]["value"]
+        floor = rows["validation" if "validation" in rows else "training"]["frechet"]["value"]
         spaces[space] = {row: {**values, "frechet_ratio": values["frechet"]["value"] / floor}
                          for row, values in rows.items()}
     return spaces

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 DIMENSIONS = 64         # of distances between features, which few records can fill
-MAX_DEVIATIONS = 5.0    # of a standardized feature: beyond it, one record would decide a Fréchet distance
+MAX_DEVIATIONS = 3.0    # of a standardized feature: beyond it, one record would decide a Fréchet distance
 
 
 class Network(Protocol):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from stores import write_store
 
-from ecgvae.evaluation.generation import linear, random_network
+from ecgvae.evaluation.generation import distances, linear, random_network
 from ecgvae.evaluation.generation.sets import EcgSet
 from ecgvae.evaluation.probe import CLASSES
 
@@ -31,7 +31,9 @@ def small_networks():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(random_network, "MAX_DILATIONS", 4)
         patch.setattr(random_network, "THRESHOLDS", 2)
-        patch.setattr(linear, "N_BOOTSTRAP", 100)
+        for module in (linear, distances):
+            patch.setattr(module, "N_BOOTSTRAP", 100)
+        patch.setattr(distances, "N_BOOTSTRAP_FRECHET", 20)
         yield
 
 

@@ -34,8 +34,8 @@ def test_features_are_shares_and_maxima_of_convolutions(network, draw_set):
             for index in range(len(layer.thresholds)):
                 share = (outputs > layer.thresholds[index, kernel].item()).mean(-1)
                 np.testing.assert_allclose(features[:, position + index * N_KERNELS + kernel], share, atol=0.011)
-            np.testing.assert_allclose(features[:, position + len(layer.thresholds) * N_KERNELS + kernel], outputs.max(-1),
-                                       rtol=1e-4)
+            largest = features[:, position + len(layer.thresholds) * N_KERNELS + kernel]
+            np.testing.assert_allclose(largest, outputs.max(-1), rtol=1e-4)
         position += layer.width
 
 

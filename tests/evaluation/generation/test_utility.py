@@ -26,8 +26,8 @@ def test_scores_are_those_of_a_ridge_regression():
 
 
 def test_auc_leaves_out_classes_that_all_or_none_have():
-    data, scores = draw(60, 0), np.random.default_rng(1).normal(size=(60, 3))
-    target = data.labels.copy()
+    target = draw(60, 0).labels.copy()
+    scores = np.random.default_rng(1).normal(size=target.shape)
     target[:, 1] = True
     expected = np.mean([roc_auc_score(target[:, column], scores[:, column]) for column in (0, 2)])
     assert macro_auc(target, scores) == pytest.approx(expected)
@@ -35,8 +35,8 @@ def test_auc_leaves_out_classes_that_all_or_none_have():
 
 
 def test_intervals_of_an_area_and_of_a_ratio():
-    data = draw(300, 0)
-    good, poor = data.features[:, :3], data.features[:, :3] + np.random.default_rng(2).normal(0, 1, (300, 3))
+    data, random = draw(300, 0), np.random.default_rng(2)
+    good, poor = data.features[:, :3], data.features[:, :3] + random.normal(0, 1, data.labels.shape)
     area = estimate_auc(data.labels, good)
     assert area.low < area.value < area.high < area.low + 0.1 and area.value == macro_auc(data.labels, good)
     ratio = estimate_ratio(data.labels, poor, good)
