@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ecgvae.codebooks import CodebookSpec
 from ecgvae.models.backbone import Width
 from ecgvae.nn.causal import Cache, CausalTransformer, GatedConvs
-from ecgvae.nn.transformer import zero_init
+from ecgvae.nn.transformer import at_least_float32, zero_init
 from ecgvae.priors.embedding import CodeEmbedding, ConditionEmbedding
 from ecgvae.priors.frames import ABSENT, FrameLayout
 from ecgvae.priors.prior import PriorSettings, TokenPrior
@@ -146,7 +146,7 @@ class AutoregressivePrior(TokenPrior):
     def slot_log_probs(self, trunk: Float[Tensor, "b n d"], codes: Int[Tensor, "b n s"]) -> Float[Tensor, "b n s"]:
         """The log-probabilities of codes under the trunk's output; 0 where they are `ABSENT`."""
         vectors, target = self.embedding(codes).flatten(0, 1), codes.flatten(0, 1)
-        losses = [F.cross_entropy(logits.float(), target[:, slot], ignore_index=ABSENT, reduction="none")
+        losses = [F.cross_entropy(at_least_float32(logits), target[:, slot], ignore_index=ABSENT, reduction="none")
                   for slot, logits in enumerate(self.depth(trunk.flatten(0, 1), vectors, self.embedding))]
         return -torch.stack(losses, -1).unflatten(0, codes.shape[:2])
 

@@ -1,1 +1,7 @@
-"""How good generated ECG is: its distances from real ECG, beside the distances between sets of real ECG."""
+"""How near generated ECGs are to real ones, beside floors of real and decoded ECGs."""
+
+from ecgvae.evaluation.generation.material import Material, gather
+from ecgvae.evaluation.generation.report import measure, measure_samples
+from ecgvae.evaluation.generation.sets import EcgSet, decode_real, store_set
+
+__all__ = ["EcgSet", "Material", "decode_real", "gather", "measure", "measure_samples", "store_set"]
