@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -57,18 +56,18 @@ class CausalAttention(nn.Module):
     def forward(self, x: Float[Tensor, "b n d"], cache: Cache | None = None) -> Float[Tensor, "b n d"]:
         if cache is not None and x.shape[1] > self.window:
             return torch.cat([self(part, cache) for part in x.split(self.window, 1)], 1)
-        q, k, v = rearrange(self.qkv(x), "b n (s h e) -> s b h n e", s=3, h=self.heads)
+        q, k, v = self.qkv(x).view(*x.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)     # (b, h, n, e) each
         q, k = self.query_norm(q), self.key_norm(k)
         if cache is not None and self not in cache:
             cache[self] = KeyValueCache(q, self.window)
         past = None if cache is None else cache[self]
         first, n = past.position if past else 0, x.shape[1]
         table = positions(first + n, k.shape[-1])[first:first + n].to(x.device)
-        q, k = apply_rotary(q, table), apply_rotary(k, table)
+        q, k = apply_rotary(torch.stack([q, k]), table)
         if past:
             k, v = past.append(k, v)
-        y = attend(q, k, v, causal_mask(n, k.shape[2], self.window, q))
-        return self.out(rearrange(y, "b h n e -> b n (h e)"))
+        y = attend(q, k, v, None if n == 1 else causal_mask(n, k.shape[2], self.window, q))  # one frame sees all of k
+        return self.out(y.transpose(1, 2).flatten(2))
 
 
 def positions(count: int, channels: int) -> Float[Tensor, "p e 2"]:
