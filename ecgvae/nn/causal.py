@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ecgvae.nn.transformer import FeedForward, apply_rotary, at_least_float32, attend, rotary_table, zero_init
 
 Cache = dict[nn.Module, Any]        # what each layer remembers of the frames before; empty at the start
+ROTARY_POSITIONS = 256              # of a rotary table, at least
 
 
 class KeyValueCache:
@@ -62,7 +63,7 @@ class CausalAttention(nn.Module):
             cache[self] = KeyValueCache(q, self.window)
         past = None if cache is None else cache[self]
         first, n = past.position if past else 0, x.shape[1]
-        table = positions(first + n, k.shape[-1])[first:first + n].to(x.device)
+        table = rotary_positions(first, n, q.shape[-1]).to(x.device)
         q, k = apply_rotary(torch.stack([q, k]), table)
         if past:
             k, v = past.append(k, v)
@@ -70,9 +71,11 @@ class CausalAttention(nn.Module):
         return self.out(y.transpose(1, 2).flatten(2))
 
 
-def positions(count: int, channels: int) -> Float[Tensor, "p e 2"]:
-    """The rotary table of at least `count` positions; its length is a power of two, so that few tables are made."""
-    return rotary_table(1 << max(8, (count - 1).bit_length()), channels)
+def rotary_positions(first: int, count: int, channels: int) -> Float[Tensor, "p e 2"]:
+    """The rotary table of positions, from one of a few lengths that begins near them: few tables, none of them long."""
+    offset = first % ROTARY_POSITIONS
+    length = max(ROTARY_POSITIONS, 1 << (offset + count - 1).bit_length())
+    return rotary_table(length, channels, first - offset)[offset:offset + count]
 
 
 def causal_mask(queries: int, keys: int, window: int, like: Tensor) -> Float[Tensor, "1 1 q k"]:

@@ -151,13 +151,15 @@ class AutoregressivePrior(TokenPrior):
         return -torch.stack(losses, -1).unflatten(0, codes.shape[:2])
 
     @torch.no_grad()
-    def log_prob(self, codes: Int[Tensor, "b n s"], condition: Float[Tensor, "b k"] | None = None
-                 ) -> Float[Tensor, "b n s"]:
+    def log_prob(self, codes: Int[Tensor, "b n s"], condition: Float[Tensor, "b k"] | None = None,
+                 cache: Cache | None = None) -> Float[Tensor, "b n s"]:
         self.check_codes(codes)
-        x, parts = self.trunk_inputs(codes[:, :-1], condition), []
-        cache: Cache = {}
-        for inputs, targets in zip(x.split(LOG_PROB_FRAMES, 1), codes.split(LOG_PROB_FRAMES, 1), strict=True):
-            parts.append(self.slot_log_probs(self.trunk(inputs, cache), targets))
+        cache, parts = {} if cache is None else cache, []
+        for part in codes.split(LOG_PROB_FRAMES, 1):
+            is_first = self not in cache
+            before = part[:, :-1] if is_first else torch.cat([cache[self], part[:, :-1]], 1)
+            cache[self] = part[:, -1:]
+            parts.append(self.slot_log_probs(self.trunk(self.trunk_inputs(before, condition, is_first), cache), part))
         return torch.cat(parts, 1)
 
     @torch.inference_mode()
