@@ -16,7 +16,8 @@ from ecgvae.wording import count, count_of
 @app.command(rich_help_panel=MODELS,
              epilog=examples("ecgvae evaluate ptbxl-vqvae-conv store",
                              "ecgvae evaluate runs/mine store --split test --out report.json",
-                             "ecgvae evaluate runs/mine store --split test --save"))
+                             "ecgvae evaluate runs/mine store --split test --save",
+                             "ecgvae evaluate ptbxl-vqvae-conv store --prior runs/prior"))
 def evaluate(
     model: Annotated[str, Argument(metavar="MODEL", autocompletion=shipped_models,
                                    help="A shipped model, a model folder or a run folder.")],
@@ -25,6 +26,12 @@ def evaluate(
     out: Annotated[Path | None, Option(help="JSON file to which the report is also written. Default: none.")] = None,
     save: Annotated[bool, Option("--save", help="Keep the report in the model's folder, for its card.")] = False,
     bounds: Annotated[bool, Option("--likelihood", help="Also bound the likelihood; for a vae or cvae.")] = False,
+    prior: Annotated[str | None, Option(help="Prior over the model's tokens, a name or a folder: also the bit rate of an "
+                                             "ideal entropy coder with its probabilities.",
+                                        autocompletion=shipped_priors, show_default=False)] = None,
+    prior_condition: Annotated[bool, Option("--prior-condition",
+                                            help="The prior knows the labels, age and sex of the records, which a "
+                                                 "decoder would need too.")] = False,
     device: Device = "auto",
     batch_size: BatchSize = 64,
     as_json: Json = False,
@@ -38,6 +45,10 @@ def evaluate(
     """
     check_model(model)
     check_store(store)
+    if prior is not None:
+        check_prior(prior)
+    elif prior_condition:
+        raise ValueError("--prior-condition without a prior; wanted --prior too")
     if out:
         from ecgvae.checkpoint import locate
 
@@ -54,7 +65,7 @@ def evaluate(
     if bounds:
         load_vae(model, records, "cpu")     # before all the work, that other models have no likelihood
     with Progress("records") as progress:
-        report = measure(model, records, split, device, batch_size, progress)
+        report = measure(model, records, split, device, batch_size, progress, prior, prior_condition)
         if bounds:
             report["likelihood"] = likelihood(model, records, split, device=device, progress=progress)
     if out:     # before printing, which a closed pipe ends
