@@ -22,7 +22,8 @@ from ecgvae.priors.prior import TokenPrior
 from ecgvae.priors.sampling import DEFAULT_SAMPLING, SamplingSettings, draw, guide
 from ecgvae.priors.unmasking import first_frames, random_given, spread_keys, step_counts, stratified
 
-DEFAULT_STEPS = 32      # network evaluations of a sample
+DEFAULT_STEPS = 32          # network evaluations of a sample
+EQUAL_CONFIDENCE = 1e-6     # probabilities that differ by less are equal, so that rounding does not decide the order
 
 
 class MaskedSettings(DepthSettings):
@@ -65,7 +66,7 @@ class MaskedPrior(TokenPrior):
         has the weight 1 / t (Sahoo et al. 2024, eq. 10), and less variance. In training mode, codes that are given
         to the network do not count.
         """
-        given = random_given(codes.shape, self.settings.given * self.training, codes.device)
+        given = random_given(codes.shape, self.settings.given if self.training else 0.0, codes.device)
         hidden, weight = hide_frames(~given.all(-1))
         is_target = ~given & (codes != ABSENT)
         visible = codes.masked_fill(hidden.unsqueeze(-1) & ~given, ABSENT)
@@ -120,7 +121,7 @@ class MaskedPrior(TokenPrior):
         hidden = (codes != ABSENT).any(-1)
         shift = torch.rand(len(codes), generator=generator, dtype=torch.float64).to(self.device)
         keys = spread_keys(codes.shape[1], shift)
-        for count in step_counts(hidden.sum(1), steps or DEFAULT_STEPS).unbind(1):
+        for count in step_counts(hidden.sum(1), DEFAULT_STEPS if steps is None else steps).unbind(1):
             chosen = first_frames(keys, hidden, count)
             if chosen.any():
                 result[chosen] = self.frame_log_probs(self.trunk(visible, condition)[chosen], codes[chosen])
@@ -133,8 +134,9 @@ class MaskedPrior(TokenPrior):
                generator: torch.Generator | None = None, settings: SamplingSettings = DEFAULT_SAMPLING,
                given: Int[Tensor, "b m s"] | None = None) -> Int[Tensor, "b n s"]:
         codes = self.start_codes(count, frames, given)
-        uniform = torch.rand(count, 1 + codes[0].numel(), generator=generator, dtype=torch.float64).to(self.device)
-        keys, uniform = spread_keys(frames, uniform[:, 0]), uniform[:, 1:].view(codes.shape)
+        uniform = torch.rand(count, 1 + frames * codes.shape[2], generator=generator, dtype=torch.float64)
+        uniform = uniform.to(self.device)       # of each sample the order of its frames, then its codes
+        spread, uniform = spread_keys(frames, uniform[:, 0]), uniform[:, 1:].view(codes.shape)
         doubled = 2 if settings.guidance != 1 and condition is not None else 1
         if doubled == 2 and condition is not None:
             condition = torch.cat([condition, torch.zeros_like(condition)])
@@ -143,8 +145,9 @@ class MaskedPrior(TokenPrior):
             if not hidden.any():
                 break
             trunk = self.trunk(codes.repeat(doubled, 1, 1), condition).unflatten(0, (doubled, count))
-            if settings.order == "confidence":
-                keys = -self.confidence(trunk, settings)
+            keys = spread
+            if settings.order == "confidence":      # frames of equal confidence are spread too
+                keys = spread - (self.confidence(trunk, settings) / EQUAL_CONFIDENCE).round()
             chosen = first_frames(keys, hidden, number)
             codes[chosen] = self.draw_frames(codes[chosen], trunk[:, chosen].flatten(0, 1), uniform[chosen], settings)
             hidden &= ~chosen

@@ -34,7 +34,13 @@ def first_frames(keys: Float[Tensor, "b n"], allowed: Bool[Tensor, "b n"], count
 
 
 def step_counts(frames: Int[Tensor, "b"], steps: int) -> Int[Tensor, "b k"]:
-    """How many of a number of frames are drawn in each step: at least one while any is left, and ever more."""
+    """How many of a number of frames are drawn in each step: at least one while any is left, and ever more.
+
+    Raises:
+        ValueError: There are no steps.
+    """
+    if steps < 1:
+        raise ValueError(f"{steps} steps; wanted at least 1")
     step = torch.arange(1, steps + 1, device=frames.device)
     drawn = (frames.unsqueeze(1) * (step.double() / steps) ** POWER).round().long()
     drawn = torch.minimum(torch.maximum(drawn, step), frames.unsqueeze(1))
