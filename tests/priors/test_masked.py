@@ -170,7 +170,8 @@ def test_loss_of_the_trained_prior_reaches_the_entropy(trained):
     torch.manual_seed(1)
     with torch.no_grad():
         assert trained.loss(TOY_RECORDS.repeat(100, 1, 1)).item() == pytest.approx(math.log(6) / 8, abs=0.03)
-    assert -trained.bound(TOY_RECORDS.repeat(20, 1, 1), steps=4).mean().item() == pytest.approx(math.log(6) / 8, abs=0.03)
+    bound = -trained.bound(TOY_RECORDS.repeat(20, 1, 1), steps=4).mean().item()
+    assert bound == pytest.approx(math.log(6) / 8, abs=0.03)
 
 
 @pytest.mark.parametrize("span", [slice(0, 1), slice(3, 4), slice(1, 3)])
