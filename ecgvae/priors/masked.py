@@ -4,6 +4,7 @@ Shapes: b batch, n frames, s slots of a frame, d width of the trunk, m rows (fra
 with those of guidance.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -15,8 +16,8 @@ from torch import Tensor, nn
 from ecgvae.codebooks import CodebookSpec
 from ecgvae.nn.causal import Cache
 from ecgvae.nn.transformer import TransformerBlocks
-from ecgvae.priors.autoregressive import CodeEmbedding, DepthDecoder, DepthSettings
-from ecgvae.priors.condition import ConditionEmbedding
+from ecgvae.priors.autoregressive import DepthDecoder, DepthSettings
+from ecgvae.priors.embedding import CodeEmbedding, ConditionEmbedding
 from ecgvae.priors.frames import ABSENT
 from ecgvae.priors.prior import TokenPrior
 from ecgvae.priors.sampling import DEFAULT_SAMPLING, SamplingSettings, draw, guide
@@ -43,7 +44,8 @@ class MaskedPrior(TokenPrior):
     """A bidirectional trunk over frames, some of them hidden, and a depth decoder over the codes of a hidden frame.
 
     Frames are hidden and drawn whole, and a depth decoder draws the codes of a frame in turn: codes drawn together
-    would not know of each other, which hurts most within a frame of residual codes. A hidden code has the vector zero.
+    would not know of each other, which hurts most within a frame of residual codes. A hidden code has the vector zero
+    and a mark.
     """
 
     options = frozenset({"temperature", "top_k", "top_p", "guidance", "steps", "order"})
@@ -52,11 +54,14 @@ class MaskedPrior(TokenPrior):
         super().__init__(settings, codebooks)
         width = settings.width
         self.embedding = CodeEmbedding(self.layout, settings.code_width)
-        self.project = nn.Linear(len(self.layout.slots) * settings.code_width, width)
+        self.project = nn.Linear(len(self.layout.slots) * (settings.code_width + 1), width)
         self.condition_embedding = ConditionEmbedding(settings.condition, width)
         self.blocks = TransformerBlocks(width, settings.layers, settings.heads, settings.window, settings.dropout)
         self.norm = nn.LayerNorm(width)
         self.depth = DepthDecoder(self.layout, settings)
+
+    def prepare(self, vectors: Sequence[Float[Tensor, "_ d"]]) -> None:
+        self.embedding.init_from_vectors(vectors)
 
     def loss(self, codes: Int[Tensor, "b n s"], condition: Float[Tensor, "b k"] | None = None) -> Float[Tensor, ""]:
         """An upper bound of the mean negative log-likelihood in nats per code, estimated with random hidden frames.
@@ -86,16 +91,16 @@ class MaskedPrior(TokenPrior):
 
     def trunk(self, codes: Int[Tensor, "b n s"], condition: Float[Tensor, "b k"] | None) -> Float[Tensor, "b n d"]:
         """What the network knows of every frame from the visible codes; `ABSENT` codes are hidden."""
-        x = self.project(self.embedding(codes).flatten(-2))
-        if self.condition is not None or condition is not None:
-            x = x + self.condition_embedding(condition, len(codes)).unsqueeze(1)
+        vectors = self.embedding(codes).flatten(-2)
+        x = self.project(torch.cat([vectors, (codes == ABSENT).type_as(vectors)], -1))
+        x = x + self.condition_embedding(condition, len(codes)).unsqueeze(1)
         return self.norm(self.blocks(x.mT).mT)
 
     def frame_log_probs(self, trunk: Float[Tensor, "m d"], codes: Int[Tensor, "m s"]) -> Float[Tensor, "m s"]:
         """The log-probability of every code of hidden frames given those before in its frame; 0 where it is absent."""
         vectors = self.embedding(codes.unsqueeze(0)).squeeze(0)
         losses = [F.cross_entropy(logits.float(), codes[:, slot], ignore_index=ABSENT, reduction="none")
-                  for slot, logits in enumerate(self.depth(trunk, vectors))]
+                  for slot, logits in enumerate(self.depth(trunk, vectors, self.embedding))]
         return -torch.stack(losses, -1)
 
     @torch.no_grad()
@@ -159,7 +164,7 @@ class MaskedPrior(TokenPrior):
         cache: Cache = {}
         vector, drawn = None, codes.clone()
         for slot in range(codes.shape[1]):
-            logits = self.depth.step(slot, trunk, vector, cache)
+            logits = self.depth.step(slot, trunk, vector, self.embedding, cache)
             if len(trunk) > len(codes):
                 logits = guide(logits, settings.guidance)
             code = draw(logits, uniform[:, slot], settings)
@@ -169,7 +174,7 @@ class MaskedPrior(TokenPrior):
 
     def confidence(self, trunk: Float[Tensor, "g b n d"], settings: SamplingSettings) -> Float[Tensor, "b n"]:
         """The probability of the most probable code of each frame's first slot."""
-        logits = self.depth.step(0, trunk.flatten(0, 2), None, {})
+        logits = self.depth.step(0, trunk.flatten(0, 2), None, self.embedding, {})
         if len(trunk) > 1:
             logits = guide(logits, settings.guidance)
         return logits.softmax(-1).amax(-1).view(trunk.shape[1:3])

@@ -45,7 +45,7 @@ def order_log_probs(prior, codes, order, condition=None):
         trunk = prior.trunk(visible, condition)
         for frame in group:
             vectors = prior.embedding(codes[:, frame:frame + 1])[:, 0]
-            for slot, logits in enumerate(prior.depth(trunk[:, frame], vectors)):
+            for slot, logits in enumerate(prior.depth(trunk[:, frame], vectors, prior.embedding)):
                 code = codes[:, frame, slot]
                 picked = logits.log_softmax(-1).gather(1, code.clamp(min=0).unsqueeze(1))[:, 0]
                 result[:, frame, slot] = picked * (code != ABSENT)
@@ -78,8 +78,8 @@ def test_it_is_a_kind_of_prior_without_exact_probabilities():
 def test_loss_of_a_uniform_predictor_is_the_logarithm_of_the_sizes():
     prior = build()
     with torch.no_grad():
-        for head in prior.depth.heads:
-            head.weight.zero_(), head.bias.zero_()
+        for parameter in (*prior.depth.to_code.parameters(), *prior.depth.biases):
+            parameter.zero_()
     codes = torch.stack([torch.randint(0, size, (5, 7)) for size in SIZES], -1)
     expected = (math.log(SIZES[0]) + math.log(SIZES[1])) / 2
     assert prior.loss(codes).item() == pytest.approx(expected, abs=1e-6)
@@ -244,7 +244,7 @@ def test_confidence_draws_the_most_certain_frames_first(monkeypatch):
 def test_confidence_is_the_probability_of_the_most_probable_first_code():
     prior = build()
     trunk = torch.randn(1, 2, 3, 16, dtype=torch.float64)
-    logits = next(prior.depth(trunk[0].flatten(0, 1), torch.zeros(6, 2, 8, dtype=torch.float64)))
+    logits = next(prior.depth(trunk[0].flatten(0, 1), torch.zeros(6, 2, 8, dtype=torch.float64), prior.embedding))
     expected = logits.softmax(-1).max(-1).values.view(2, 3)
     assert torch.allclose(prior.confidence(trunk, SamplingSettings()), expected)
 

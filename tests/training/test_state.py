@@ -12,7 +12,7 @@ from trainings import changed, mistake, results, same
 from ecgvae.files import locked_folder
 from ecgvae.training import loop
 from ecgvae.training.adversarial import AdversarialSettings
-from ecgvae.training.loop import init_state, train
+from ecgvae.training.loop import init_state, make_task, train
 from ecgvae.training.state import read_state
 from ecgvae.training.validation import Validation
 
@@ -40,7 +40,7 @@ def run(store, short, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def state(store, short):
-    return init_state(short, store, torch.device("cpu"))
+    return init_state(make_task(short, store, torch.device("cpu")))
 
 
 def load_error(state, path) -> str:
@@ -139,8 +139,8 @@ def test_a_state_that_is_not_finite_is_not_saved(store, recipe, tmp_path, monkey
     settings = changed(recipe, log_every=100, validate_every=100)
     step = loop.training_step
 
-    def poison(state, *arguments):
-        values = step(state, *arguments)
+    def poison(task, state, *arguments):
+        values = step(task, state, *arguments)
         if state.step == poisoned_step:
             tensors = {"model": lambda: state.model.state_dict().values(),
                        "average": lambda: state.average.state_dict().values(),
