@@ -80,7 +80,7 @@ class ModulatedTransformer(nn.Module):
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.out = zero_init(nn.Linear(width, outputs))
 
-    def forward(self, x: Float[Tensor, "b n i"], t: Float[Tensor, "b"], condition: Float[Tensor, "*b e"]
+    def forward(self, x: Float[Tensor, "b n i"], t: Float[Tensor, "b"], condition: Float[Tensor, "..."]
                 ) -> Float[Tensor, "b n o"]:
         embedding = F.silu(self.time(t) + condition)
         x = at_least_float32(self.project(x))

@@ -93,9 +93,7 @@ class LatentDiffusionPrior(LatentPrior):
         return self.process.time(u if self.settings.times == "uniform" else torch.special.ndtri(u).sigmoid())
 
     def training_given(self, count: int, frames: int) -> Bool[Tensor, "b n"]:
-        """The frames that are given in training, of some items all but a span, which reaches to the end of half of them.
-
-        None in evaluation mode.
+        """The frames that are given: in training of some items all but a span, which reaches to the end of half of them.
         """
         device = self.device
         first, last = (torch.rand(2, count, 1, device=device) * frames).floor().sort(0).values
@@ -167,7 +165,8 @@ class LatentDiffusionPrior(LatentPrior):
         z = self.mean.new_full((count, self.latent.channels, frames), torch.nan)
         if given is not None:
             if given.shape[:2] != z.shape[:2] or given.shape[2] > frames:
-                raise ValueError(f"given latents of shape {tuple(given.shape)}; wanted {tuple(z.shape)} or fewer frames")
+                raise ValueError(f"given latents of shape {tuple(given.shape)}; wanted {tuple(z.shape)} or fewer "
+                                 "frames")
             z[..., :given.shape[2]] = given
         is_given = ~z.isnan().any(1, keepdim=True)
         if bool((~z.isnan() & ~is_given).any() | z.isinf().any()):

@@ -19,7 +19,8 @@ class SamplingSettings(Settings):
             the condition.
         steps: Number of network evaluations, of priors that draw all codes in several steps; None for the prior's own.
         order: "uniform" spreads the codes of a step over time, "confidence" takes the most probable ones first.
-        solver: Of latent priors: "ddim", "euler" or "heun"; None for the prior's own.
+        solver: Of latent priors: "heun" or "euler" of flows, "ddim" or "ddpm" of Gaussian diffusion; None for the
+            prior's own.
     """
 
     temperature: float = Field(1.0, gt=0, le=100)
