@@ -93,7 +93,7 @@ class LatentDiffusionPrior(LatentPrior):
         return self.process.time(u if self.settings.times == "uniform" else torch.special.ndtri(u).sigmoid())
 
     def training_given(self, count: int, frames: int) -> Bool[Tensor, "b n"]:
-        """The frames that are given: in training of some items all but a span, which reaches to the end of half of them.
+        """The given frames of training: of some items all but a span, which reaches to the end of half of them.
         """
         device = self.device
         first, last = (torch.rand(2, count, 1, device=device) * frames).floor().sort(0).values
