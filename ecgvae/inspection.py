@@ -105,11 +105,7 @@ def model_facts(folder: Path) -> dict[str, Any]:
     """
     from ecgvae.codebooks import CodebookSpec
 
-    config = checkpoint.config(folder)
-    if not config.get("facts") or not config.get("identity"):
-        facts = checkpoint.facts(checkpoint.load(folder))
-    else:
-        facts = config["facts"]
+    facts = checkpoint.saved_facts(folder)
     codebooks = tuple(CodebookSpec(spec["hop"], spec["size"]) for spec in facts["codebooks"])
     return {"identity": checkpoint.identity(folder), **facts, "codebooks": codebooks}
 

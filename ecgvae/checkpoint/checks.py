@@ -4,9 +4,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecgvae.checkpoint.folders import config
+from ecgvae.checkpoint.files import config_kind
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ecgvae.models import Autoencoder
 
 
@@ -16,16 +18,16 @@ def facts(model: "Autoencoder") -> dict[str, Any]:
             "latent": model.settings.latent, "codebooks": [asdict(spec) for spec in model.codebook_specs]}
 
 
-def check_facts(model: "Autoencoder", folder: Path) -> None:
-    """Raises ValueError if config.json has other facts than the model that it describes."""
-    saved, computed = config(folder).get("facts") or {}, facts(model)
+def check_facts(computed: dict[str, Any], values: dict[str, Any], folder: Path) -> None:
+    """Raises ValueError if the values of config.json have other facts than the module that they describe."""
+    saved = values.get("facts") or {}
     if different := [name for name in computed if name in saved and saved[name] != computed[name]]:
         name = different[0]
-        raise ValueError(f"{folder / 'config.json'} is damaged: facts.{name} is {saved[name]!r:.60}, and the model has "
-                         f"{computed[name]!r:.60}")
+        raise ValueError(f"{folder / 'config.json'} is damaged: facts.{name} is {saved[name]!r:.60}, and the "
+                         f"{config_kind(values)} has {computed[name]!r:.60}")
 
 
-def nonfinite_weight(model: "Autoencoder") -> str | None:
+def nonfinite_weight(module: "nn.Module") -> str | None:
     """The name of the first weight that holds NaN or infinity."""
-    weights = model.state_dict().items()
+    weights = module.state_dict().items()
     return next((name for name, value in weights if value.is_floating_point() and not value.isfinite().all()), None)

@@ -1,4 +1,4 @@
-"""The files of a saved model, config.json and model.safetensors, checked when they are read."""
+"""The files of a saved model or prior, config.json and model.safetensors, checked when they are read."""
 
 import hashlib
 import math
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ecgvae.data.fingerprints import BITS, TrainingRecords
 from ecgvae.files import check_regular, read_json, read_regular_file
@@ -15,10 +15,11 @@ from ecgvae.signal import SignalSpec
 from ecgvae.signal.amplitudes import Amplitudes
 from ecgvae.wording import one_line
 
-READABLE_FORMATS = (1, 2)       # 1 has former names of settings and weights, and no identity in its config
+# Format 1 of models has former names of settings and weights, and no identity in its config.
+READABLE_FORMATS = {"model": (1, 2), "prior": (1,)}
 MAX_HEADER_BYTES = 1 << 24       # of a file of weights
 TRAINING_RECORDS = "training_records.safetensors"
-WANTED = "JSON with format and model"
+MAX_SLOTS = 1 << 12             # codes of a frame of a prior
 Identity = Annotated[str, Field(pattern="^[0-9a-f]{8,64}$")]
 
 
@@ -59,6 +60,56 @@ class ModelConfig(Block):
     versions: dict[str, Any] = {}
 
 
+class LatentFacts(Block):
+    """Hop in samples and numbers of a frame of a continuous latent."""
+
+    hop: int = Field(ge=1, le=1 << 32)
+    channels: int = Field(ge=1, le=1 << 32)
+
+
+class PriorAutoencoder(Block):
+    """The autoencoder of a prior, and those of its codebooks, or the latent, that the prior is over."""
+
+    name: str = Field(min_length=1, max_length=1000)
+    identity: Identity
+    codebooks: list[CodebookFacts] = Field([], max_length=1024)
+    latent: LatentFacts | None = None
+
+    @model_validator(mode="after")
+    def _check_size(self):
+        if bool(self.codebooks) == (self.latent is not None):
+            raise ValueError("codebooks and a latent, or none of them; wanted one")
+        longest = max((spec.hop for spec in self.codebooks), default=1)
+        if sum(longest // spec.hop for spec in self.codebooks) > MAX_SLOTS:
+            raise ValueError(f"codebooks with too many codes in {longest} samples; wanted at most {MAX_SLOTS}")
+        return self
+
+
+class PriorFacts(Block):
+    """Facts about a prior, which can be read without loading it."""
+
+    parameters: int = Field(ge=0, le=1 << 48)
+    hop: int = Field(ge=1, le=1 << 32)
+
+
+class PriorConfig(Block):
+    """All of config.json of a prior. `prior` is checked when it is built."""
+
+    format: int
+    prior: Any
+    autoencoder: PriorAutoencoder
+    identity: Identity
+    weights_sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    facts: PriorFacts
+    training: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
+    amplitudes: Amplitudes | None = None
+    versions: dict[str, Any] = {}
+
+
+CONFIGS: dict[str, type[Block]] = {"model": ModelConfig, "prior": PriorConfig}
+
+
 class BackboneHead(Block):
     """The kind of a backbone."""
 
@@ -81,25 +132,38 @@ def read_head(path: Path) -> ModelHead:
         raise ValueError(f"{path} is damaged: {describe_error(error, 'model')}") from None
 
 
-def read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path, wanted: str | None = "model") -> dict[str, Any]:
     """The checked values in a file config.json.
+
+    Args:
+        path: The file.
+        wanted: "model" or "prior"; None for either.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is damaged, or of another format.
+        ValueError: It is damaged, of another format, or that of the other kind.
     """
-    values = read_json(path, WANTED)
+    description = f"JSON with format and {wanted or 'model'}"
+    values = read_json(path, description)
     if not isinstance(values, dict):
-        raise ValueError(f"{path} is damaged; wanted {WANTED}")
-    version = values.get("format")
-    if type(version) is int and version not in READABLE_FORMATS:
-        raise ValueError(f"{path.parent} has model format {version}; this version reads formats "
-                         f"{' and '.join(map(str, READABLE_FORMATS))}")
+        raise ValueError(f"{path} is damaged; wanted {description}")
+    kind = config_kind(values)
+    if wanted not in (None, kind):
+        raise ValueError(f"{path.parent} is a {kind}; wanted a {wanted}")
+    version, formats = values.get("format"), READABLE_FORMATS[kind]
+    if type(version) is int and version not in formats:
+        raise ValueError(f"{path.parent} has {kind} format {version}; this version reads "
+                         f"{'formats' if len(formats) > 1 else 'format'} {' and '.join(map(str, formats))}")
     try:
-        ModelConfig.model_validate(values)
+        CONFIGS[kind].model_validate(values)
     except ValidationError as error:
         raise ValueError(f"{path} is damaged: {describe_error(error)}") from None
     return values
+
+
+def config_kind(values: dict[str, Any]) -> str:
+    """Whether the values of a config.json are those of a "prior" or, by default, of a "model"."""
+    return "prior" if "prior" in values and "model" not in values else "model"
 
 
 def read_weights(folder: Path, max_bytes: int | None = None) -> bytes:
@@ -117,7 +181,7 @@ def read_weights(folder: Path, max_bytes: int | None = None) -> bytes:
         content = read_regular_file(path, "weights", max_bytes)
     except FileNotFoundError:
         raise ValueError(f"{folder} has no model.safetensors") from None
-    expected = read_config(folder / "config.json").get("weights_sha256")
+    expected = read_config(folder / "config.json", None).get("weights_sha256")
     if expected is not None and hashlib.sha256(content).hexdigest() != expected:
         raise ValueError(f"{path} is damaged: its checksum is not that in config.json")
     return content

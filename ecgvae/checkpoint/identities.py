@@ -2,14 +2,23 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ecgvae.checkpoint.checks import facts
 from ecgvae.checkpoint.files import read_weights
 from ecgvae.checkpoint.folders import config, locate
-from ecgvae.checkpoint.loading import settings_of
+from ecgvae.checkpoint.loading import load, settings_of
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ecgvae.models import Autoencoder
+
+
+def saved_facts(model: str | Path) -> dict[str, Any]:
+    """The facts in the config.json of a model; one of an earlier version, which has none, is loaded."""
+    values = config(model)
+    return values["facts"] if values.get("facts") and values.get("identity") else facts(load(model))
 
 
 def identity(model: "str | Path | Autoencoder") -> str:
@@ -21,13 +30,18 @@ def identity(model: "str | Path | Autoencoder") -> str:
         model: A model in memory, whose identity is computed from its settings and weights; or the name or folder of
             a saved one, whose identity is read.
     """
-    from ecgvae.legacy import hash_weights
-
     if isinstance(model, str | Path):
         return saved_identity(model)
-    settings = json.dumps(model.settings.model_dump(mode="json"), sort_keys=True)
-    weights = sorted(model.state_dict().items())
-    return hash_weights(settings, ((name, value.detach().cpu().numpy()) for name, value in weights))
+    return hash_module(model.settings.model_dump(mode="json"), model)
+
+
+def hash_module(values: dict[str, Any], module: "nn.Module") -> str:
+    """A short hash of JSON values and the weights of a module."""
+    from ecgvae.legacy import hash_weights
+
+    weights = sorted(module.state_dict().items())
+    return hash_weights(json.dumps(values, sort_keys=True),
+                        ((name, value.detach().cpu().numpy()) for name, value in weights))
 
 
 def saved_identity(model: str | Path) -> str:

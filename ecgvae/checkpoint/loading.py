@@ -1,9 +1,10 @@
 """Loading a model from its folder, with all checks; nothing in it could run code."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ecgvae.checkpoint.checks import check_facts, nonfinite_weight
+from ecgvae.checkpoint.checks import check_facts, facts, nonfinite_weight
 from ecgvae.checkpoint.files import MAX_HEADER_BYTES, read_weights
 from ecgvae.checkpoint.folders import config, locate
 from ecgvae.wording import one_line
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     import torch
 
     from ecgvae.models import Autoencoder
+
+Module = TypeVar("Module", bound="torch.nn.Module")
 
 
 def load(model: str | Path, device: str = "cpu") -> "Autoencoder":
@@ -32,22 +35,38 @@ def load(model: str | Path, device: str = "cpu") -> "Autoencoder":
         >>> model = ecgvae.load("ptbxl-vae-conv")
         >>> z = model.encode(torch.zeros(1, 8, 1000))       # (batch, coded leads, samples) in mV
     """
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load as from_bytes
-
     from ecgvae.legacy import rename_weights
     from ecgvae.models import build
 
     folder = locate(model)
     settings, target = settings_of(folder), select_device(device)
+    module = load_module(folder, lambda: build(settings), rename_weights)
+    check_facts(facts(module), config(folder), folder)
+    return module.eval().to(target)
+
+
+def load_module(folder: Path, build: "Callable[[], Module]", rename: Callable[[Any], dict] = dict) -> "Module":
+    """Builds a module and gives it the weights in its folder, in memory that is bounded by their file.
+
+    Args:
+        folder: The folder.
+        build: Builds the module; it is called on the device meta.
+        rename: Gives the weights of a file their current names.
+
+    Raises:
+        ValueError: The weights are damaged, do not fit the module, or are not finite.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load as from_bytes
+
     path = folder / "model.safetensors"
     try:
         with torch.device("meta"):      # takes no memory for weights, however many the settings ask for
-            module = build(settings)
+            module = build()
         wanted = module.state_dict()
         most_bytes = MAX_HEADER_BYTES + 2 * sum(value.nbytes for value in wanted.values())
-        module.load_state_dict(rename_weights(from_bytes(read_weights(folder, most_bytes))), assign=True)
+        module.load_state_dict(rename(from_bytes(read_weights(folder, most_bytes))), assign=True)
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"{path} does not fit its config.json: {one_line(error, 200)}") from None
     for name, value in module.state_dict().items():
@@ -55,8 +74,7 @@ def load(model: str | Path, device: str = "cpu") -> "Autoencoder":
             raise ValueError(f"{path} has {name} in {value.dtype}; wanted {wanted[name].dtype}")
     if bad := nonfinite_weight(module):
         raise ValueError(f"{path} has {bad} with NaN or infinity; wanted finite weights")
-    check_facts(module, folder)
-    return module.eval().to(target)
+    return module
 
 
 def settings_of(folder: Path) -> Any:
