@@ -17,7 +17,7 @@ from torch import Tensor
 from ecgvae.codebooks import LatentSpec
 from ecgvae.models.backbone import Width
 from ecgvae.nn.modulated import ModulatedTransformer
-from ecgvae.priors.condition import ConditionEmbedding
+from ecgvae.priors.embedding import ConditionEmbedding
 from ecgvae.priors.prior import LatentPrior, PriorSettings
 from ecgvae.priors.processes import PROCESSES
 from ecgvae.priors.sampling import DEFAULT_SAMPLING, SamplingSettings
@@ -40,9 +40,9 @@ class LatentSettings(PriorSettings):
     kind: Literal["latent"] = "latent"
     process: Literal["flow", "ddpm"] = "flow"
     times: Literal["logit-normal", "uniform"] = "logit-normal"
-    width: Width = 192
+    width: Width = 160
     layers: int = Field(6, ge=1, le=64)
-    heads: int = Field(6, ge=1, le=64)
+    heads: int = Field(5, ge=1, le=64)
     window: int = Field(128, ge=1, le=4096)
     embedding_width: Width = 64
     dropout: float = Field(0.0, ge=0, lt=1)

@@ -62,7 +62,7 @@ def test_frames_depend_on_those_within_the_windows_of_all_blocks():
 def test_nearby_times_have_nearby_embeddings():
     embedding, t = TimeEmbedding(8), torch.linspace(0, 1, 11)
     near, far = embedding(t + 1e-3) - embedding(t), embedding(t + 0.3) - embedding(t)
-    assert float(near.norm(dim=1).max()) < float(far.norm(dim=1).min()) / 2
+    assert near.norm(dim=1).max().item() < far.norm(dim=1).min().item() / 2
 
 
 def test_dropout_is_for_training():
