@@ -93,8 +93,7 @@ class LatentDiffusionPrior(LatentPrior):
         return self.process.time(u if self.settings.times == "uniform" else torch.special.ndtri(u).sigmoid())
 
     def training_given(self, count: int, frames: int) -> Bool[Tensor, "b n"]:
-        """The given frames of training: of some items all but a span, which reaches to the end of half of them.
-        """
+        """The given frames of training: of some items all but a span. Half of the spans reach to the last frame."""
         device = self.device
         first, last = (torch.rand(2, count, 1, device=device) * frames).floor().sort(0).values
         last = last.where(torch.rand(count, 1, device=device) < 0.5, frames)
