@@ -76,12 +76,12 @@ def positions(count: int, channels: int) -> Float[Tensor, "p e 2"]:
     return rotary_table(1 << max(8, (count - 1).bit_length()), channels)
 
 
-def causal_mask(queries: int, keys: int, window: int, like: Tensor) -> Float[Tensor, "q k"]:
+def causal_mask(queries: int, keys: int, window: int, like: Tensor) -> Float[Tensor, "1 1 q k"]:
     """The additive bias of attention of the last frames to all: 0 up to `window` before a frame, else -infinity."""
     key = torch.arange(keys, device=like.device)
     distance = key[keys - queries:].unsqueeze(1) - key
     visible = (distance >= 0) & (distance <= window)
-    return torch.zeros_like(visible, dtype=like.dtype).masked_fill(~visible, -torch.inf)
+    return torch.zeros_like(visible, dtype=like.dtype).masked_fill(~visible, -torch.inf)[None, None]
 
 
 class CausalBlock(nn.Module):

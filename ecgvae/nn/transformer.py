@@ -54,7 +54,7 @@ class Attention(nn.Module):
 
 
 def attend(q: Float[Tensor, "m h w d"], k: Float[Tensor, "m h v d"], v: Float[Tensor, "m h v d"],
-           bias: Float[Tensor, "m 1 w v"]) -> Float[Tensor, "m h w d"]:
+           bias: Float[Tensor, "#m 1 w v"]) -> Float[Tensor, "m h w d"]:
     """Softmax attention; written out on a CPU, where torch's function takes several times as long in bfloat16."""
     if q.device.type != "cpu":
         return F.scaled_dot_product_attention(q, k, v, bias)

@@ -136,7 +136,7 @@ def test_an_override_that_is_none_is_refused(recipe, override, expected):
     ("a: &a [*a]", "is no plain YAML: it is nested too deeply"),
     (BOMB, "is no plain YAML: it has more than 131,072 values"),
     ("# " + "x" * 200_000, "bytes; wanted the YAML file of a recipe of at most 131,072"),
-    ("", "holds NoneType; wanted blocks: model, loss, training, ..."),
+    ("", "holds NoneType; wanted blocks: model or prior, training, ..."),
     ("- 1", "holds list; wanted blocks"),
     ("training: {}", "model: Field required"),
     ("model: 3", "model: "),

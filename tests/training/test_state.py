@@ -139,8 +139,8 @@ def test_a_state_that_is_not_finite_is_not_saved(store, recipe, tmp_path, monkey
     settings = changed(recipe, log_every=100, validate_every=100)
     step = loop.training_step
 
-    def poison(state, *arguments):
-        values = step(state, *arguments)
+    def poison(task, state, *arguments):
+        values = step(task, state, *arguments)
         if state.step == poisoned_step:
             tensors = {"model": lambda: state.model.state_dict().values(),
                        "average": lambda: state.average.state_dict().values(),
