@@ -65,7 +65,7 @@ def truncate(probabilities: Float[Tensor, "b k"], settings: SamplingSettings) ->
     return probabilities
 
 
-def guide(logits: Float[Tensor, "2*b k"], guidance: float) -> Float[Tensor, "b k"]:
+def guide(logits: Float[Tensor, "m k"], guidance: float) -> Float[Tensor, "b k"]:
     """Logits moved away from those without condition, the second half of the rows (Ho and Salimans 2022, eq. 6)."""
     conditional, unconditional = logits.log_softmax(-1).chunk(2)
     return unconditional + guidance * (conditional - unconditional)
