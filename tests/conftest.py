@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
-CHECKED_PACKAGES = ["ecgvae.evaluation.generation", "ecgvae.models", "ecgvae.nn", "ecgvae.noise", "ecgvae.training"]
+CHECKED_PACKAGES = ["ecgvae.evaluation.generation", "ecgvae.models", "ecgvae.nn", "ecgvae.noise", "ecgvae.priors",
+                    "ecgvae.training"]
 signal.signal(signal.SIGINT, signal.default_int_handler)      # shells make jobs in the background ignore it
 install_import_hook(CHECKED_PACKAGES, "checking.type_checker")    # checks the arguments of every call
 
