@@ -2,7 +2,8 @@
 
 # isort: off
 # `ecgvae --help` lists the commands in this order.
-from ecgvae.cli import demo, data, tokens, detokenize, training, evaluation, catalogue, inspection, plot  # noqa: F401
+from ecgvae.cli import demo, data, tokens, detokenize, sample, training, evaluation, catalogue, inspection  # noqa: F401
+from ecgvae.cli import plot  # noqa: F401
 from ecgvae.cli.app import app, main
 
 __all__ = ["app", "main"]

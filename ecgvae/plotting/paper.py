@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MM_PER_SECOND = 25.0
-GAINS_MM_PER_MV = (10.0, 5.0, 2.5, 1.0, 0.5, 0.1)  # the first one that keeps the signal within MAX_DEFLECTION_MM
+GAINS_MM_PER_MV = (10.0, 5.0, 2.5, 1.0, 0.5, 0.1)  # the first one that keeps the signal within limits
 MAX_DEFLECTION_MM = 40.0  # above or below the baseline; larger values are clipped
 MARGIN_MM, HEADER_MM, PULSE_MM = 5.0, 7.0, 15.0  # around a panel; its title; its calibration pulse
+CAPTION_MM = 12.0  # a line above all panels
 ROW_SECONDS, MAX_SECONDS = 10.0, 30.0  # longest row, longest part of a record in a figure
 TRACE_STYLES = (("original", "black", 0.75), ("reconstruction", "red", 0.55))  # name, colour, line width
 INVENTED_STYLE = {"ls": (0, (3, 1.2)), "alpha": 0.6}  # of leads that were not recorded
@@ -67,6 +68,8 @@ def layout_panel(
     overlay: Record | None,
     title: str | None = None,
     rows: list[list[LeadSegment]] | None = None,
+    min_seconds: float = ROW_SECONDS,
+    max_deflection: float = MAX_DEFLECTION_MM,
 ) -> Panel:
     """The panel of a record's first 30 s. The title has the length shown, and the PRDN of that part.
 
@@ -77,6 +80,8 @@ def layout_panel(
         overlay: The reconstruction to draw over it.
         title: Replaces the name of the record in the title.
         rows: Rows of segments instead of the standard ones.
+        min_seconds: Least width of the paper, in seconds.
+        max_deflection: The gain is the highest one that keeps the signal within so many mm of the baseline.
 
     Raises:
         ValueError: The record has no samples.
@@ -93,9 +98,9 @@ def layout_panel(
     if overlay is not None and np.isfinite(error := _mean_prdn(record, overlay)):
         notes.append(f"PRDN {error:.1f} %")
     traces = _traces(record, overlay)
-    gain, baselines, height = _spacing(traces, rows)
+    gain, baselines, height = _spacing(traces, rows, max_deflection)
     longest = max(segment.stop - segment.start + segment.left / MM_PER_SECOND for row in rows for segment in row)
-    width = PULSE_MM + 5 * np.ceil(MM_PER_SECOND * max(longest, ROW_SECONDS) / 5) + 5
+    width = PULSE_MM + 5 * np.ceil(MM_PER_SECOND * max(longest, min_seconds) / 5) + 5
     return Panel(" · ".join(notes), traces, rows, baselines, gain, width, height, _invented(record, overlay))
 
 
@@ -153,13 +158,15 @@ def _mean_prdn(record: Record, overlay: Record) -> float:
         return float("nan")
 
 
-def _spacing(traces: list[Trace], rows: list[list[LeadSegment]]) -> tuple[float, list[float], float]:
+def _spacing(
+    traces: list[Trace], rows: list[list[LeadSegment]], max_deflection: float
+) -> tuple[float, list[float], float]:
     """The gain, the baselines of the rows, and the height of the panel, with which rows do not overlap."""
     values = [np.concatenate([trace.cut(segment)[1] for trace in traces for segment in row]) for row in rows]
     above = np.array([row.max(where=np.isfinite(row), initial=0) for row in values])
     below = -np.array([row.min(where=np.isfinite(row), initial=0) for row in values])
     peak = max(above.max(), below.max())
-    gain = next((gain for gain in GAINS_MM_PER_MV if gain * peak <= MAX_DEFLECTION_MM), GAINS_MM_PER_MV[-1])
+    gain = next((gain for gain in GAINS_MM_PER_MV if gain * peak <= max_deflection), GAINS_MM_PER_MV[-1])
     above = np.clip(gain * above, gain, MAX_DEFLECTION_MM) + 4  # space for the pulse and the name
     below = np.clip(gain * below, 4, MAX_DEFLECTION_MM)
     gaps = 5 * np.ceil(np.array([above[0], *(below[:-1] + above[1:]), below[-1] + 2]) / 5)
@@ -167,20 +174,23 @@ def _spacing(traces: list[Trace], rows: list[list[LeadSegment]]) -> tuple[float,
     return gain, baselines, height
 
 
-def draw_panels(panels: list[Panel], columns: int = 1, footer: float = 0.0) -> "Figure":
-    """A figure with panels in reading order, and `footer` mm of free space at the bottom."""
+def draw_panels(panels: list[Panel], columns: int = 1, footer: float = 0.0, caption: str = "") -> "Figure":
+    """A figure with panels in reading order below a caption, and `footer` mm of free space at the bottom."""
     from matplotlib.figure import Figure
 
     lines = [panels[first : first + columns] for first in range(0, len(panels), columns)]
     widths = [MARGIN_MM + max(panel.width for panel in panels[column::columns]) for column in range(columns)]
     heights = [HEADER_MM + max(panel.height for panel in line) + MARGIN_MM for line in lines]
-    width, height = sum(widths) + MARGIN_MM, MARGIN_MM + sum(heights) + footer
+    first_top = MARGIN_MM + (CAPTION_MM if caption else 0)
+    width, height = sum(widths) + MARGIN_MM, first_top + sum(heights) + footer
     figure = Figure(figsize=(width / 25.4, height / 25.4))
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
+    if caption:
+        axes.text(MARGIN_MM, first_top / 2, caption, fontsize=18, weight="bold", va="center", parse_math=False)
     for index, panel in enumerate(panels):
         line, column = divmod(index, columns)
-        _draw(axes, panel, MARGIN_MM + sum(widths[:column]), MARGIN_MM + sum(heights[:line]))
+        _draw(axes, panel, MARGIN_MM + sum(widths[:column]), first_top + sum(heights[:line]))
     return figure
 
 
