@@ -168,7 +168,7 @@ class Prior:
         if samples < 1:
             raise ValueError(f"seconds is {request.seconds:g}; wanted a sample at {self.decoder.signal.rate:g} Hz")
         kept = 0 if request.prompt is None else self.kept_frames(request.keep)
-        given = None if request.prompt is None else self.decoder.encode(request.prompt, kept).to(self.module.device)
+        given = None if request.prompt is None else self.decoder.encode(request.kept_part, kept).to(self.module.device)
         block = CPU_BLOCK if self.module.device.type == "cpu" else batch_size
         return self._draw_blocks(request, conditions, samples, given, kept * self.module.hop / self.decoder.signal.rate,
                                  block, progress)

@@ -1,5 +1,6 @@
 """What is to be sampled, and a sample."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from ecgvae.signal.record import is_positive
 from ecgvae.wording import quote
 
 MAX_SECONDS = 3600.0        # of a generated record
+LOOKAHEAD_SECONDS = 10.0    # of a prompt, beyond the context of the models
 CPU_BLOCK = 32              # records that are drawn together on a CPU
 GPU_BLOCK = 256
 
@@ -64,6 +66,12 @@ class SampleRequest:
             raise ValueError(f"keep is {quote(self.keep)} s of {self.seconds:g} s; wanted more than 0 and less")
         if prompt.duration < self.keep:
             raise ValueError(f"{prompt.name} is {prompt.duration:g} s long; wanted {self.keep:g} s to keep")
+
+    @property
+    def kept_part(self) -> Record:
+        """The part of the prompt that is encoded, which goes beyond what is kept: the encoder looks ahead."""
+        assert self.prompt is not None
+        return self.prompt.read(0, math.ceil((self.keep + LOOKAHEAD_SECONDS) * self.prompt.rate))
 
 
 @dataclass(frozen=True, eq=False)
