@@ -147,6 +147,10 @@ class QuantizedAutoencoder(Autoencoder):
     def detokenize(self, codes: Sequence[Int[Tensor, "b _"]], samples: int | None = None) -> Float[Tensor, "b c t"]:
         """The signals of the codes of all codebooks or of the first few, cut to a number of samples."""
 
+    @abstractmethod
+    def code_vectors(self) -> tuple[Float[Tensor, "_ d"], ...]:
+        """For each codebook, the vector that each of its codes stands for."""
+
     def reconstruct(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
         return self.detokenize(self.tokenize(x), x.shape[-1])
 

@@ -52,6 +52,9 @@ class VQVAE(QuantizedAutoencoder):
     def codebook_specs(self) -> tuple[CodebookSpec, ...]:
         return (CodebookSpec(self.hop, self.settings.codebook_size),) * self.settings.codebooks
 
+    def code_vectors(self) -> tuple[Float[Tensor, "_ d"], ...]:
+        return self.quantizer.code_vectors()
+
     @property
     def last_layer(self) -> nn.Parameter:
         return self.decoder.last_layer

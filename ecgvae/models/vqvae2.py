@@ -86,6 +86,9 @@ class VQVAE2(VQVAE):
                   for (hop, _), level in zip(self.levels, settings, strict=True)]
         return tuple(chain.from_iterable(reversed(levels)))
 
+    def code_vectors(self) -> tuple[Float[Tensor, "_ d"], ...]:
+        return tuple(chain.from_iterable(quantizer.code_vectors() for _, quantizer in reversed(self.levels)))
+
     def tokenize(self, x: Float[Tensor, "b c t"], codebooks: int | None = None) -> tuple[Int[Tensor, "b _"], ...]:
         latents = self.latents(x)
         all_codes: list[Tensor] = []

@@ -153,6 +153,12 @@ class ResidualVectorQuantizer(nn.Module):
             residual = residual - quantizer.decode(codes[-1])
         return rearrange(torch.stack(codes), "q (b n) -> b q n", b=len(z))
 
+    @torch.no_grad()
+    def code_vectors(self) -> tuple[Float[Tensor, "k d"], ...]:
+        """The vectors of the codes of each codebook."""
+        device = next(self.parameters(), torch.empty(0)).device
+        return tuple(quantizer.decode(torch.arange(quantizer.size, device=device)) for quantizer in self.quantizers)
+
     def decode(self, codes: Int[Tensor, "b q n"]) -> Float[Tensor, "b d n"]:
         """The sum of the codes' vectors; the codes may be of the first few codebooks only."""
         quantizers = self.quantizers[:codes.shape[1]]

@@ -6,7 +6,7 @@ A causal trunk reads the frames before; a small depth decoder then predicts the 
 Shapes: b batch, n frames, s slots of a frame, d width of the trunk, e width of the depth decoder, m rows (b n).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from ecgvae.codebooks import CodebookSpec
 from ecgvae.models.backbone import Width
 from ecgvae.nn.causal import Cache, CausalTransformer, GatedConvs
-from ecgvae.priors.condition import ConditionEmbedding
+from ecgvae.nn.transformer import zero_init
+from ecgvae.priors.embedding import CodeEmbedding, ConditionEmbedding
 from ecgvae.priors.frames import ABSENT, FrameLayout
 from ecgvae.priors.prior import PriorSettings, TokenPrior
 from ecgvae.priors.sampling import DEFAULT_SAMPLING, SamplingSettings, draw, guide
@@ -66,32 +67,11 @@ class PixelCNNSettings(DepthSettings):
         return GatedConvs(self.width, self.kernel, self.max_dilation, self.repeats, self.dropout)
 
 
-class CodeEmbedding(nn.Module):
-    """The vectors of the codes of a frame; `ABSENT` codes have the vector zero."""
-
-    def __init__(self, layout: FrameLayout, width: int):
-        super().__init__()
-        self.codebooks = [slot.codebook for slot in layout.slots]
-        self.tables = nn.ModuleList(nn.Embedding(spec.size, width) for spec in layout.codebooks)
-
-    def forward(self, codes: Int[Tensor, "b n s"]) -> Float[Tensor, "b n s e"]:
-        vectors = torch.stack([self.slot(slot, codes[..., slot]) for slot in range(codes.shape[-1])], -2)
-        return vectors * (codes != ABSENT).unsqueeze(-1)
-
-    def slot(self, slot: int, codes: Int[Tensor, "..."]) -> Float[Tensor, "... e"]:
-        """The vectors of the codes in a slot."""
-        return self.tables[self.codebooks[slot]](codes.clamp(min=0))
-
-
-def small_init(linear: nn.Linear) -> nn.Linear:
-    """Initializes an output layer so that all codes are about equally probable."""
-    nn.init.normal_(linear.weight, std=0.02)
-    nn.init.zeros_(linear.bias)
-    return linear
-
-
 class DepthDecoder(nn.Module):
-    """Predicts the codes of a frame in turn from the trunk's output: a causal transformer over slots."""
+    """Predicts the codes of a frame in turn from the trunk's output: a causal transformer over slots.
+
+    The logits of a slot are products with the embedding's vectors: codes of similar vectors are predicted alike.
+    """
 
     def __init__(self, layout: FrameLayout, settings: DepthSettings):
         super().__init__()
@@ -101,21 +81,26 @@ class DepthDecoder(nn.Module):
         self.from_code = nn.Linear(settings.code_width, width, bias=False)
         self.slot_embedding = nn.Parameter(0.02 * torch.randn(slots, width))
         self.blocks = CausalTransformer(width, settings.depth_layers, settings.depth_heads, slots, settings.dropout)
-        self.heads = nn.ModuleList(small_init(nn.Linear(width, spec.size)) for spec in layout.codebooks)
+        self.to_code = nn.ModuleList(zero_init(nn.Linear(width, settings.code_width)) for _ in layout.slots)
+        self.biases = nn.ParameterList(torch.zeros(slot.size) for slot in layout.slots)
 
-    def forward(self, trunk: Float[Tensor, "m d"], vectors: Float[Tensor, "m s e"]) -> Iterator[Float[Tensor, "m k"]]:
+    def forward(self, trunk: Float[Tensor, "m d"], vectors: Float[Tensor, "m s e"], embedding: CodeEmbedding
+                ) -> Iterator[Float[Tensor, "m k"]]:
         """The logits of each slot, from the true codes of the slots before it."""
         before = F.pad(self.from_code(vectors[:, :-1]), (0, 0, 1, 0))
         hidden = self.blocks(self.from_trunk(trunk).unsqueeze(1) + before + self.slot_embedding)
-        for slot, codebook in enumerate(self.codebooks):
-            yield self.heads[codebook](hidden[:, slot])
+        for slot in range(len(self.codebooks)):
+            yield self.logits(slot, hidden[:, slot], embedding)
 
-    def step(self, slot: int, trunk: Float[Tensor, "m d"], vector: Float[Tensor, "m e"] | None, cache: Cache
-             ) -> Float[Tensor, "m k"]:
+    def step(self, slot: int, trunk: Float[Tensor, "m d"], vector: Float[Tensor, "m e"] | None,
+             embedding: CodeEmbedding, cache: Cache) -> Float[Tensor, "m k"]:
         """The logits of a slot, from the trunk's output and the vector of the code before it."""
         before = 0 if vector is None else self.from_code(vector)
         hidden = self.blocks((self.from_trunk(trunk) + before + self.slot_embedding[slot]).unsqueeze(1), cache)
-        return self.heads[self.codebooks[slot]](hidden[:, 0])
+        return self.logits(slot, hidden[:, 0], embedding)
+
+    def logits(self, slot: int, hidden: Float[Tensor, "m w"], embedding: CodeEmbedding) -> Float[Tensor, "m k"]:
+        return F.linear(self.to_code[slot](hidden), embedding.table(slot), self.biases[slot])
 
 
 class AutoregressivePrior(TokenPrior):
@@ -133,6 +118,9 @@ class AutoregressivePrior(TokenPrior):
         self.condition_embedding = ConditionEmbedding(settings.condition, width)
         self.trunk = settings.trunk()
         self.depth = DepthDecoder(self.layout, settings)
+
+    def prepare(self, vectors: Sequence[Float[Tensor, "_ d"]]) -> None:
+        self.embedding.init_from_vectors(vectors)
 
     def loss(self, codes: Int[Tensor, "b n s"], condition: Float[Tensor, "b k"] | None = None) -> Float[Tensor, ""]:
         condition = self.training_condition(condition)
@@ -159,7 +147,7 @@ class AutoregressivePrior(TokenPrior):
         """The log-probabilities of codes under the trunk's output; 0 where they are `ABSENT`."""
         vectors, target = self.embedding(codes).flatten(0, 1), codes.flatten(0, 1)
         losses = [F.cross_entropy(logits.float(), target[:, slot], ignore_index=ABSENT, reduction="none")
-                  for slot, logits in enumerate(self.depth(trunk.flatten(0, 1), vectors))]
+                  for slot, logits in enumerate(self.depth(trunk.flatten(0, 1), vectors, self.embedding))]
         return -torch.stack(losses, -1).unflatten(0, codes.shape[:2])
 
     @torch.no_grad()
@@ -197,7 +185,7 @@ class AutoregressivePrior(TokenPrior):
         cache: Cache = {}
         vector = None
         for slot in range(codes.shape[1]):
-            logits = self.depth.step(slot, trunk, vector, cache)
+            logits = self.depth.step(slot, trunk, vector, self.embedding, cache)
             if len(trunk) > len(codes):
                 logits = guide(logits, settings.guidance)
             codes[:, slot] = draw(logits, uniform[:, slot], settings)

@@ -4,6 +4,7 @@ A prior knows codebooks (hop and size) or the latent (hop and channels), never s
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -62,6 +63,14 @@ class Prior(nn.Module, ABC):
             return vector
         return self.condition.drop(self.condition.drop_labels(vector, self.settings.partial_labels))
 
+    def forward(self, frames: Tensor, condition: Float[Tensor, "b k"] | None = None) -> Float[Tensor, ""]:
+        """The loss, so that training on several processes goes through the module's call."""
+        return self.loss(frames, condition)
+
+    @abstractmethod
+    def loss(self, *arguments: Any) -> Float[Tensor, ""]:
+        """The training loss of frames of codes or of a latent under a condition."""
+
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
@@ -81,6 +90,12 @@ class TokenPrior(Prior):
         super().__init__(settings)
         self.layout = FrameLayout(codebooks)
         self.hop = self.layout.hop
+
+    def prepare(self, vectors: Sequence[Float[Tensor, "_ d"]]) -> None:
+        """Takes what is known before the first step: for each codebook, the vectors that its codes stand for.
+
+        Codes with similar vectors mean similar signals, which a prior need not learn anew.
+        """
 
     @abstractmethod
     def loss(self, codes: Int[Tensor, "b n s"], condition: Float[Tensor, "b k"] | None = None) -> Float[Tensor, ""]:
@@ -135,6 +150,10 @@ class LatentPrior(Prior):
         super().__init__(settings)
         self.latent = latent
         self.hop = latent.hop
+
+    @abstractmethod
+    def prepare(self, z: Float[Tensor, "b d n"]) -> None:
+        """Measures the scale of training latents, before the first step."""
 
     @abstractmethod
     def loss(self, z: Float[Tensor, "b d n"], condition: Float[Tensor, "b k"] | None = None) -> Float[Tensor, ""]:

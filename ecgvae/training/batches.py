@@ -41,7 +41,7 @@ class Batches:
     def draw(self, generator: torch.Generator) -> Batch:
         """Draws a batch with a CPU generator, the source of all random numbers."""
         x, rows = self.windows.batch(self.recipe.training.batch_size, generator)
-        x = augment(x, self.recipe.augment, generator)
+        x = augment(x, self.recipe.augment, generator, self.windows.coded)
         given_leads = self.model.given_leads(x)
         if self.noising is None:
             noised = target = x

@@ -30,7 +30,8 @@ class Log:
 
     The errors of step 1 are too low: k-means has just placed the codes on that batch.
 
-    The columns `prdn_1`, `prdn_2`, ... of validation.csv are the mean PRDN in % with one, two, ... codebooks.
+    The columns `prdn_1`, `prdn_2`, ... of validation.csv are the mean PRDN in % with one, two, ... codebooks. That of
+    a prior has `loss` and, for tokens, `bits_per_second`, the loss as a code length.
     """
 
     def __init__(self, run: Path, step: int, active: bool = True):

@@ -11,13 +11,14 @@ class Muon(torch.optim.Optimizer):
 
     A convolution kernel is flattened to a matrix (outputs, all other dimensions); torch.optim.Muon takes matrices only.
     Updates are scaled to the RMS of AdamW's (Liu et al. 2025, eq. 4), so that Muon and Adam share a learning rate.
-    Vectors are updated by Adam, without weight decay.
+    Vectors, and the tables of embeddings, are updated by Adam, without weight decay.
     """
 
     def __init__(self, model: nn.Module, lr: float, betas: tuple[float, float] = (0.9, 0.98), momentum: float = 0.95,
                  weight_decay: float = 0.0):
-        kernels = [p for p in model.parameters() if p.ndim > 1]
-        vectors = [p for p in model.parameters() if p.ndim < 2]
+        tables = {table.weight for table in model.modules() if isinstance(table, nn.Embedding)}
+        kernels = [p for p in model.parameters() if p.ndim > 1 and p not in tables]
+        vectors = [p for p in model.parameters() if p.ndim < 2 or p in tables]
         groups = [{"params": kernels, "kernels": True}, {"params": vectors, "kernels": False}]
         defaults = {"lr": lr, "betas": betas, "momentum": momentum, "weight_decay": weight_decay}
         super().__init__([group for group in groups if group["params"]], defaults)

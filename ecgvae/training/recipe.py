@@ -7,6 +7,7 @@ from pydantic import Field, SerializeAsAny, ValidationError, field_validator
 
 from ecgvae.files import parse_yaml, read_yaml
 from ecgvae.models import ModelSettings, parse_settings
+from ecgvae.priors import PriorSettings, parse_prior_settings
 from ecgvae.settings import Settings, describe_error
 from ecgvae.training.adversarial import AdversarialSettings
 from ecgvae.training.folder import MAX_STEPS
@@ -60,11 +61,13 @@ class AugmentSettings(Settings):
         gain: Standard deviation of the logarithm of a record's gain.
         mixing: Standard deviation of the weights with which leads are added to each other.
         stretch: Largest relative change of the time axis, which is drawn once per batch.
+        rotation: Standard deviation in degrees of a rotation of the heart's electrical axis, for 12-lead ECG.
     """
 
     gain: float = Field(0.0, ge=0, le=10)
     mixing: float = Field(0.0, ge=0, le=10)
     stretch: float = Field(0.0, ge=0, le=0.4)
+    rotation: float = Field(0.0, ge=0, le=180)
 
 
 class TrainingSettings(Settings):
@@ -84,6 +87,8 @@ class TrainingSettings(Settings):
         init_from: A trained model (a shipped name or a folder) that provides the initial weights.
         precision: "bf16" for matrix products in bfloat16; "auto" for bf16 on a GPU that supports it, else fp32.
         compile: Whether to use torch.compile.
+        patience: Number of validations without a lower value, after which the training of a prior ends; the weights
+            with the lowest are saved. None trains to the last step.
         seed: Seed of all random numbers.
         log_every: Steps between rows of log.csv.
         validate_every: Steps between validations.
@@ -106,6 +111,7 @@ class TrainingSettings(Settings):
     init_from: str | None = None
     precision: Literal["fp32", "bf16", "auto"] = "auto"
     compile: bool = False
+    patience: int | None = Field(None, ge=1)
     seed: int = Field(0, ge=-(1 << 63), lt=1 << 63)
     log_every: int = Field(50, ge=1)
     validate_every: int = Field(1000, ge=1)
@@ -113,7 +119,7 @@ class TrainingSettings(Settings):
 
 
 class Recipe(Settings):
-    """All settings of a training: the model, its losses, its data and its optimizer."""
+    """All settings of the training of an autoencoder: the model, its losses, its data and its optimizer."""
 
     model: SerializeAsAny[ModelSettings]
     loss: LossWeights = LossWeights()
@@ -128,7 +134,33 @@ class Recipe(Settings):
         return parse_settings(value) if isinstance(value, dict) else value
 
 
-def read_recipe(path: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
+class PriorRecipe(Settings):
+    """All settings of the training of a prior.
+
+    Attributes:
+        prior: The prior.
+        autoencoder: The trained model over whose tokens or latent the prior is: a shipped name or a folder.
+        codebooks: The number of its first codebooks that are used; None for all.
+        augment: Augmentation of the signals before they are encoded, if the data is a store.
+        training: Length and optimizer.
+    """
+
+    prior: SerializeAsAny[PriorSettings]
+    autoencoder: str
+    codebooks: int | None = Field(None, ge=1)
+    augment: AugmentSettings = AugmentSettings()
+    training: TrainingSettings = TrainingSettings()
+
+    @field_validator("prior", mode="before")
+    @classmethod
+    def _parse_prior(cls, value: Any) -> Any:
+        return parse_prior_settings(value) if isinstance(value, dict) else value
+
+
+AnyRecipe = Recipe | PriorRecipe
+
+
+def read_recipe(path: str | Path, overrides: tuple[str, ...] = ()) -> AnyRecipe:
     """Reads a recipe from a YAML file.
 
     Args:
@@ -144,16 +176,16 @@ def read_recipe(path: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
     """
     values = read_yaml(path, "the YAML file of a recipe")
     if not isinstance(values, dict):
-        raise ValueError(f"{path} holds {type(values).__name__}; wanted blocks: model, loss, training, ...")
+        raise ValueError(f"{path} holds {type(values).__name__}; wanted blocks: model or prior, training, ...")
     for override in overrides:
         apply_override(values, override)
     return parse_recipe(values, path)
 
 
-def parse_recipe(values: dict, path: str | Path) -> Recipe:
+def parse_recipe(values: dict, path: str | Path) -> AnyRecipe:
     """Makes a recipe from its blocks; ValueError with the path and the key if a value is wrong."""
     try:
-        return Recipe.model_validate(values)
+        return (PriorRecipe if "prior" in values else Recipe).model_validate(values)
     except ValidationError as error:
         raise ValueError(f"{path}: {describe_error(error)}") from None
 

@@ -9,16 +9,14 @@ from typing import Any
 from ecgvae.data.store import Store
 from ecgvae.files import locked_folder, read_json, remove, write_atomically
 from ecgvae.training.folder import check_run_folder
-from ecgvae.training.objectives import STFT_SIZES
-from ecgvae.training.recipe import Recipe, parse_recipe
+from ecgvae.training.recipe import AnyRecipe, TrainingSettings, parse_recipe
 
-MIN_WINDOW_SAMPLES = max(STFT_SIZES)
 MAX_PADDED_SECONDS = 60.0       # a longer window must fit into a record
 UNFINISHED = ("*.tmp", "model.partial", "pictures/*.tmp", "pictures/.step-*.png")      # the last by earlier versions
 
 
 @contextmanager
-def open_run(run: Path, recipe: Recipe, store: Store, resume: bool) -> Iterator[None]:
+def open_run(run: Path, recipe: AnyRecipe, resume: bool) -> Iterator[None]:
     """Creates the folder of a run with its recipe.json, or checks that the run can be resumed.
 
     The folder is locked until the end of the `with` statement, and freed of what a killed run left unfinished.
@@ -27,9 +25,8 @@ def open_run(run: Path, recipe: Recipe, store: Store, resume: bool) -> Iterator[
         FileExistsError: The folder has a run and `resume` is false.
         FileNotFoundError: There is no run to resume.
         OSError: Another process trains in the folder.
-        ValueError: The recipe does not fit the store, or differs from the run's recipe.
+        ValueError: The recipe differs from the run's recipe.
     """
-    check_store(recipe, store)
     check_run_folder(run, resume)
     run.mkdir(parents=True, exist_ok=True)
     with locked_folder(run):
@@ -45,14 +42,13 @@ def open_run(run: Path, recipe: Recipe, store: Store, resume: bool) -> Iterator[
         yield
 
 
-def check_store(recipe: Recipe, store: Store) -> None:
-    """Raises ValueError if a recipe can't be trained on a store."""
-    settings, rate = recipe.training, recipe.model.signal.rate
+def check_windows(settings: TrainingSettings, store: Store, rate: float, min_samples: int) -> None:
+    """Raises ValueError if a model of a rate in Hz can't be trained on windows of a store."""
     if store.rate != rate:
         raise ValueError(f"{store.path} has a rate of {store.rate:g} Hz; the recipe wants {rate:g}")
-    if settings.window * store.rate < MIN_WINDOW_SAMPLES:
-        raise ValueError(f"training.window is {settings.window:g} s; wanted {MIN_WINDOW_SAMPLES} samples or more, "
-                         f"{MIN_WINDOW_SAMPLES / store.rate:g} s")
+    if settings.window * store.rate < min_samples:
+        raise ValueError(f"training.window is {settings.window:g} s; wanted {min_samples} samples or more, "
+                         f"{min_samples / store.rate:g} s")
     rows = store.split("train")
     if not len(rows):
         raise ValueError(f"{store.path} has no records in its training split; wanted some to train on")
@@ -62,7 +58,7 @@ def check_store(recipe: Recipe, store: Store) -> None:
                          f"longest training record of {store.path}")
 
 
-def check_same_recipe(path: Path, recipe: Recipe) -> None:
+def check_same_recipe(path: Path, recipe: AnyRecipe) -> None:
     """Raises ValueError with the key and both values if a recipe differs from the recipe.json of a run.
 
     Parsed settings are compared, since a recipe.json of an earlier version may have former names or lack settings.

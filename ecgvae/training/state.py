@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from ecgvae.files import check_regular, write_atomically
 from ecgvae.legacy import rename_weights
-from ecgvae.models import Autoencoder
 from ecgvae.settings import describe_error
 from ecgvae.training.adversarial import Adversary
 
@@ -42,6 +41,16 @@ class AdversaryState(BaseModel):
     optimizer: OptimizerState
 
 
+class BestState(BaseModel):
+    """The best weights so far, see `Best`."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, strict=True)
+
+    value: float
+    step: int = Field(ge=1)
+    weights: dict[str, Tensor]
+
+
 class SavedState(BaseModel):
     """The values in state.pt."""
 
@@ -53,25 +62,44 @@ class SavedState(BaseModel):
     store: str
     step: int = Field(ge=1)
     adversary: AdversaryState | None = None
+    best: BestState | None = None
+
+
+@dataclass(frozen=True)
+class Best:
+    """The averaged weights with the lowest value of a validation."""
+
+    value: float
+    step: int
+    weights: dict[str, Tensor]
 
 
 @dataclass
 class State:
     """The state of a run between two steps."""
 
-    model: Autoencoder
-    average: Autoencoder        # exponential moving average of the model, which is validated and saved
+    model: nn.Module
+    average: nn.Module          # exponential moving average of the model, which is validated and saved
     optimizer: torch.optim.Optimizer
-    store: str                  # fingerprint of the training data
+    store: str                  # fingerprint of the training data, see `Task.fingerprint`
     adversary: Adversary | None = None
     step: int = 0
+    best: Best | None = None
 
     def values(self) -> dict[str, Any]:
         """The values in state.pt."""
         components: dict[str, Any] = {"model": self.model, "average": self.average, "optimizer": self.optimizer}
         if self.adversary:
             components["adversary"] = self.adversary
-        return {name: part.state_dict() for name, part in components.items()} | {"store": self.store, "step": self.step}
+        best = {"best": vars(self.best)} if self.best else {}
+        return {name: part.state_dict() for name, part in components.items()} | best | {"store": self.store,
+                                                                                       "step": self.step}
+
+    def keep_best(self, value: float) -> None:
+        """Keeps a copy of the averaged weights if a value of their validation is the lowest so far."""
+        if self.best is None or value < self.best.value:
+            weights = {name: tensor.clone() for name, tensor in self.average.state_dict().items()}
+            self.best = Best(value, self.step, weights)
 
     def check_finite(self) -> None:
         """Raises ValueError if any number of the state is NaN or infinite: the training has diverged."""
@@ -105,7 +133,7 @@ class State:
         """
         saved = read_state(path)
         if saved.store != self.store:
-            raise ValueError(f"{path} is of another store; wanted the store that the run was started with")
+            raise ValueError(f"{path} is of other data; wanted those that the run was started with")
         if saved.step > steps:
             raise ValueError(f"{path} has step {saved.step}; wanted one of the run's {steps}")
         try:
@@ -126,6 +154,10 @@ class State:
         if self.adversary and saved.adversary:
             restore_module(self.adversary.discriminators, saved.adversary.discriminators, "discriminators")
             restore_optimizer(self.adversary.optimizer, saved.adversary.optimizer, "optimizer of the adversary")
+        if saved.best:
+            restore_module(self.average, saved.best.weights, "best.weights")    # checks them
+            self.best = Best(saved.best.value, saved.best.step, saved.best.weights)
+            restore_module(self.average, rename_weights(saved.average), "average")
         self.step = saved.step
 
 

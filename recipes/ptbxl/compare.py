@@ -23,8 +23,7 @@ from ecgvae.evaluation.likelihood import likelihood
 from ecgvae.evaluation.reconstruction import evaluate
 from ecgvae.evaluation.samples import sample_quality
 from ecgvae.files import write_atomically
-from ecgvae.training.batches import Batches
-from ecgvae.training.loop import init_state, train, training_step
+from ecgvae.training.loop import init_state, make_task, train, training_step
 from ecgvae.training.recipe import Recipe, read_recipe
 
 FAMILIES = ("ae", "vae", "cvae", "vqvae", "vqvae2", "vqgan")
@@ -80,11 +79,13 @@ def training_speeds(recipes: dict[str, Recipe], store: Store) -> dict[str, float
 
 def make_step(recipe: Recipe, store: Store, accelerator: Accelerator) -> Callable[[], object]:
     """A function that takes the last step of a training, in which for example the discriminators are active."""
-    state = init_state(recipe, store, accelerator.device)
+    task = make_task(recipe, store, accelerator.device)
+    state = init_state(task)
     state.step = recipe.training.steps - 1
-    batch = Batches(recipe, store, state.model, accelerator.device).draw(torch.Generator().manual_seed(0))
+    task.load(state, Path())
+    batch = task.draw(torch.Generator().manual_seed(0))
     network, optimizer = accelerator.prepare(state.model, state.optimizer)
-    return lambda: training_step(state, network, optimizer, batch, recipe, accelerator)
+    return lambda: training_step(task, state, network, optimizer, batch, accelerator)
 
 
 def table_row(report: dict, speed: float) -> list[str]:

@@ -15,7 +15,15 @@ from ecgvae import checkpoint
 from ecgvae.data.store import Store
 from ecgvae.training import loop
 from ecgvae.training.batches import Batch
-from ecgvae.training.loop import init_state, learning_rate, step_generator, train, training_step, update_average
+from ecgvae.training.loop import (
+    init_state,
+    learning_rate,
+    make_task,
+    step_generator,
+    train,
+    training_step,
+    update_average,
+)
 from ecgvae.training.recipe import AugmentSettings, TrainingSettings
 from ecgvae.training.validation import Validation
 
@@ -25,10 +33,11 @@ def test_one_batch_is_learned(store, recipe):
     plain = recipe.model_copy(update={"augment": AugmentSettings()})
     plain = changed(plain, steps=60, warmup=5, learning_rate=0.01)
     accelerator = Accelerator(mixed_precision="no")
-    state = init_state(plain, store, accelerator.device)
+    task = make_task(plain, store, accelerator.device)
+    state = init_state(task)
     errors = []
     for state.step in range(1, 31):
-        errors.append(training_step(state, state.model, state.optimizer, Batch(x, x), plain, accelerator)["prdn"])
+        errors.append(training_step(task, state, state.model, state.optimizer, Batch(x, x), accelerator)["prdn"])
     mean_logs = torch.stack(errors).log()
     assert mean_logs[-5:].mean() < mean_logs[:5].mean() - 0.25       # a quarter of the error is gone
 
@@ -37,7 +46,7 @@ def test_a_training_starts_with_a_trained_model(store, recipe, tiny_settings, ra
     trained = random_model(recipe.model)
     folder = str(checkpoint.save(trained, tmp_path / "trained" / "model"))
     for init_from in (folder, str(tmp_path / "trained")):       # a model, or the run that made it
-        state = init_state(changed(recipe, init_from=init_from), store, torch.device("cpu"))
+        state = init_state(make_task(changed(recipe, init_from=init_from), store, torch.device("cpu")))
         for name, value in trained.state_dict().items():
             assert torch.equal(state.model.state_dict()[name], value)
             assert torch.equal(state.average.state_dict()[name], value)
@@ -56,10 +65,11 @@ def test_a_training_starts_with_a_trained_model(store, recipe, tiny_settings, ra
 
 def test_a_step_anneals_the_revival_of_codes(store, recipe):
     accelerator = Accelerator(mixed_precision="no")
-    state = init_state(recipe, store, accelerator.device)
+    task = make_task(recipe, store, accelerator.device)
+    state = init_state(task)
     x = torch.randn(4, 8, 200)
     for state.step in (1, recipe.training.steps):
-        training_step(state, state.model, state.optimizer, Batch(x, x), recipe, accelerator)
+        training_step(task, state, state.model, state.optimizer, Batch(x, x), accelerator)
         revivals = [float(level.codebook.revival_threshold) for level in state.model.quantizer.quantizers]
         assert revivals == [0.5 if state.step == 1 else 0.0] * len(revivals)
 

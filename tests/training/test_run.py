@@ -214,7 +214,7 @@ def test_a_run_is_resumed_with_its_own_store_and_state(store, recipe, tmp_path, 
     train(short, store, run)
     other = copy.copy(store)
     other.fingerprint = "0"
-    assert "state.pt is of another store; wanted the store that the run was started with" in mistake(
+    assert "state.pt is of other data; wanted those that the run was started with" in mistake(
         ValueError, short, other, run, resume=True)
     whole = (run / "state.pt").read_bytes()
     for damage in (whole[:1000], b"", b"state"):

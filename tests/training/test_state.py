@@ -12,7 +12,7 @@ from trainings import changed, mistake, results, same
 from ecgvae.files import locked_folder
 from ecgvae.training import loop
 from ecgvae.training.adversarial import AdversarialSettings
-from ecgvae.training.loop import init_state, train
+from ecgvae.training.loop import init_state, make_task, train
 from ecgvae.training.state import read_state
 from ecgvae.training.validation import Validation
 
@@ -40,7 +40,7 @@ def run(store, short, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def state(store, short):
-    return init_state(short, store, torch.device("cpu"))
+    return init_state(make_task(short, store, torch.device("cpu")))
 
 
 def load_error(state, path) -> str:
