@@ -1,7 +1,7 @@
 """Facts about models, priors, runs, token files, stores and records."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ecgvae import checkpoint
 from ecgvae.codebooks import CodebookSpec
@@ -9,6 +9,9 @@ from ecgvae.data.table import STORE_COLUMNS
 from ecgvae.data.token_facts import describe_codebooks, describe_tokens
 from ecgvae.files import read_json
 from ecgvae.wording import count
+
+if TYPE_CHECKING:
+    from ecgvae.checkpoint.schema import ConditionHead
 
 
 def describe(item: str | Path) -> dict[str, Any]:
@@ -79,7 +82,7 @@ def describe_checkpoint(folder: Path) -> dict[str, Any]:
 
 def describe_prior(prior: str | Path) -> dict[str, Any]:
     """The facts of a prior, read without torch if the config.json of its autoencoder has them."""
-    from ecgvae.checkpoint.files import count_weights, read_head
+    from ecgvae.checkpoint.files import count_weights, read_head, read_prior_head
 
     folder = checkpoint.locate_prior(prior)
     config = checkpoint.prior_config(folder)
@@ -87,14 +90,14 @@ def describe_prior(prior: str | Path) -> dict[str, Any]:
     if (weights := count_weights(folder)) < facts["parameters"]:
         raise ValueError(f"{folder} is damaged: its weights are {weights} numbers; wanted {facts['parameters']}")
     signal, training = read_head(source / "config.json").signal, config.get("training", {})
-    settings = config["prior"] if isinstance(config["prior"], dict) else {}
+    settings = read_prior_head(folder / "config.json")
     return {
         "kind": "prior", "name": checkpoint.prior_name(folder), "identity": config["identity"],
-        "prior_kind": settings.get("kind"), "parameters": facts["parameters"],
+        "prior_kind": settings.kind, "parameters": facts["parameters"],
         "megabytes": (folder / "model.safetensors").stat().st_size / 1e6,
         "autoencoder": autoencoder["name"], "autoencoder_identity": autoencoder["identity"],
         "autoencoder_folder": str(source), "rate": signal.rate, "leads": list(signal.leads),
-        **describe_over(autoencoder, signal.rate), "condition": describe_condition(settings.get("condition")),
+        **describe_over(autoencoder, signal.rate), "condition": describe_condition(settings.condition),
         "trained_on": {key: training[key] for key in ("store", "fingerprint", "records") if key in training},
         "validation": config.get("metrics", {}), "versions": config.get("versions", {}),
     }
@@ -107,14 +110,13 @@ def describe_over(autoencoder: dict[str, Any], rate: float) -> dict[str, Any]:
     return describe_codebooks(tuple(CodebookSpec(**spec) for spec in autoencoder["codebooks"]), rate)
 
 
-def describe_condition(condition: Any) -> dict[str, Any]:
+def describe_condition(condition: "ConditionHead | None") -> dict[str, Any]:
     """What a prior can be asked for: labels by column, age and sex."""
-    if not isinstance(condition, dict):
+    if condition is None:
         return {}
-    columns = condition.get("column", "superclass")
-    names = columns if isinstance(columns, str) else " and ".join(map(str, columns))
-    labels = {names: list(condition["labels"])} if condition.get("labels") else {}
-    return {**labels, "also": [name for name in ("age", "sex") if condition.get(name)]}
+    columns = [condition.column] if isinstance(condition.column, str) else condition.column
+    labels = {" and ".join(columns): condition.labels} if condition.labels else {}
+    return {**labels, "also": [name for name in ("age", "sex") if getattr(condition, name)]}
 
 
 def describe_model(model: str | Path) -> dict[str, Any]:

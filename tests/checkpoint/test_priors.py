@@ -177,6 +177,9 @@ class ScaledNoise(LatentPrior):
         super().__init__(settings, latent)
         self.scale = torch.nn.Parameter(torch.full((latent.channels, 1), 2.0))
 
+    def prepare(self, z):
+        pass
+
     def loss(self, z, condition=None):
         return (z - self.scale).square().mean()
 

@@ -37,9 +37,8 @@ def test_conditions_are_read_as_they_were_written(columns, age, sex):
     assert (condition["column"], condition["labels"]) == (column, tuple(columns.get(column, ())))
 
 
-@given(TEXTS, IDENTITIES, TEXTS, IDENTITIES, st.integers(0, 2**63), st.integers(0, 10**9))
-def test_origins_are_read_as_they_were_written(*fields):
-    origin = Origin(*fields)
+@given(st.builds(Origin, TEXTS, IDENTITIES, TEXTS, IDENTITIES, st.integers(0, 2**63), st.integers(0, 10**9)))
+def test_origins_are_read_as_they_were_written(origin):
     comments = through_header(origin.comment)
     assert read_origin(comments) == origin and is_generated(comments)
 
