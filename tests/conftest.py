@@ -117,6 +117,14 @@ def prior(tmp_path_factory, model, random_prior) -> Path:
                                  model)
 
 
+@pytest.fixture(scope="module")
+def small_blocks():
+    """Makes priors draw blocks of 4 records, which takes less time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ecgvae.generation.prior.CPU_BLOCK", 4)
+        yield
+
+
 @pytest.fixture(scope="session")
 def records(tmp_path_factory) -> Path:
     """A folder of three records of 4.01 s at 200 Hz: a, b and ward/c."""

@@ -18,7 +18,7 @@ def store(tmp_path_factory):
     """A store of four rows, of which the last one has unknown labels and the third has only others."""
     return write_store(tmp_path_factory.mktemp("stores") / "store", np.zeros((4, 12, 100)), LEADS_12,
                        superclass=[["MI", "CD"], ["NORM"], ["HYP"], []], statements=[["CLBBB"], ["SR"], [], []],
-                       age=[60.0, 300.0, np.nan, 20.0], sex=["female", "male", None, 1], fold=[1, 1, 9, 1])
+                       age=[60.0, 300.0, np.nan, 20.0], sex=["female", "male", None, "f"], fold=[1, 1, 9, 1])
 
 
 @pytest.mark.parametrize(("asked", "found"), [("MI", "MI"), ("mi", "MI"), (" cd ", "CD"), ("LBBB", "CLBBB"),
