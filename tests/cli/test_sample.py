@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from functools import partial
 
 import numpy as np
 import pandas
@@ -9,7 +10,7 @@ import pytest
 from commands import call, mistake
 from stores import write_store
 
-from ecgvae import checkpoint
+from ecgvae import checkpoint, demo
 from ecgvae.batch import detokenize_files
 from ecgvae.checkpoint import folders
 from ecgvae.data.prepare import build_store
@@ -35,6 +36,12 @@ def samples(prior, small_blocks, tmp_path_factory):
     return out
 
 
+@pytest.fixture(autouse=True)
+def sheet_without_figure(monkeypatch):
+    """Writes an empty contact sheet, which takes less time than a figure; `samples` has a real one."""
+    monkeypatch.setattr("ecgvae.batch.sample.plot_contact_sheet", lambda records, path, **_: path.write_bytes(b""))
+
+
 def test_the_folder_has_records_labels_tokens_and_a_sheet(samples):
     assert sorted(path.name for path in samples.iterdir()) == ["labels.csv", "records", "sheet.png", "tokens.parquet"]
     names = [path.relative_to(samples).as_posix() for path in find_records(samples)]
@@ -45,7 +52,7 @@ def test_the_folder_has_records_labels_tokens_and_a_sheet(samples):
     assert rows[:2] == [["record", "superclass", "statements", "age", "sex"], [names[0], "MI", "CLBBB", "60", "female"]]
     assert read_table(samples / "labels.csv").index.tolist() == names
     assert [tokens.name for tokens in open_tokens(samples / "tokens.parquet")] == names
-    assert not list(samples.parent.glob("*.tmp"))
+    assert not list(samples.parent.glob("*.tmp")) and (samples / "sheet.png").stat().st_size > 10_000
 
 
 def test_the_token_file_decodes_to_the_same_records(samples, prior, tmp_path):
@@ -187,6 +194,8 @@ def test_priors_are_described_and_listed(prior, model, tmp_path, monkeypatch):
 
 def test_the_demo_generates_once_a_prior_is_shipped(prior, model, tmp_path, monkeypatch):
     monkeypatch.setattr(folders, "PRETRAINED", tmp_path / "pretrained")
+    monkeypatch.setattr(demo, "write_demo_records", partial(demo.write_demo_records, count=2))
+    monkeypatch.setattr(demo, "plot_comparison", lambda *_: None)
     shutil.copytree(prior, tmp_path / "pretrained" / "priors" / "first")
     result = call("demo", tmp_path / "demo", "--model", model)
     assert "decoded, generated and comparison.png are in" in result.stderr
