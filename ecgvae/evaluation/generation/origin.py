@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ecgvae.batch.detokenize import load_tokenizer
 from ecgvae.data.collection import Collection
 from ecgvae.data.tokens import open_tokens
 from ecgvae.metrics import bits_per_second
-from ecgvae.tokenizer import Tokenizer
+from ecgvae.tokenizer import Tokenizer, load_tokenizer
 from ecgvae.tokenizer.decoding import DECODED
 
 
