@@ -137,8 +137,15 @@ class GatedConv(nn.Module):
         y = F.pad(y, (0, 0, self.past, 0)) if past is None else torch.cat([past, y], 1)
         if cache is not None:
             cache[self] = y[:, y.shape[1] - self.past:]
-        value, gate = self.gate(y.mT).mT.chunk(2, -1)
+        value, gate = self.convolve(y).chunk(2, -1)
         return x + self.dropout(self.out(value.tanh() * gate.sigmoid()))
+
+    def convolve(self, y: Float[Tensor, "b p d"]) -> Float[Tensor, "b n e"]:
+        """The convolution without padding; for a single frame as a product, which takes a CPU less time."""
+        if y.shape[1] > self.past + 1:
+            return self.gate(y.mT).mT
+        inputs = y[:, ::self.gate.dilation[0]].mT.flatten(1)
+        return F.linear(inputs, self.gate.weight.flatten(1), self.gate.bias).unsqueeze(1)
 
 
 class GatedConvs(nn.Module):

@@ -119,7 +119,7 @@ class AutoregressivePrior(TokenPrior):
         self.trunk = settings.trunk()
         self.depth = DepthDecoder(self.layout, settings)
 
-    def prepare(self, vectors: Sequence[Float[Tensor, "_ d"]]) -> None:
+    def prepare(self, vectors: Sequence[Float[Tensor, "_ _"]]) -> None:
         self.embedding.init_from_vectors(vectors)
 
     def loss(self, codes: Int[Tensor, "b n s"], condition: Float[Tensor, "b k"] | None = None) -> Float[Tensor, ""]:

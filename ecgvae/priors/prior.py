@@ -92,7 +92,7 @@ class TokenPrior(Prior):
         self.layout = FrameLayout(codebooks)
         self.hop = self.layout.hop
 
-    def prepare(self, vectors: Sequence[Float[Tensor, "_ d"]]) -> None:
+    def prepare(self, vectors: Sequence[Float[Tensor, "_ _"]]) -> None:
         """Takes what is known before the first step: for each codebook, the vectors that its codes stand for.
 
         Codes with similar vectors mean similar signals, which a prior need not learn anew.
