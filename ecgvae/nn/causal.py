@@ -57,12 +57,13 @@ class CausalAttention(nn.Module):
     def forward(self, x: Float[Tensor, "b n d"], cache: Cache | None = None) -> Float[Tensor, "b n d"]:
         if cache is not None and x.shape[1] > self.window:
             return torch.cat([self(part, cache) for part in x.split(self.window, 1)], 1)
-        q, k, v = self.qkv(x).view(*x.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)     # (b, h, n, e) each
+        b, n, d = x.shape
+        q, k, v = self.qkv(x).view(b, n, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)     # (b, h, n, e) each
         q, k = self.query_norm(q), self.key_norm(k)
         if cache is not None and self not in cache:
             cache[self] = KeyValueCache(q, self.window)
         past = None if cache is None else cache[self]
-        first, n = past.position if past else 0, x.shape[1]
+        first = past.position if past else 0
         table = rotary_positions(first, n, q.shape[-1]).to(x.device)
         q, k = apply_rotary(torch.stack([q, k]), table)
         if past:
