@@ -85,8 +85,8 @@ def print_times(times: Times, count: int, tokens: int, device: str, rounds: int)
     for name, (wall, processor) in medians.items():
         walls = [wall for wall, _ in times[name]]
         spread = f"({min(walls):.2f}-{max(walls):.2f})"
-        ratios = "" if name in KINDS else "".join(f"   {wall / medians[kind][0]:.0f} x {kind} "
-                                                  f"({processor / medians[kind][1]:.0f} x processor)" for kind in KINDS)
+        ratios = "" if name in KINDS else "".join(f"   {wall / medians[kind][0]:.1f} x {kind} "
+                                                  f"(processor {processor / medians[kind][1]:.1f} x)" for kind in KINDS)
         print(f"{name:24} {wall:7.2f} s {spread:15} processor {processor:7.2f} s{ratios}")
 
 
@@ -96,8 +96,6 @@ def make_samplers(tokens: int, device: str) -> dict[str, Callable[[int], object]
     samplers["autoregressive, no cache"] = ecgvae_sampler("autoregressive", tokens, device, has_cache=False)
     if importlib.util.find_spec("ecgen"):
         samplers["ecgen PixelCNN"] = ecgen_sampler(tokens, device)
-    else:
-        print("ecgen is not installed here; it is not measured")
     return samplers
 
 
@@ -110,6 +108,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="torch threads (default 2)")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    if not importlib.util.find_spec("ecgen"):
+        print("ecgen is not installed here; it is not measured")
     for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
         measure(make_samplers(2 * len(CODEBOOKS), device), 1, 1, device)       # warm-up
         samplers = make_samplers(args.tokens, device)
