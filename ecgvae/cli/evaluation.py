@@ -73,10 +73,8 @@ def evaluate(
         write_atomically(out, lambda path: path.write_text(to_json(report) + "\n", encoding="utf-8"))
     if save:
         remark(f"the report is in {save_report(model, report)}")
-    if report["seen_in_training"]:
-        remark(leakage(report))
-    if "prior" in report and report["prior"]["seen_in_training"]:
-        remark(prior_leakage(report))
+    for warning in leakages(report):
+        remark(warning)
     if as_json:
         show_json(report)
     else:
@@ -110,6 +108,12 @@ def card(
         return
     write_atomically(out, lambda path: path.write_text(text, encoding="utf-8"))
     show(out)
+
+
+def leakages(report: dict) -> list[str]:
+    """The warnings about a report on records that the model or the prior was trained on."""
+    of_prior = "prior" in report and report["prior"]["seen_in_training"]
+    return [leakage(report)] * bool(report["seen_in_training"]) + [prior_leakage(report)] * bool(of_prior)
 
 
 def leakage(report: dict) -> str:
