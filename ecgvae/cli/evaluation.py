@@ -112,8 +112,8 @@ def card(
 
 def leakages(report: dict) -> list[str]:
     """The warnings about a report on records that the model or the prior was trained on."""
-    of_prior = "prior" in report and report["prior"]["seen_in_training"]
-    return [leakage(report)] * bool(report["seen_in_training"]) + [prior_leakage(report)] * bool(of_prior)
+    lines = [leakage(report)] if report["seen_in_training"] else []
+    return [*lines, prior_leakage(report)] if report.get("prior", {}).get("seen_in_training") else lines
 
 
 def leakage(report: dict) -> str:

@@ -16,6 +16,7 @@ from ecgvae.cards import model_card
 from ecgvae.codebooks import CodebookSpec
 from ecgvae.data.conditions import condition_vectors
 from ecgvae.data.store import Store
+from ecgvae.data.training_data import measure_training_data
 from ecgvae.evaluation import pieces
 from ecgvae.evaluation.code_lengths import CodeLengths
 from ecgvae.evaluation.reconstruction import evaluate
@@ -171,6 +172,11 @@ def test_the_rate_at_the_command_line_and_in_the_card(model, prior, labelled, tm
     assert f"{report.prior.bits_per_second:.0f} bit/s for 2 codebooks with an ideal entropy coder" in card
     printed = call("evaluate", folder, labelled.path, "--split", "all", "--prior", prior, "--prior-condition", "--json")
     assert json.loads(printed.stdout)["prior"]["condition"] is True
+    seen = checkpoint.save_prior(checkpoint.load_prior(prior), tmp_path / "seen", model,
+                                 data=measure_training_data(labelled, [0, 1], checkpoint.load(model).signal))
+    warned = call("evaluate", folder, labelled.path, "--split", "all", "--prior", seen)
+    for text in (warned.stdout, warned.stderr):
+        assert "2 of 3 records are in the prior's training data: its bit rate is too low" in text
     save_report(folder, evaluate(folder, labelled, "all"))
     assert read_reports(folder)["all"].prior is None
 
