@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 
 from ecgvae.codebooks import CodebookSpec
-from ecgvae.evaluation.reports import Bounds, Rate, Report
+from ecgvae.evaluation.reports import Bounds, PriorRate, Rate, Report
+from ecgvae.wording import count
 
 ERRORS = ("mean PRDN %", "median", "95th pct.", "RMSE µV", "SNR dB", "correlation", "spectrum dB")
 Wrap = Callable[[str], str]
@@ -24,6 +25,8 @@ def describe_report(report: Report, description: str | None, specs: Sequence[Cod
     sections = [wrap(heading(report, description, leads)), table(report)]
     if specs:
         sections.append(wrap(usage(report, specs)))
+    if report.prior:
+        sections.append(wrap(prior_rate(report.prior)))
     if report.likelihood:
         sections.append(wrap(likelihood(report.likelihood)))
     return sections
@@ -81,6 +84,19 @@ def usage(report: Report, specs: Sequence[CodebookSpec]) -> str:
                      f"used, entropy {entropy} of {(size - 1).bit_length()} bits")
     text = "; ".join(texts)
     return f"{text[0].upper()}{text[1:]}."
+
+
+def prior_rate(prior: PriorRate) -> str:
+    """The bit rate under a prior."""
+    share = number(None if prior.share is None else 100 * prior.share, 1)
+    texts = [f"{number(prior.bits_per_second, 0)} bit/s for {count(prior.codebooks, 'codebook')} with an ideal entropy "
+             f"coder and the prior `{prior.name}` ({prior.identity})",
+             f"{share} % of their entropy of {number(prior.entropy_bits_per_second, 0)} bit/s"]
+    if prior.condition:
+        texts.append("labels, age and sex of the records are known")
+    if prior.seen_in_training:
+        texts.append(f"**too low, as {prior.seen_in_training} of the records are in the prior's training data**")
+    return f"{'; '.join(texts)}."
 
 
 def span(values: Sequence[float], digits: int) -> str:

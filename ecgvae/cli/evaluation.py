@@ -1,13 +1,14 @@
 """The commands evaluate and card."""
 
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Literal
 
 from typer import Argument, Option
 
 from ecgvae.cli.app import MODELS, BatchSize, Device, Json, Overwrite, Quiet, app, examples
-from ecgvae.cli.completion import shipped_models
-from ecgvae.cli.paths import check_file_output, check_model, check_store
+from ecgvae.cli.completion import shipped_models, shipped_priors
+from ecgvae.cli.paths import check_file_output, check_model, check_prior, check_store
 from ecgvae.cli.terminal import Progress, remark, show, show_json, show_table
 from ecgvae.cli.text import to_json
 from ecgvae.wording import count, count_of
@@ -16,7 +17,8 @@ from ecgvae.wording import count, count_of
 @app.command(rich_help_panel=MODELS,
              epilog=examples("ecgvae evaluate ptbxl-vqvae-conv store",
                              "ecgvae evaluate runs/mine store --split test --out report.json",
-                             "ecgvae evaluate runs/mine store --split test --save"))
+                             "ecgvae evaluate runs/mine store --split test --save",
+                             "ecgvae evaluate ptbxl-vqvae-conv store --prior runs/prior"))
 def evaluate(
     model: Annotated[str, Argument(metavar="MODEL", autocompletion=shipped_models,
                                    help="A shipped model, a model folder or a run folder.")],
@@ -25,6 +27,12 @@ def evaluate(
     out: Annotated[Path | None, Option(help="JSON file to which the report is also written. Default: none.")] = None,
     save: Annotated[bool, Option("--save", help="Keep the report in the model's folder, for its card.")] = False,
     bounds: Annotated[bool, Option("--likelihood", help="Also bound the likelihood; for a vae or cvae.")] = False,
+    prior: Annotated[str | None, Option(help="Prior over the model's tokens, a name or a folder: also the bit rate of "
+                                             "an ideal entropy coder with its probabilities.",
+                                        autocompletion=shipped_priors, show_default=False)] = None,
+    prior_condition: Annotated[bool, Option("--prior-condition",
+                                            help="The prior knows the labels, age and sex of the records, which a "
+                                                 "decoder would need too.")] = False,
     device: Device = "auto",
     batch_size: BatchSize = 64,
     as_json: Json = False,
@@ -38,6 +46,10 @@ def evaluate(
     """
     check_model(model)
     check_store(store)
+    if prior is not None:
+        check_prior(prior)
+    elif prior_condition:
+        raise ValueError("--prior-condition without a prior; wanted --prior too")
     if out:
         from ecgvae.checkpoint import locate
 
@@ -54,15 +66,15 @@ def evaluate(
     if bounds:
         load_vae(model, records, "cpu")     # before all the work, that other models have no likelihood
     with Progress("records") as progress:
-        report = measure(model, records, split, device, batch_size, progress)
+        report = measure(model, records, split, device, batch_size, progress, prior, prior_condition)
         if bounds:
             report["likelihood"] = likelihood(model, records, split, device=device, progress=progress)
     if out:     # before printing, which a closed pipe ends
         write_atomically(out, lambda path: path.write_text(to_json(report) + "\n", encoding="utf-8"))
     if save:
         remark(f"the report is in {save_report(model, report)}")
-    if report["seen_in_training"]:
-        remark(leakage(report))
+    for warning in leakages(report):
+        remark(warning)
     if as_json:
         show_json(report)
     else:
@@ -98,11 +110,40 @@ def card(
     show(out)
 
 
+def leakages(report: dict) -> list[str]:
+    """The warnings about a report on records that the model or the prior was trained on."""
+    lines = [leakage(report)] if report["seen_in_training"] else []
+    return [*lines, prior_leakage(report)] if report.get("prior", {}).get("seen_in_training") else lines
+
+
 def leakage(report: dict) -> str:
     """The warning about a report on records that the model was trained on."""
     seen, records = report["seen_in_training"], report["records"]
     verb = "is" if seen == 1 else "are"
     return f"{count_of(seen, records, 'record')} {verb} in the model's training data: the errors are too low"
+
+
+def prior_leakage(report: dict) -> str:
+    """The warning about a report on records that the prior was trained on."""
+    seen, records = report["prior"]["seen_in_training"], report["records"]
+    verb = "is" if seen == 1 else "are"
+    return f"{count_of(seen, records, 'record')} {verb} in the prior's training data: its bit rate is too low"
+
+
+def describe_prior(report: dict) -> list[str]:
+    """Lines on what a reader must know about the bit rate under a prior."""
+    prior = report["prior"]
+    known = "labels, age and sex of each record, which a decoder needs too" if prior["condition"] else "no condition"
+    lines = [f"prior bit/s: an ideal code with the probabilities of {prior['name']}, given {known}: "
+             f"{100 * prior['share']:.1f} % of the entropy of single codes (entropy bit/s)"]
+    if prior["codebooks"] > 1:
+        lines.append(f"it sends all {prior['codebooks']} codebooks: the probabilities depend on the codes of all of "
+                     "them in the frames before")
+    if prior["seen_in_training"]:
+        lines.append(prior_leakage(report))
+    elif prior["seen_in_training"] is None:
+        lines.append("unknown: whether the prior was trained on these records (its folder does not say)")
+    return lines
 
 
 def describe_data(report: dict) -> list[str]:
@@ -140,17 +181,34 @@ def show_report(report: dict) -> None:
         show_table(["numbers/s", *errors],
                    [[f"{row['latent_per_second']:g}", *format_errors(row)] for row in report["rows"]])
     else:
-        rows = [[str(row["codebooks"]), f"{row['bits_per_second']:.0f}", f"{row['entropy_bits_per_second']:.0f}",
-                 *format_errors(row)] for row in report["rows"]]
-        show_table(["codebooks", "bit/s", "entropy bit/s", *errors], rows)
-        show("")
-        show_table(["codebook", "codes used %", "entropy bits", "perplexity"],
-                   [[str(index), f"{100 * codebook['usage']:.1f}", f"{codebook['entropy']:.2f}",
-                     f"{codebook['perplexity']:.0f}"] for index, codebook in enumerate(report["codebooks"])])
+        show_rates(report, errors)
     if bounds := report.get("likelihood"):
         show(f"\nELBO {bounds['elbo_per_second']:.0f}, IWAE with {bounds['samples']} samples "
              f"{bounds['iwae_per_second']:.0f}, KL {bounds['kl_per_second']:.0f} nats a second; "
              f"{bounds['active_units']} of {bounds['units']} units active")
+
+
+def show_rates(report: dict, errors: list[str]) -> None:
+    """Prints the tables of a tokenizer: errors by number of codebooks, and the codes of each codebook."""
+    prior = report.get("prior")
+    rates = {"bits_per_second": "bit/s", "entropy_bits_per_second": "entropy bit/s"}
+    if prior:
+        rates["prior_bits_per_second"] = "prior bit/s"
+    show_table(["codebooks", *rates.values(), *errors],
+               [[str(row["codebooks"]), *(f"{row[name]:.0f}" if name in row else "-" for name in rates),
+                 *format_errors(row)] for row in report["rows"]])
+    show("")
+    rows = [[str(index), f"{100 * codebook['usage']:.1f}", f"{codebook['entropy']:.2f}",
+             f"{codebook['perplexity']:.0f}"] for index, codebook in enumerate(report["codebooks"])]
+    if prior:
+        for row, code in zip_longest(rows, prior["by_codebook"]):
+            row += [f"{code['bits']:.2f}", f"{100 * code['share']:.1f}"] if code else ["-", "-"]
+    show_table(["codebook", "codes used %", "entropy bits", "perplexity", *(["prior bits", "of entropy %"] if prior
+                                                                            else [])], rows)
+    if prior:
+        show("")
+        for line in describe_prior(report):
+            show(line)
 
 
 def format_errors(row: dict) -> list[str]:

@@ -56,6 +56,13 @@ def check_model(model: str) -> None:
     config(model)
 
 
+def check_prior(prior: str) -> None:
+    """Checks that a prior of this name or in this folder exists, with a config.json of a known format."""
+    from ecgvae.checkpoint import prior_config
+
+    prior_config(prior)
+
+
 def check_records(sources: Iterable[Path], wanted: str = "a record, a folder of records or a store") -> None:
     """Checks that each source is a record, a store, or a folder with records below it."""
     for source in sources:

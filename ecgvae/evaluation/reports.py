@@ -43,6 +43,7 @@ class Rate(Settings):
     codebooks: int | None = None
     bits_per_second: Number = None
     entropy_bits_per_second: Number = None
+    prior_bits_per_second: Number = None
     usage: Number = None
     latent_per_second: Number = None
 
@@ -53,6 +54,27 @@ class CodebookUsage(Settings):
     usage: float
     entropy: Number = None
     perplexity: Number = None
+
+
+class CodeLength(Settings):
+    """The mean code length of a codebook's codes under a prior in bits, and its ratio to their entropy."""
+
+    bits: Number = None
+    share: Number = None
+
+
+class PriorRate(Settings):
+    """The bit rate under a prior; see `ecgvae.evaluation.code_lengths.CodeLengths.report`."""
+
+    name: str
+    identity: str
+    seen_in_training: int | None = None
+    condition: bool
+    codebooks: int = Field(ge=1)
+    bits_per_second: Number = None
+    entropy_bits_per_second: Number = None
+    share: Number = None
+    by_codebook: list[CodeLength]
 
 
 class Bounds(Settings):
@@ -86,6 +108,7 @@ class Report(Settings):
     derived_leads: list[str] = []
     rows: list[Rate] = Field(min_length=1)
     codebooks: list[CodebookUsage]
+    prior: PriorRate | None = None
     likelihood: Bounds | None = None
 
 

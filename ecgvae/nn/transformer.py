@@ -54,11 +54,12 @@ class Attention(nn.Module):
 
 
 def attend(q: Float[Tensor, "m h w d"], k: Float[Tensor, "m h v d"], v: Float[Tensor, "m h v d"],
-           bias: Float[Tensor, "#m 1 w v"]) -> Float[Tensor, "m h w d"]:
+           bias: Float[Tensor, "#m 1 w v"] | None = None) -> Float[Tensor, "m h w d"]:
     """Softmax attention; written out on a CPU, where torch's function takes several times as long in bfloat16."""
     if q.device.type != "cpu":
         return F.scaled_dot_product_attention(q, k, v, bias)
-    return (q * q.shape[-1] ** -0.5 @ k.mT + bias).softmax(-1) @ v
+    logits = q * q.shape[-1] ** -0.5 @ k.mT
+    return (logits if bias is None else logits + bias).softmax(-1) @ v
 
 
 def with_neighbours(blocks: Float[Tensor, "m h w d"]) -> Float[Tensor, "m h 3*w d"]:
@@ -82,14 +83,17 @@ def window_mask(frames: int, block: int, margin: int, window: int, like: Tensor)
 
 @lru_cache(maxsize=4)
 @torch.inference_mode(False)
-def rotary_table(positions: int, channels: int) -> Float[Tensor, "p e 2"]:
-    """Cosine and sine of the angle by which each position rotates each pair of channels; layers share the tensor."""
+def rotary_table(positions: int, channels: int, first: int = 0) -> Float[Tensor, "p e 2"]:
+    """Cosine and sine of the angle by which each position rotates each pair of channels; layers share the tensor.
+
+    Positions count from `first`.
+    """
     frequency = ROTARY_BASE ** -torch.linspace(0, 1, channels // 2 + 1, dtype=torch.double, device="cpu")[:-1]
-    angle = torch.arange(positions, dtype=torch.double, device="cpu").unsqueeze(1) * frequency
+    angle = torch.arange(first, first + positions, dtype=torch.double, device="cpu").unsqueeze(1) * frequency
     return torch.stack([angle.cos(), angle.sin()], -1).float()
 
 
-def apply_rotary(x: Float[Tensor, "m h p d"], table: Float[Tensor, "p e 2"]) -> Float[Tensor, "m h p d"]:
+def apply_rotary(x: Float[Tensor, "*b p d"], table: Float[Tensor, "p e 2"]) -> Float[Tensor, "*b p d"]:
     """Rotates every pair of neighbouring channels, as complex numbers."""
     pairs = at_least_float32(x).unflatten(-1, (-1, 2))
     rotated = torch.view_as_complex(pairs) * torch.view_as_complex(table)

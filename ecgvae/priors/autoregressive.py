@@ -92,11 +92,11 @@ class DepthDecoder(nn.Module):
         for slot in range(len(self.codebooks)):
             yield self.logits(slot, hidden[:, slot], embedding)
 
-    def step(self, slot: int, trunk: Float[Tensor, "m d"], vector: Float[Tensor, "m e"] | None,
+    def step(self, slot: int, frame: Float[Tensor, "m w"], vector: Float[Tensor, "m e"] | None,
              embedding: CodeEmbedding, cache: Cache) -> Float[Tensor, "m k"]:
-        """The logits of a slot, from the trunk's output and the vector of the code before it."""
-        before = 0 if vector is None else self.from_code(vector)
-        hidden = self.blocks((self.from_trunk(trunk) + before + self.slot_embedding[slot]).unsqueeze(1), cache)
+        """The logits of a slot, from `from_trunk` of the frame and the vector of the code before it."""
+        x = frame if vector is None else frame + self.from_code(vector)
+        hidden = self.blocks((x + self.slot_embedding[slot]).unsqueeze(1), cache)
         return self.logits(slot, hidden[:, 0], embedding)
 
     def logits(self, slot: int, hidden: Float[Tensor, "m w"], embedding: CodeEmbedding) -> Float[Tensor, "m k"]:
@@ -119,7 +119,7 @@ class AutoregressivePrior(TokenPrior):
         self.trunk = settings.trunk()
         self.depth = DepthDecoder(self.layout, settings)
 
-    def prepare(self, vectors: Sequence[Float[Tensor, "_ d"]]) -> None:
+    def prepare(self, vectors: Sequence[Float[Tensor, "_ _"]]) -> None:
         self.embedding.init_from_vectors(vectors)
 
     def loss(self, codes: Int[Tensor, "b n s"], condition: Float[Tensor, "b k"] | None = None) -> Float[Tensor, ""]:
@@ -151,13 +151,15 @@ class AutoregressivePrior(TokenPrior):
         return -torch.stack(losses, -1).unflatten(0, codes.shape[:2])
 
     @torch.no_grad()
-    def log_prob(self, codes: Int[Tensor, "b n s"], condition: Float[Tensor, "b k"] | None = None
-                 ) -> Float[Tensor, "b n s"]:
+    def log_prob(self, codes: Int[Tensor, "b n s"], condition: Float[Tensor, "b k"] | None = None,
+                 cache: Cache | None = None) -> Float[Tensor, "b n s"]:
         self.check_codes(codes)
-        x, parts = self.trunk_inputs(codes[:, :-1], condition), []
-        cache: Cache = {}
-        for inputs, targets in zip(x.split(LOG_PROB_FRAMES, 1), codes.split(LOG_PROB_FRAMES, 1), strict=True):
-            parts.append(self.slot_log_probs(self.trunk(inputs, cache), targets))
+        cache, parts = {} if cache is None else cache, []
+        for part in codes.split(LOG_PROB_FRAMES, 1):
+            is_first = self not in cache
+            before = part[:, :-1] if is_first else torch.cat([cache[self], part[:, :-1]], 1)
+            cache[self] = part[:, -1:]
+            parts.append(self.slot_log_probs(self.trunk(self.trunk_inputs(before, condition, is_first), cache), part))
         return torch.cat(parts, 1)
 
     @torch.inference_mode()
@@ -183,13 +185,15 @@ class AutoregressivePrior(TokenPrior):
                    settings: SamplingSettings) -> None:
         """Draws the codes of a frame in place; with guidance the trunk has a second half without condition."""
         cache: Cache = {}
-        vector = None
+        vector, is_doubled = None, len(trunk) > len(codes)
+        frame = self.depth.from_trunk(trunk)
         for slot in range(codes.shape[1]):
-            logits = self.depth.step(slot, trunk, vector, self.embedding, cache)
-            if len(trunk) > len(codes):
+            logits = self.depth.step(slot, frame, vector, self.embedding, cache)
+            if is_doubled:
                 logits = guide(logits, settings.guidance)
-            codes[:, slot] = draw(logits, uniform[:, slot], settings)
-            vector = self.embedding.slot(slot, codes[:, slot]).repeat(len(trunk) // len(codes), 1)
+            drawn = draw(logits, uniform[:, slot], settings)
+            codes[:, slot] = drawn
+            vector = self.embedding.slot(slot, drawn.repeat(2) if is_doubled else drawn)
 
     def given_prefix(self, count: int, frames: int, given: Int[Tensor, "b m s"] | None) -> Int[Tensor, "b n s"]:
         """Frames of which the first are given; ValueError if these are not whole frames at the start."""

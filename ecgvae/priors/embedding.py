@@ -34,7 +34,7 @@ class CodeEmbedding(nn.Module):
         return F.embedding(codes.clamp(min=0), self.table(slot))
 
     @torch.no_grad()
-    def init_from_vectors(self, vectors: Sequence[Float[Tensor, "_ d"]]) -> None:
+    def init_from_vectors(self, vectors: Sequence[Float[Tensor, "_ _"]]) -> None:
         """Copies the principal components of given vectors, scaled to a root mean square of 1 in each codebook."""
         for table, given in zip(self.tables, vectors, strict=True):
             weight: Any = table.weight

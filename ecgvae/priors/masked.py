@@ -60,7 +60,7 @@ class MaskedPrior(TokenPrior):
         self.norm = nn.LayerNorm(width)
         self.depth = DepthDecoder(self.layout, settings)
 
-    def prepare(self, vectors: Sequence[Float[Tensor, "_ d"]]) -> None:
+    def prepare(self, vectors: Sequence[Float[Tensor, "_ _"]]) -> None:
         self.embedding.init_from_vectors(vectors)
 
     def loss(self, codes: Int[Tensor, "b n s"], condition: Float[Tensor, "b k"] | None = None) -> Float[Tensor, ""]:
@@ -162,9 +162,9 @@ class MaskedPrior(TokenPrior):
                     settings: SamplingSettings) -> Int[Tensor, "m s"]:
         """Draws the `ABSENT` codes of frames in turn; with guidance the trunk has a second half without condition."""
         cache: Cache = {}
-        vector, drawn = None, codes.clone()
+        vector, drawn, frame = None, codes.clone(), self.depth.from_trunk(trunk)
         for slot in range(codes.shape[1]):
-            logits = self.depth.step(slot, trunk, vector, self.embedding, cache)
+            logits = self.depth.step(slot, frame, vector, self.embedding, cache)
             if len(trunk) > len(codes):
                 logits = guide(logits, settings.guidance)
             code = draw(logits, uniform[:, slot], settings)
@@ -174,7 +174,7 @@ class MaskedPrior(TokenPrior):
 
     def confidence(self, trunk: Float[Tensor, "g b n d"], settings: SamplingSettings) -> Float[Tensor, "b n"]:
         """The probability of the most probable code of each frame's first slot."""
-        logits = self.depth.step(0, trunk.flatten(0, 2), None, self.embedding, {})
+        logits = self.depth.step(0, self.depth.from_trunk(trunk.flatten(0, 2)), None, self.embedding, {})
         if len(trunk) > 1:
             logits = guide(logits, settings.guidance)
         return logits.softmax(-1).amax(-1).view(trunk.shape[1:3])

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ecgvae.codebooks import CodebookSpec, LatentSpec
 from ecgvae.conditions import ConditionSettings
+from ecgvae.nn.causal import Cache
 from ecgvae.priors.frames import ABSENT, FrameLayout
 from ecgvae.priors.sampling import DEFAULT_SAMPLING, SamplingSettings
 from ecgvae.settings import Settings
@@ -91,7 +92,7 @@ class TokenPrior(Prior):
         self.layout = FrameLayout(codebooks)
         self.hop = self.layout.hop
 
-    def prepare(self, vectors: Sequence[Float[Tensor, "_ d"]]) -> None:
+    def prepare(self, vectors: Sequence[Float[Tensor, "_ _"]]) -> None:
         """Takes what is known before the first step: for each codebook, the vectors that its codes stand for.
 
         Codes with similar vectors mean similar signals, which a prior need not learn anew.
@@ -124,9 +125,15 @@ class TokenPrior(Prior):
             ValueError: The given codes do not fit the layout, or this kind of prior can't keep them.
         """
 
-    def log_prob(self, codes: Int[Tensor, "b n s"], condition: Float[Tensor, "b k"] | None = None
-                 ) -> Float[Tensor, "b n s"]:
+    def log_prob(self, codes: Int[Tensor, "b n s"], condition: Float[Tensor, "b k"] | None = None,
+                 cache: Cache | None = None) -> Float[Tensor, "b n s"]:
         """The log-probability in nats of every code given all before it; 0 where it is `ABSENT`.
+
+        Args:
+            codes: Frames of codes.
+            condition: `ConditionSettings.vector` of every record; by default unknown.
+            cache: What is remembered of the frames before these, empty at the start, so that a long record can come in
+                parts; by default these are the first frames.
 
         Raises:
             ValueError: This kind of prior has no exact one.

@@ -46,10 +46,11 @@ def draw(logits: Float[Tensor, "b k"], uniform: Float[Tensor, "b"], settings: Sa
 
     Probabilities are in float64: float32 noise cuts off the tail of the distribution, which lowers diversity.
     """
-    probabilities = truncate((logits.double() / settings.temperature).softmax(-1), settings)
-    cumulative = probabilities.cumsum(-1)
-    return torch.searchsorted(cumulative, (uniform * cumulative[:, -1:].squeeze(1)).unsqueeze(1), right=True
-                              ).squeeze(1).clamp_(max=logits.shape[1] - 1)
+    if settings.temperature != 1:
+        logits = logits.double() / settings.temperature
+    cumulative = truncate(logits.softmax(-1, dtype=torch.float64), settings).cumsum(-1)
+    indices = torch.searchsorted(cumulative, uniform.unsqueeze(1) * cumulative[:, -1:], right=True)
+    return indices.squeeze(1).clamp_(max=logits.shape[1] - 1)
 
 
 def truncate(probabilities: Float[Tensor, "b k"], settings: SamplingSettings) -> Float[Tensor, "b k"]:

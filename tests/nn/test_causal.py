@@ -1,12 +1,20 @@
 """Causal networks: no frame depends on a later one, and the cache gives the same as the whole at once."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from ecgvae.nn.causal import CausalAttention, CausalTransformer, GatedConv, GatedConvs, causal_mask
+from ecgvae.nn.causal import (
+    CausalAttention,
+    CausalTransformer,
+    GatedConv,
+    GatedConvs,
+    causal_mask,
+    rotary_positions,
+)
 
 WIDTH, WINDOW = 16, 6
 
@@ -74,3 +82,11 @@ def test_a_gated_convolution_is_that_of_wavenet():
 def test_heads_must_divide_the_width():
     with pytest.raises(ValueError, match="a width of 16 with 5 heads; wanted a multiple of 10"):
         CausalTransformer(16, 1, 5, 4)
+
+
+@given(st.integers(0, 3_000_000), st.integers(1, 700))
+def test_rotary_tables_are_short_at_any_position(first, count):
+    table = rotary_positions(first, count, 8)
+    angle = np.arange(first, first + count)[:, None] * 10_000.0 ** -(np.arange(4) / 4)
+    np.testing.assert_allclose(table, np.stack([np.cos(angle), np.sin(angle)], -1), atol=1e-6)
+    assert table.untyped_storage().nbytes() <= 1024 * 8 * 4
