@@ -12,18 +12,14 @@ from ecgvae.data.store import Store
 from ecgvae.evaluation.batches import split_rows
 from ecgvae.evaluation.generation.classifier import Classifier
 from ecgvae.evaluation.generation.classifier_cache import cached_classifier
+from ecgvae.evaluation.generation.measurements import Measurements, Stage, map_sets, measure_records, no_stage
 from ecgvae.evaluation.generation.random_network import RandomNetwork
 from ecgvae.evaluation.generation.reading import read_samples
 from ecgvae.evaluation.generation.sets import SECONDS, EcgSet, decode_real, store_set
 from ecgvae.evaluation.generation.spaces import FeatureSpace, Network
 from ecgvae.tokenizer import Tokenizer
 
-Stage = Callable[[str, int, int], object]      # called with what is counted, the number done and their total
 RANDOM, CLASSIFIER = "random", "classifier"
-
-
-def no_stage(stage: str, done: int, total: int) -> None:
-    """Shows nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +33,7 @@ class Material:
         spaces: The feature spaces `random` and, if the store has labels, `classifier`.
         features: The features (n, d) of each set in each space.
         classifier: The network of the space `classifier`.
+        measurements: The physiology of each set, and distances to the nearest training records.
         count: Number of records of each set that are compared at a time.
         seed: Seed of all that is drawn.
         facts: Names of the store, of the reference's split, and of the tokenizer.
@@ -46,6 +43,7 @@ class Material:
     spaces: dict[str, FeatureSpace]
     features: dict[str, dict[str, np.ndarray]]
     classifier: Classifier | None
+    measurements: Measurements
     count: int
     seed: int
     facts: dict
@@ -66,7 +64,7 @@ class Material:
 
 def gather(samples: str | Path | EcgSet, store: Store, split: str = "validation", tokenizer: Tokenizer | None = None,
            codebooks: int | None = None, cache: Path | None = None, seed: int = 0, stage: Stage = no_stage) -> Material:
-    """Reads the sets, trains or loads the classifier, and computes all features.
+    """Reads the sets, trains or loads the classifier, computes all features, and measures the records.
 
     All ECGs are cut to ten seconds, or to the most frequent length of the samples or of the reference if it is shorter.
 
@@ -92,11 +90,12 @@ def gather(samples: str | Path | EcgSet, store: Store, split: str = "validation"
         networks[CLASSIFIER] = classifier
     features = {space: extract(network, sets, partial(stage, f"records through the {space} network"))
                 for space, network in networks.items()}
+    measurements = measure_records(sets, seed, stage)
     spaces = {space: FeatureSpace.fit(features[space]["training"], seed) for space in networks}
     used = None if tokenizer is None else {"name": tokenizer.name, "identity": tokenizer.identity,
                                            "codebooks": tokenizer.check_codebooks(codebooks)}
     facts = {"store": store.path.name, "split": split, "tokenizer": used}
-    return Material(sets, spaces, features, classifier, min(map(len, sets.values())), seed, facts)
+    return Material(sets, spaces, features, classifier, measurements, min(map(len, sets.values())), seed, facts)
 
 
 def read_sets(samples: str | Path | EcgSet, store: Store, split: str, tokenizer: Tokenizer | None, stage: Stage
@@ -130,13 +129,4 @@ def train_or_load(training: EcgSet, cache: Path | None, seed: int, stage: Stage)
 def extract(network: Network, sets: dict[str, EcgSet], progress: Callable[[int, int], object]
             ) -> dict[str, np.ndarray]:
     """The features of each set."""
-    total, before, features = sum(map(len, sets.values())), 0, {}
-    for name, ecgs in sets.items():
-        features[name] = network.features(ecgs.signals, partial(_add, progress, before, total))
-        before += len(ecgs)
-    return features
-
-
-def _add(progress: Callable[[int, int], object], before: int, total: int, done: int) -> None:
-    """Reports progress in a set after others."""
-    progress(before + done, total)
+    return map_sets(sets, lambda ecgs, progress: network.features(ecgs.signals, progress), progress)
