@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ecgvae.checkpoint import load, pretrained, save
     from ecgvae.data.store import Store
     from ecgvae.data.tokens import Tokens, open_tokens, write_tokens
+    from ecgvae.generation import Prior
     from ecgvae.signal import (
         LEADS_12,
         Record,
@@ -29,6 +30,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CONDITIONS",
     "LEADS_12",
+    "Prior",
     "Record",
     "RecordFile",
     "SignalSpec",
@@ -56,6 +58,7 @@ if not TYPE_CHECKING:       # hidden from type checkers, which would otherwise a
         "ecgvae.checkpoint": ("load", "pretrained", "save"),
         "ecgvae.data.store": ("Store",),
         "ecgvae.data.tokens": ("Tokens", "open_tokens", "write_tokens"),
+        "ecgvae.generation": ("Prior",),
         "ecgvae.tokenizer": ("Tokenizer",),
     }
     _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

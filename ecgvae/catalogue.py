@@ -1,4 +1,4 @@
-"""The models that come with ecgvae, and the size and computational cost of every family."""
+"""The models and priors that come with ecgvae, and the size and computational cost of every family."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,24 @@ def shipped_models() -> list[dict[str, Any]]:
         rows.append({key: facts.get(key) for key in ("name", "family", "parameters", "megabytes", "bits_per_second")}
                     | {"codebooks": len(model_facts(folder)["codebooks"]),
                        "backbone": read_head(folder / "config.json").backbone.kind, "path": str(folder)})
+    return rows
+
+
+def shipped_priors() -> list[dict[str, Any]]:
+    """Facts about each prior that comes with the package, read without loading torch.
+
+    Returns:
+        A dict for each prior, with `name`, `prior_kind`, `autoencoder`, `parameters`, `megabytes`,
+        `bits_per_second` (None over a continuous latent) and `path`.
+    """
+    from ecgvae.inspection import describe_prior
+
+    keys = "name", "prior_kind", "autoencoder", "parameters", "megabytes", "bits_per_second"
+    rows = []
+    for name in checkpoint.pretrained_priors():
+        folder = checkpoint.locate_prior(name)
+        facts = describe_prior(folder)
+        rows.append({key: facts.get(key) for key in keys} | {"path": str(folder)})
     return rows
 
 

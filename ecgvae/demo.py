@@ -1,4 +1,5 @@
-"""A demonstration: turns simulated records into tokens and back, and measures and draws the errors."""
+"""A demonstration: turns simulated records into tokens and back, measures and draws the errors, and generates records.
+"""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -6,19 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from ecgvae import metrics
-from ecgvae.batch import detokenize_files, tokenize_files
+from ecgvae import checkpoint, metrics
+from ecgvae.batch import detokenize_files, sample_files, tokenize_files
 from ecgvae.codebooks import CodebookSpec
 from ecgvae.data.tokens import Tokens, open_tokens
 from ecgvae.files import check_free
+from ecgvae.generation import Condition, Prior, SampleRequest
 from ecgvae.plotting import plot_comparison
 from ecgvae.signal import read_record
 from ecgvae.synthetic import write_demo_records
 from ecgvae.tokenizer import Tokenizer
 
+MAX_GENERATED = 8
+
 
 def run_demo(out: str | Path, model: str | Path, device: str = "auto", overwrite: bool = False) -> list[dict[str, Any]]:
-    """Writes records/, tokens.parquet, decoded/ and comparison.png to a folder.
+    """Writes records/, tokens.parquet, decoded/ and comparison.png to a folder; and generated/ if a prior is shipped.
 
     Args:
         out: The folder.
@@ -47,8 +51,18 @@ def run_demo(out: str | Path, model: str | Path, device: str = "auto", overwrite
                      "bits_per_second": metrics.bits_per_second(codebooks, file.header.rate),
                      "codes_used": mean_code_usage(codebooks, [tokens])})
     plot_comparison(pairs, out / "comparison.png", overwrite)
+    if checkpoint.pretrained_priors():
+        generate(out / "generated", device, overwrite)
     means = {key: float(np.mean([row[key] for row in rows])) for key in ("prdn", "rmse_uv", "bits_per_second")}
     return [*rows, {"record": "all", "codes_used": mean_code_usage(codebooks, file)} | means]
+
+
+def generate(out: Path, device: str, overwrite: bool) -> None:
+    """Writes a record of each of the first kinds of ECG that the default prior knows, or one of no kind."""
+    prior = Prior.load(device=device)
+    labels = prior.condition.labels[:MAX_GENERATED] if prior.condition else ()
+    conditions = tuple(Condition((label,)) for label in labels) or (Condition(),)
+    sample_files(prior, SampleRequest(conditions), out, overwrite=overwrite)
 
 
 def mean_code_usage(codebooks: Sequence[CodebookSpec], tokens: Iterable[Tokens]) -> float:

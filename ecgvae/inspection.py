@@ -1,26 +1,30 @@
-"""Facts about models, runs, token files, stores and records."""
+"""Facts about models, priors, runs, token files, stores and records."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ecgvae import checkpoint
+from ecgvae.codebooks import CodebookSpec
 from ecgvae.data.table import STORE_COLUMNS
 from ecgvae.data.token_facts import describe_codebooks, describe_tokens
 from ecgvae.files import read_json
 from ecgvae.wording import count
 
+if TYPE_CHECKING:
+    from ecgvae.checkpoint.schema import ConditionHead
+
 
 def describe(item: str | Path) -> dict[str, Any]:
-    """The facts of a model, run, token file, store or record.
+    """The facts of a model, prior, run, token file, store or record.
 
     Args:
-        item: A path, or the name of a shipped model. A path that exists comes first.
+        item: A path, or the name of a shipped model or prior. A path that exists comes first.
 
     Returns:
-        Facts by name. `kind` is "model", "run", "tokens", "store" or "record".
+        Facts by name. `kind` is "model", "prior", "run", "tokens", "store" or "record".
 
     Raises:
-        FileNotFoundError: There is no such path, record or shipped model.
+        FileNotFoundError: There is no such path, record, shipped model or shipped prior.
         ValueError: It is something else, or it is damaged.
     """
     path = Path(item)
@@ -31,21 +35,23 @@ def describe(item: str | Path) -> dict[str, Any]:
     shipped = checkpoint.pretrained()
     if str(item) in shipped:
         return describe_model(item)
+    if str(item) in checkpoint.pretrained_priors():
+        return describe_prior(item)
     headers = path, path.with_suffix(".hea"), Path(f"{item}.hea")
     if not any(header.exists() for header in headers):
-        raise FileNotFoundError(f"no {item}; wanted a model, run, token file, store or record "
+        raise FileNotFoundError(f"no {item}; wanted a model, prior, run, token file, store or record "
                                 f"(models that come with ecgvae: {', '.join(shipped) or 'none'})")
     return describe_record(path)
 
 
 def describe_folder(path: Path) -> dict[str, Any]:
-    """The facts of a model, store or run in a folder; ValueError if it is none of them."""
-    for file, describe_as in (("config.json", describe_model), ("manifest.json", describe_store),
+    """The facts of a model, prior, store or run in a folder; ValueError if it is none of them."""
+    for file, describe_as in (("config.json", describe_checkpoint), ("manifest.json", describe_store),
                               ("recipe.json", describe_run)):
         if (path / file).is_file():
             return describe_as(path)
     if (path / "model" / "config.json").is_file():
-        return describe_model(path / "model")
+        return describe_checkpoint(path / "model")
     check_no_folder_of_records(path)
     raise ValueError(f"{path} is a folder, but neither a model (config.json), a store (manifest.json) nor a run "
                      "(recipe.json)")
@@ -64,6 +70,53 @@ def is_parquet(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return file.read(4) == b"PAR1"
+
+
+def describe_checkpoint(folder: Path) -> dict[str, Any]:
+    """The facts of the model or the prior in a folder."""
+    from ecgvae.checkpoint.files import config_kind, read_config
+
+    is_prior = config_kind(read_config(folder / "config.json", None)) == "prior"
+    return describe_prior(folder) if is_prior else describe_model(folder)
+
+
+def describe_prior(prior: str | Path) -> dict[str, Any]:
+    """The facts of a prior, read without torch if the config.json of its autoencoder has them."""
+    from ecgvae.checkpoint.files import count_weights, read_head, read_prior_head
+
+    folder = checkpoint.locate_prior(prior)
+    config = checkpoint.prior_config(folder)
+    facts, autoencoder, source = config["facts"], config["autoencoder"], checkpoint.prior_autoencoder(folder)
+    if (weights := count_weights(folder)) < facts["parameters"]:
+        raise ValueError(f"{folder} is damaged: its weights are {weights} numbers; wanted {facts['parameters']}")
+    signal, training = read_head(source / "config.json").signal, config.get("training", {})
+    settings = read_prior_head(folder / "config.json")
+    return {
+        "kind": "prior", "name": checkpoint.prior_name(folder), "identity": config["identity"],
+        "prior_kind": settings.kind, "parameters": facts["parameters"],
+        "megabytes": (folder / "model.safetensors").stat().st_size / 1e6,
+        "autoencoder": autoencoder["name"], "autoencoder_identity": autoencoder["identity"],
+        "autoencoder_folder": str(source), "rate": signal.rate, "leads": list(signal.leads),
+        **describe_over(autoencoder, signal.rate), "condition": describe_condition(settings.condition),
+        "trained_on": {key: training[key] for key in ("store", "fingerprint", "records") if key in training},
+        "validation": config.get("metrics", {}), "versions": config.get("versions", {}),
+    }
+
+
+def describe_over(autoencoder: dict[str, Any], rate: float) -> dict[str, Any]:
+    """The codebooks and bit rate, or the latent, that a prior is over."""
+    if latent := autoencoder.get("latent"):
+        return describe_latent({"codebooks": (), "latent": latent["channels"], "hop": latent["hop"]}, rate)
+    return describe_codebooks(tuple(CodebookSpec(**spec) for spec in autoencoder["codebooks"]), rate)
+
+
+def describe_condition(condition: "ConditionHead | None") -> dict[str, Any]:
+    """What a prior can be asked for: labels by column, age and sex."""
+    if condition is None:
+        return {}
+    columns = [condition.column] if isinstance(condition.column, str) else condition.column
+    labels = {" and ".join(columns): condition.labels} if condition.labels else {}
+    return {**labels, "also": [name for name in ("age", "sex") if getattr(condition, name)]}
 
 
 def describe_model(model: str | Path) -> dict[str, Any]:
@@ -103,8 +156,6 @@ def model_facts(folder: Path) -> dict[str, Any]:
 
     They are read from config.json; a checkpoint of an earlier version, which lacks them, is loaded.
     """
-    from ecgvae.codebooks import CodebookSpec
-
     facts = checkpoint.saved_facts(folder)
     codebooks = tuple(CodebookSpec(spec["hop"], spec["size"]) for spec in facts["codebooks"])
     return {"identity": checkpoint.identity(folder), **facts, "codebooks": codebooks}
@@ -132,7 +183,7 @@ def describe_run(path: Path) -> dict[str, Any]:
     log, validation = (last_row(path / f"{name}.csv") for name in ("log", "validation"))
     finished = (path / "model" / "config.json").is_file()
     step = max((int(row["step"]) for row in (log, validation) if row), default=0)
-    model = describe_model(path / "model") if finished else {"model": "none yet"}
+    model = describe_checkpoint(path / "model") if finished else {"model": "none yet"}
     return {"kind": "run", "name": path.resolve().name, "path": str(path), "step": steps if finished else step,
             "steps": steps, **{key: value for key, value in model.items() if key not in ("kind", "name")},
             "validation": validation}

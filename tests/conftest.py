@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
-CHECKED_PACKAGES = ["ecgvae.evaluation.generation", "ecgvae.models", "ecgvae.nn", "ecgvae.noise", "ecgvae.training"]
+CHECKED_PACKAGES = ["ecgvae.evaluation.generation", "ecgvae.models", "ecgvae.nn", "ecgvae.noise", "ecgvae.priors",
+                    "ecgvae.training"]
 signal.signal(signal.SIGINT, signal.default_int_handler)      # shells make jobs in the background ignore it
 install_import_hook(CHECKED_PACKAGES, "checking.type_checker")    # checks the arguments of every call
 
@@ -82,6 +83,47 @@ def model(tmp_path_factory, tiny_settings, random_model) -> Path:
     from ecgvae import checkpoint
 
     return checkpoint.save(random_model(tiny_settings()), tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def random_prior() -> Callable:
+    """Makes a small prior with random weights over codebooks or a latent; keywords change its settings."""
+    import torch
+
+    from ecgvae.priors import build_prior, parse_prior_settings
+
+    condition = {"labels": ("NORM", "MI", "CD", "CLBBB", "AFIB"), "column": ("superclass", "statements"), "age": True,
+                 "sex": True, "channels": 8}
+    sizes = {"width": 32, "layers": 1, "heads": 2, "code_width": 8, "depth_width": 16, "depth_heads": 2}
+
+    def prior(over, seed: int = 0, **changes):
+        torch.manual_seed(seed)
+        values = {"kind": "autoregressive", "condition": condition, **sizes, **changes}
+        prior = build_prior(parse_prior_settings(values), over)
+        with torch.no_grad():
+            for parameter in prior.parameters():
+                parameter.normal_(0, 0.3)
+        return prior.eval()
+
+    return prior
+
+
+@pytest.fixture(scope="session")
+def prior(tmp_path_factory, model, random_prior) -> Path:
+    """The folder of a small saved prior over the first two codebooks of `model`."""
+    from ecgvae import checkpoint
+    from ecgvae.codebooks import CodebookSpec
+
+    return checkpoint.save_prior(random_prior((CodebookSpec(6, 32),) * 2), tmp_path_factory.mktemp("priors") / "small",
+                                 model)
+
+
+@pytest.fixture(scope="module")
+def small_blocks():
+    """Makes priors draw blocks of 4 records, which takes less time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ecgvae.generation.prior.CPU_BLOCK", 4)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from ecgvae.data.errors import NoUsableRecords, Remarks, check_folder, error_tex
 from ecgvae.data.jobs import Progress, no_progress, open_parts
 from ecgvae.data.naming import unique_names
 from ecgvae.data.tokens import TokenFile, Tokens, open_tokens
+from ecgvae.signal.generated import generated_lines
 from ecgvae.signal.writing import write_blocks
 from ecgvae.tokenizer import Tokenizer
 from ecgvae.tokenizer.decoding import DECODED
@@ -132,7 +133,8 @@ def load_tokenizer(file: TokenFile, model: str | Path | None = None, device: str
 def rows(file: TokenFile, names: Sequence[str], paths: Sequence[str], comments: bool) -> Iterator[Row]:
     """The records of a token file; without the comments of their source if `comments` is False."""
     for tokens, name, path in zip(file, names, paths, strict=True):
-        about = tokens.comments if comments else tuple(line for line in tokens.comments if line.startswith(DECODED))
+        decoded = tuple(line for line in tokens.comments if line.startswith(DECODED))
+        about = tokens.comments if comments else (*generated_lines(tokens.comments), *decoded)
         if path != name:
             about = (*about, f"ecgvae: named {tokens.name!r:.{MAX_QUOTED_CHARACTERS}} in the source")
         yield Row(replace(tokens, comments=about), name, path)

@@ -16,6 +16,7 @@ from ecgvae.data.token_facts import mean_errors
 from ecgvae.data.tokens import Tokens, merge_tokens, write_tokens
 from ecgvae.files import check_free, write_atomically
 from ecgvae.signal import Missing
+from ecgvae.signal.generated import generated_lines
 from ecgvae.tokenizer import Tokenizer
 from ecgvae.tokenizer.verification import verify as verify_tokens
 
@@ -155,7 +156,7 @@ class TokenizeJob:
         if self.verify:
             sources = [records[index] for index in usable]
             tokens = verify_tokens(self.tokenizer, sources, tokens, self.lead_map, self.batch_size)
-        return tokens if self.comments else [replace(item, comments=()) for item in tokens]
+        return tokens if self.comments else [replace(item, comments=generated_lines(item.comments)) for item in tokens]
 
 
 def remarks(tokens: Tokens) -> list[tuple[str, str]]:

@@ -9,7 +9,6 @@ from ecgvae.checkpoint.checks import check_facts
 from ecgvae.checkpoint.files import TRAINING_RECORDS
 from ecgvae.checkpoint.folders import (
     AUTOENCODER,
-    PRETRAINED,
     locate,
     locate_prior,
     model_name,
@@ -80,7 +79,7 @@ def save_prior(prior: "Prior", folder: str | Path, autoencoder: str | Path, trai
             if (source / name).is_file():
                 shutil.copyfile(source / name, partial / AUTOENCODER / name)
 
-    is_shipped = source.parent == PRETRAINED
+    is_shipped = source.resolve().parent == shipped_root("model").resolve()
     return write_checkpoint(Path(folder), prior, values, data, None if is_shipped else copy_autoencoder)
 
 

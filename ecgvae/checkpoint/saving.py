@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ecgvae.checkpoint.checks import facts, nonfinite_weight
 from ecgvae.checkpoint.files import config_kind, write_training_records
 from ecgvae.checkpoint.identities import identity
-from ecgvae.files import read_json
+from ecgvae.files import read_json, replace_folder
 
 if TYPE_CHECKING:
     from torch import nn
@@ -89,7 +88,7 @@ def write_checkpoint(folder: Path, module: "nn.Module", values: dict[str, Any], 
         write_training_records(partial, data.fingerprints)
     if add_files:
         add_files(partial)
-    rename_into_place(partial, folder)
+    replace_folder(partial, folder)
     return folder
 
 
@@ -102,18 +101,3 @@ def is_of_kind(folder: Path, kind: str) -> bool:
         return config_kind(dict(read_json(path))) == kind
     except (ValueError, TypeError):
         return kind == "model"
-
-
-def rename_into_place(partial: Path, folder: Path) -> None:
-    """Renames a finished folder into place; an older one there is kept until then."""
-    backup = folder.with_name(folder.name + ".replaced")
-    shutil.rmtree(backup, ignore_errors=True)
-    if folder.exists():
-        os.replace(folder, backup)
-    try:
-        os.replace(partial, folder)
-    except OSError:
-        if backup.exists():
-            os.replace(backup, folder)
-        raise
-    shutil.rmtree(backup, ignore_errors=True)

@@ -11,7 +11,8 @@ from ecgvae.cli.completion import shipped_models
 from ecgvae.cli.terminal import set_quiet, show
 
 DEFAULT_MODEL = "ptbxl-vqvae-conv"
-SIGNALS, MODELS, INSPECTION = "Signals and tokens", "Models", "Inspection"      # panels of `ecgvae --help`
+# Panels of `ecgvae --help`.
+SIGNALS, GENERATION, MODELS, INSPECTION = "Signals and tokens", "Generation", "Models", "Inspection"
 
 app = typer.Typer(
     cls=CommandGroup, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich",

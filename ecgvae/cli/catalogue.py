@@ -51,10 +51,10 @@ def models(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Lists the models that come with ecgvae."""
-    from ecgvae.catalogue import model_sizes, shipped_models
+    """Lists the models and priors that come with ecgvae."""
+    from ecgvae.catalogue import model_sizes, shipped_models, shipped_priors
 
-    tables = {"shipped": shipped_models()} | ({"families": model_sizes()} if sizes else {})
+    tables = {"shipped": shipped_models(), "priors": shipped_priors()} | ({"families": model_sizes()} if sizes else {})
     if as_json:
         show_json(tables)
         return
@@ -62,6 +62,12 @@ def models(
                [[row["name"], row["family"], row["backbone"], f"{row['parameters']:,}", f"{row['megabytes']:.1f}",
                  f"{row['codebooks']}" if row["codebooks"] else "-",
                  f"{row['bits_per_second']:.0f}" if row["codebooks"] else "-"] for row in tables["shipped"]])
+    if tables["priors"]:
+        show("")
+        show_table(["prior", "kind", "autoencoder", "parameters", "MB", "bit/s"],
+                   [[row["name"], row["prior_kind"], row["autoencoder"], f"{row['parameters']:,}",
+                     f"{row['megabytes']:.1f}",
+                     f"{row['bits_per_second']:.0f}" if row["bits_per_second"] else "-"] for row in tables["priors"]])
     if sizes:
         show("")
         show_table(["family", "backbone", "parameters", "MFLOP per second of ECG"],

@@ -19,7 +19,10 @@ def demo(
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Simulates 12 ECGs, turns them into tokens and back, and shows the error."""
+    """Simulates 12 ECGs, turns them into tokens and back, and shows the error.
+
+    If a prior comes with this version, it also generates records.
+    """
     check_output(out, overwrite)
     check_model(model)
     from ecgvae.demo import run_demo
@@ -31,4 +34,5 @@ def demo(
     table = [[row["record"], f"{row['prdn']:.1f}", f"{row['rmse_uv']:.1f}", f"{row['bits_per_second']:.0f}",
               f"{100 * row['codes_used']:.1f}"] for row in rows]
     show_table(["record", "PRDN %", "RMSE µV", "bit/s", "codes used %"], table)
-    remark(f"records, tokens.parquet, decoded and comparison.png are in {out}")
+    generated = ", generated" if (out / "generated").is_dir() else ""
+    remark(f"records, tokens.parquet, decoded{generated} and comparison.png are in {out}")

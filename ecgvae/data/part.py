@@ -14,6 +14,7 @@ from ecgvae.files import write_atomically
 from ecgvae.signal import MICROVOLTS_PER_MV, RecordFile, SignalSpec, conform_stream, open_record, recorded_leads
 from ecgvae.signal.amplitudes import AmplitudeMeter, median
 from ecgvae.signal.conform import Conformed
+from ecgvae.signal.generated import generated_lines
 from ecgvae.signal.start_time import later
 
 MAX_STORED_UV = 32767  # -32768 is not used, as it is WFDB's missing sample
@@ -105,7 +106,8 @@ def check_amplitudes(meter: AmplitudeMeter, clipped: np.ndarray, any_amplitude: 
 
 def source_facts(record: RecordFile, layout: Layout) -> dict:
     """The values that the store's table has for all windows of a record."""
-    return {"rate": record.rate, "samples": record.samples, "comments": record.comments if layout.comments else (),
+    comments = record.comments if layout.comments else generated_lines(record.comments)
+    return {"rate": record.rate, "samples": record.samples, "comments": comments,
             "source_leads": recorded_leads(record, layout.leads, layout.lead_map)}
 
 

@@ -40,6 +40,21 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         raise
 
 
+def replace_folder(partial: Path, folder: Path) -> None:
+    """Renames a finished folder into place; an older one there is kept until then."""
+    backup = folder.with_name(folder.name + ".replaced")
+    shutil.rmtree(backup, ignore_errors=True)
+    if folder.exists():
+        os.replace(folder, backup)
+    try:
+        os.replace(partial, folder)
+    except OSError:
+        if backup.exists():
+            os.replace(backup, folder)
+        raise
+    shutil.rmtree(backup, ignore_errors=True)
+
+
 def remove(path: Path) -> None:
     """Deletes a file, or a folder with its contents, if it exists."""
     if path.is_dir() and not path.is_symlink():

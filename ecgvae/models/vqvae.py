@@ -73,9 +73,13 @@ class VQVAE(QuantizedAutoencoder):
 
     def forward(self, x: Float[Tensor, "b c t"], target: Float[Tensor, "b c t"] | None = None,
                 condition: None = None) -> Reconstruction:
-        """Items use the first 1 to q codebooks in turn, so that the model learns to decode any number of them."""
-        groups = self.settings.codebooks
-        active = self.assign_groups(x, groups) + 1
+        """Items use the first 1 to q codebooks in turn, so that the model learns to decode any number of them.
+
+        If only the quantizer is in evaluation mode, as a frozen one is, all items use all codebooks.
+        """
+        is_frozen = self.training and not self.quantizer.training
+        groups = 1 if is_frozen else self.settings.codebooks
+        active = None if is_frozen else self.assign_groups(x, groups) + 1
         quantized = quantize_float32(self.quantizer, self.encode(x), active)
         signal = self.decode(quantized.z, x.shape[-1]).float()
         return Reconstruction(signal, quantized.losses, quantized.stats, groups)

@@ -125,26 +125,26 @@ class FeedForward(nn.Module):
 class TransformerBlock(nn.Module):
     """Attention and a feed-forward network, each on a residual branch that starts at zero (pre-norm)."""
 
-    def __init__(self, width: int, heads: int, window: int):
+    def __init__(self, width: int, heads: int, window: int, dropout: float = 0.0):
         super().__init__()
-        self.context = window
+        self.context, self.dropout = window, dropout
         self.attention_norm = nn.LayerNorm(width)
         self.attention = Attention(width, heads, window)
         self.feed_forward_norm = nn.LayerNorm(width)
         self.feed_forward = FeedForward(width)
 
     def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-        x = x + self.attention(self.attention_norm(x))
-        return x + self.feed_forward(self.feed_forward_norm(x))
+        x = x + F.dropout(self.attention(self.attention_norm(x)), self.dropout, self.training)
+        return x + F.dropout(self.feed_forward(self.feed_forward_norm(x)), self.dropout, self.training)
 
 
 class TransformerBlocks(nn.Sequential):
     """A sequence of blocks with channels first outside; the residual stream stays in float32."""
 
-    def __init__(self, width: int, layers: int, heads: int, window: int):
+    def __init__(self, width: int, layers: int, heads: int, window: int, dropout: float = 0.0):
         if width % (2 * heads):
             raise ValueError(f"a width of {width} with {heads} heads; wanted a multiple of {2 * heads}")
-        super().__init__(*(TransformerBlock(width, heads, window) for _ in range(layers)))
+        super().__init__(*(TransformerBlock(width, heads, window, dropout) for _ in range(layers)))
         self.context = layers * window
 
     def forward(self, x: Float[Tensor, "b d n"]) -> Float[Tensor, "b d n"]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from ecgvae.plotting.files import check_destination, save_figure
 from ecgvae.plotting.paper import draw_panels, layout_panel
 from ecgvae.signal import Record, RecordFile
+from ecgvae.signal.generated import generated_note
 
 
 def plot_record(
@@ -19,7 +20,7 @@ def plot_record(
 
     A 12-lead record of up to 11 s has the standard layout: three rows of four leads, and lead II below. Any other
     record has a row for each lead and 10 s, and is drawn up to 30 s. Leads that a model has invented are dashed and
-    named so.
+    named so. The title of a generated record says what generated it.
 
     Args:
         record: The ECG.
@@ -29,7 +30,13 @@ def plot_record(
         overwrite: Whether to replace a figure that exists.
     """
     path = check_destination(path, overwrite)
-    return save_figure(draw_panels([layout_panel(record, overlay, title)]), path)
+    return save_figure(draw_panels([layout_panel(record, overlay, origin_title(record, title))]), path)
+
+
+def origin_title(record: Record | RecordFile, title: str | None = None) -> str:
+    """A title, by default the name of a record, which also says what generated the record if it is generated."""
+    note = generated_note(record.comments)
+    return " · ".join([record.name if title is None else title, *([note] if note else [])])
 
 
 def plot_comparison(
@@ -42,7 +49,7 @@ def plot_comparison(
         FileExistsError: The figure exists and `overwrite` is false.
     """
     path = check_destination(path, overwrite)
-    panels = [layout_panel(original, reconstruction) for original, reconstruction in pairs]
+    panels = [layout_panel(original, reconstruction, origin_title(original)) for original, reconstruction in pairs]
     if not panels:
         raise ValueError("no records to compare; wanted at least one pair")
     return save_figure(draw_panels(panels, columns=1 if len(panels) <= 3 else 2), path)

@@ -17,6 +17,7 @@ from ecgvae.plotting.paper import (
     draw_panels,
     layout_panel,
 )
+from ecgvae.plotting.records import origin_title
 from ecgvae.signal import Record, RecordFile, canonical_lead
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def plot_tokens(
     path = check_destination(path, overwrite)
     leads = [lead for lead in record.leads if canonical_lead(lead) in ("II", "V2", "V5")] or list(record.leads[:3])
     stop = min(ROW_SECONDS, record.samples / record.rate)
-    panel = layout_panel(record, None, title, [[LeadSegment(lead, 0, stop)] for lead in leads])
+    panel = layout_panel(record, None, origin_title(record, title), [[LeadSegment(lead, 0, stop)] for lead in leads])
     figure = draw_panels([panel], footer=STRIP_MM * len(codes) + 2)
     top = MARGIN_MM + HEADER_MM + panel.height + 1
     for codebook, (row, hop) in enumerate(zip(codes, hops, strict=True)):

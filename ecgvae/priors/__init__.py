@@ -8,6 +8,8 @@ from pydantic import ValidationError
 from ecgvae.codebooks import CodebookSpec, LatentSpec
 from ecgvae.priors.autoregressive import AutoregressivePrior, AutoregressiveSettings, PixelCNNSettings
 from ecgvae.priors.frames import ABSENT, FrameLayout
+from ecgvae.priors.latent import LatentDiffusionPrior, LatentSettings
+from ecgvae.priors.masked import MaskedPrior, MaskedSettings
 from ecgvae.priors.prior import LatentPrior, Prior, PriorSettings, TokenPrior
 from ecgvae.priors.sampling import SamplingSettings
 from ecgvae.settings import describe_error, suggest_name
@@ -15,6 +17,8 @@ from ecgvae.settings import describe_error, suggest_name
 KINDS: dict[str, tuple[type[PriorSettings], Any]] = {
     "autoregressive": (AutoregressiveSettings, AutoregressivePrior),
     "pixelcnn": (PixelCNNSettings, AutoregressivePrior),
+    "masked": (MaskedSettings, MaskedPrior),
+    "latent": (LatentSettings, LatentDiffusionPrior),
 }
 
 

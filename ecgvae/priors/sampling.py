@@ -19,7 +19,8 @@ class SamplingSettings(Settings):
             the condition.
         steps: Number of network evaluations, of priors that draw all codes in several steps; None for the prior's own.
         order: "uniform" spreads the codes of a step over time, "confidence" takes the most probable ones first.
-        solver: Of latent priors: "ddim", "euler" or "heun"; None for the prior's own.
+        solver: Of latent priors: "heun" or "euler" of flows, "ddim" or "ddpm" of Gaussian diffusion; None for the
+            prior's own.
     """
 
     temperature: float = Field(1.0, gt=0, le=100)
@@ -64,7 +65,7 @@ def truncate(probabilities: Float[Tensor, "b k"], settings: SamplingSettings) ->
     return probabilities
 
 
-def guide(logits: Float[Tensor, "2*b k"], guidance: float) -> Float[Tensor, "b k"]:
+def guide(logits: Float[Tensor, "m k"], guidance: float) -> Float[Tensor, "b k"]:
     """Logits moved away from those without condition, the second half of the rows (Ho and Salimans 2022, eq. 6)."""
     conditional, unconditional = logits.log_softmax(-1).chunk(2)
     return unconditional + guidance * (conditional - unconditional)

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from ecgvae.signal.generated import generated_note
 from ecgvae.signal.leads import LIMB, fit_leads, lead_rows, standardize_lead_map, unused_channels
 from ecgvae.signal.reading import RecordFile
 from ecgvae.signal.record import Record, SignalSpec
@@ -103,15 +104,17 @@ class Plan:
     rates: tuple[float, float]  # of the record and of the model, in Hz
     ratio: Ratio
     unused: tuple[str, ...]  # channels that are not used, as they are named in a note
+    generated: str | None  # a note that the record is generated
 
     @property
     def notes(self) -> tuple[str, ...]:
         """A note for each lead that is missing in the whole record or made up by a model.
 
-        Also one if the record is resampled, and one if some of its channels are not used.
+        Also one if the record is generated, one if it is resampled, and one if some of its channels are not used.
         """
         derived = [lead for lead in self.wanted if lead not in (*self.used, *self.undetermined)]
         return (
+            *([self.generated] if self.generated else []),
             *self._resampling,
             *(f"{lead} is missing, set to 0 mV" for lead in self.undetermined),
             *(f"{lead} is missing, derived from others" for lead in derived),
@@ -151,7 +154,8 @@ def _plan(source: Record | RecordFile, spec: SignalSpec, missing: Missing, refit
     rates = source.rate, spec.rate
     check_upsampling(source.name, *rates)
     unused = (*unused_channels(source.leads, rows, used), *source.skipped_channels)
-    return Plan([rows[lead] for lead in used], used, wanted, undetermined, keep, invented, rates, ratio(*rates), unused)
+    return Plan([rows[lead] for lead in used], used, wanted, undetermined, keep, invented, rates, ratio(*rates), unused,
+                generated_note(source.comments))
 
 
 def recorded_leads(record: Record | RecordFile, leads: Sequence[str], lead_map: LeadMap | None = None

@@ -47,6 +47,8 @@ class PriorTask(Task):
         self.settings, self.data, self.device = recipe.training, data, device
         if recipe.training.init_from:
             raise ValueError(f"training.init_from is {recipe.training.init_from}; a prior starts with random weights")
+        if recipe.training.frozen:
+            raise ValueError(f"training.frozen is {', '.join(recipe.training.frozen)}; a prior is trained whole")
         self.autoencoder = checkpoint.load(recipe.autoencoder, str(device)).requires_grad_(False)
         identity = checkpoint.identity(recipe.autoencoder)
         if isinstance(data, Store):

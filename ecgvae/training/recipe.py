@@ -85,6 +85,7 @@ class TrainingSettings(Settings):
         max_grad_norm: Gradients are clipped to this norm.
         ema_decay: Decay of the exponential moving average of the weights. The average is validated and saved.
         init_from: A trained model (a shipped name or a folder) that provides the initial weights.
+        frozen: Parts of the model by name that keep their weights, such as encoder and quantizer.
         precision: "bf16" for matrix products in bfloat16; "auto" for bf16 on a GPU that supports it, else fp32.
         compile: Whether to use torch.compile.
         patience: Number of validations without a lower value, after which the training of a prior ends; the weights
@@ -109,6 +110,7 @@ class TrainingSettings(Settings):
     max_grad_norm: float = Field(1.0, gt=0, le=1e30)
     ema_decay: Decay = 0.99
     init_from: str | None = None
+    frozen: tuple[str, ...] = ()
     precision: Literal["fp32", "bf16", "auto"] = "auto"
     compile: bool = False
     patience: int | None = Field(None, ge=1)

@@ -40,6 +40,7 @@ class ReconstructionTask(Task):
         model = build(recipe.model).to(self.device).train()
         if settings.init_from:
             model.load_state_dict(load_initial_model(settings.init_from, recipe).state_dict())
+        freeze(model, settings.frozen)
         average = copy.deepcopy(model).eval().requires_grad_(False)
         optimizer = Muon(model, settings.learning_rate, settings.betas, settings.momentum, settings.weight_decay)
         adversary = Adversary(recipe.model.signal, recipe.adversarial, self.device) if recipe.adversarial else None
@@ -81,6 +82,15 @@ class ReconstructionTask(Task):
                  "records": len(rows), **self.recipe.model_dump(mode="json", exclude={"model"})}
         data = measure_training_data(self.store, rows, self.recipe.model.signal)
         checkpoint.save(average, folder, facts, metrics, data)
+
+
+def freeze(model: nn.Module, names: tuple[str, ...]) -> None:
+    """Keeps the weights of parts of a model. ValueError if it has no part of such a name."""
+    parts = dict(model.named_children())
+    for name in names:
+        if name not in parts:
+            raise ValueError(f"training.frozen has {name}; wanted some of {', '.join(parts)}")
+        parts[name].requires_grad_(False).eval()
 
 
 def load_initial_model(name: str, recipe: Recipe) -> Autoencoder:

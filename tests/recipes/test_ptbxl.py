@@ -113,3 +113,20 @@ def test_the_ablation_of_noising(store, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(noise, "train", None)       # nothing is trained again
     noise.main()
     assert capsys.readouterr().out == shown
+
+
+def test_the_price_of_few_solver_steps(store, tmp_path, monkeypatch, capsys):
+    from ecgvae.codebooks import LatentSpec
+    from ecgvae.priors import build_prior, parse_prior_settings
+
+    steps = script("solver_steps")
+    settings = {"kind": "latent", "width": 16, "layers": 1, "heads": 1, "condition": {"labels": ["NORM"]}}
+    folder = checkpoint.save_prior(build_prior(parse_prior_settings(settings), LatentSpec(8, 16)), tmp_path / "prior",
+                                   "ptbxl-vae-conv")
+    monkeypatch.setattr(steps, "STEPS", (1, 3))
+    monkeypatch.setattr(sys, "argv", ["solver_steps.py", str(folder), str(store.path)])
+    steps.main()
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[:2] for line in lines if line[0] in ("heun", "euler")] == [
+        ["heun", "1"], ["heun", "3"], ["euler", "1"], ["euler", "3"]]
+    assert [line[3] for line in lines if line[:2] in (["heun", "3"], ["euler", "3"])] == ["1.00", "1.00"]
