@@ -12,6 +12,7 @@ from ecgvae.cli.terminal import Progress, show_json
 from ecgvae.cli.text import to_json
 
 if TYPE_CHECKING:
+    from ecgvae.evaluation.generation.latents import LatentAutoencoder
     from ecgvae.tokenizer import Tokenizer
 
 
@@ -84,19 +85,25 @@ def check_outputs(out: Path | None, figures: Path | None, inputs: tuple[Path, ..
 
 
 def choose_tokenizer(samples: Path, tokenizer: str | None, codebooks: int | None
-                     ) -> "tuple[Tokenizer | None, int | None]":
-    """The tokenizer that is given, else the one that the samples name, and the number of its codebooks to use."""
+                     ) -> "tuple[Tokenizer | LatentAutoencoder | None, int | None]":
+    """The autoencoder that is given, else the one that the samples name, and the number of its codebooks to use."""
+    from ecgvae import checkpoint
+    from ecgvae.evaluation.generation.latents import LatentAutoencoder
     from ecgvae.evaluation.generation.origin import find_tokenizer
     from ecgvae.tokenizer import Tokenizer
 
+    found: tuple[Tokenizer | LatentAutoencoder, int | None] | None
     if tokenizer:
-        loaded = Tokenizer.load(tokenizer, "cpu")
-        return loaded, loaded.check_codebooks(codebooks)
-    if found := find_tokenizer(samples):
+        has_tokens = checkpoint.saved_facts(checkpoint.locate(tokenizer)).get("codebooks")
+        found = (Tokenizer.load(tokenizer, "cpu") if has_tokens else LatentAutoencoder.load(tokenizer)), None
+    else:
+        found = find_tokenizer(samples)
+    if found and isinstance(found[0], Tokenizer):
         return found[0], found[0].check_codebooks(codebooks or found[1])
     if codebooks:
-        raise ValueError(f"--codebooks {codebooks} without a tokenizer; wanted --tokenizer too")
-    return None, None
+        raise ValueError(f"--codebooks {codebooks} without a tokenizer; wanted --tokenizer too" if found is None else
+                         f"--codebooks {codebooks}: {found[0].name} has no codebooks")
+    return found or (None, None)
 
 
 class StagedProgress:

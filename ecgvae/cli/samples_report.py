@@ -55,8 +55,8 @@ def describe_data(report: dict) -> list[str]:
         lines.append(f"{count(samples - report['labelled'], 'sample')} without superclasses, which do not count for "
                      "TSTR, TRTS and agreement")
     if used := report["tokenizer"]:
-        codebooks = count(used["codebooks"], "codebook")
-        lines.append(f"decoded real is the training split by {used['name']} with {codebooks}")
+        what = count(used["codebooks"], "codebook") if used["codebooks"] else "latents that are not quantized"
+        lines.append(f"decoded real is the training split by {used['name']} with {what}")
     else:
         lines.append("the samples name no tokenizer that is here, so decoded real ECGs are not measured (--tokenizer)")
     if "classifier" not in report["sections"]["distances"]:
@@ -66,7 +66,7 @@ def describe_data(report: dict) -> list[str]:
 
 def show_distances(space: str, rows: Mapping[str, dict], areas: Mapping[str, dict]) -> None:
     """Prints the distances in a feature space, and what a discriminator makes of it."""
-    show(f"\nFeatures of a {space} (c.: clipped; discriminator: AUC, .5 is perfect)")
+    show(f"\nFeatures of a {space} (c.: clipped; discriminator: AUC against training records, .5 is perfect)")
     names = [*rows, *(row for row in areas if row not in rows)]
     show_rows(DISTANCES | {"discriminator": "discriminator"},
               {row: {**rows.get(row, {}), "discriminator": areas.get(row)} for row in names})
@@ -90,7 +90,8 @@ def physiology_cells(values: dict) -> dict:
 
 def show_memorisation(rows: Mapping[str, dict]) -> None:
     """Prints the distances to the nearest training records, with those of the reference."""
-    show("\nMemorisation: distances to the nearest training record (0: a copy), against those of the reference")
+    show("\nMemorisation: distances to the nearest training record (0: a copy), and divided by the second one;\n"
+         "probability to be nearer than the reference; share below the reference's 1st percentile, and below all of it")
     first = next(iter(rows.values()))
     reference = {name.removeprefix("held_out_"): value for name, value in first.items() if name.startswith("held_out_")}
     show_rows(MEMORISATION, {**rows, "reference": reference})

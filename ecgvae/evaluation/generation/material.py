@@ -12,6 +12,7 @@ from ecgvae.data.store import Store
 from ecgvae.evaluation.batches import split_rows
 from ecgvae.evaluation.generation.classifier import Classifier
 from ecgvae.evaluation.generation.classifier_cache import cached_classifier
+from ecgvae.evaluation.generation.latents import LatentAutoencoder, reconstruct_real
 from ecgvae.evaluation.generation.measurements import Measurements, Stage, map_sets, measure_records, no_stage
 from ecgvae.evaluation.generation.random_network import RandomNetwork
 from ecgvae.evaluation.generation.reading import read_samples
@@ -62,8 +63,9 @@ class Material:
         return self.spaces[space].project(self.features[space][name])
 
 
-def gather(samples: str | Path | EcgSet, store: Store, split: str = "validation", tokenizer: Tokenizer | None = None,
-           codebooks: int | None = None, cache: Path | None = None, seed: int = 0, stage: Stage = no_stage) -> Material:
+def gather(samples: str | Path | EcgSet, store: Store, split: str = "validation",
+           tokenizer: Tokenizer | LatentAutoencoder | None = None, codebooks: int | None = None,
+           cache: Path | None = None, seed: int = 0, stage: Stage = no_stage) -> Material:
     """Reads the sets, trains or loads the classifier, computes all features, and measures the records.
 
     All ECGs are cut to ten seconds, or to the most frequent length of the samples or of the reference if it is shorter.
@@ -72,7 +74,7 @@ def gather(samples: str | Path | EcgSet, store: Store, split: str = "validation"
         samples: The generated ECGs: records, a store or a token file (see `read_samples`), or a set.
         store: Real records, with a training split. Labels are in its column `superclass`.
         split: The split to compare with.
-        tokenizer: The tokenizer whose decoded tokens are measured too.
+        tokenizer: The tokenizer whose decoded tokens, or the autoencoder whose decoded latents, are measured too.
         codebooks: Number of its first codebooks to use; by default all.
         cache: The folder of trained classifiers; by default the user's cache.
         seed: Seed of the random network, the classifier, and all that is drawn.
@@ -81,9 +83,11 @@ def gather(samples: str | Path | EcgSet, store: Store, split: str = "validation"
     Raises:
         ValueError: The samples can't be used, or a split has no records.
     """
-    sets = read_sets(samples, store, split, tokenizer, stage)
-    if tokenizer is not None:
+    sets = read_sets(samples, store, split, tokenizer if isinstance(tokenizer, Tokenizer) else None, stage)
+    if isinstance(tokenizer, Tokenizer):
         sets["decoded"] = decode_real(sets["training"], tokenizer, codebooks, partial(stage, "records decoded"))
+    elif tokenizer is not None:
+        sets["decoded"] = reconstruct_real(sets["training"], tokenizer, partial(stage, "records decoded"))
     classifier = train_or_load(sets["training"], cache, seed, stage)
     networks: dict[str, Network] = {RANDOM: RandomNetwork.fit(sets["training"].signals, seed)}
     if classifier is not None:
@@ -92,8 +96,9 @@ def gather(samples: str | Path | EcgSet, store: Store, split: str = "validation"
                 for space, network in networks.items()}
     measurements = measure_records(sets, seed, stage)
     spaces = {space: FeatureSpace.fit(features[space]["training"], seed) for space in networks}
-    used = None if tokenizer is None else {"name": tokenizer.name, "identity": tokenizer.identity,
-                                           "codebooks": tokenizer.check_codebooks(codebooks)}
+    used = None if tokenizer is None else {
+        "name": tokenizer.name, "identity": tokenizer.identity,
+        "codebooks": tokenizer.check_codebooks(codebooks) if isinstance(tokenizer, Tokenizer) else None}
     facts = {"store": store.path.name, "split": split, "tokenizer": used}
     return Material(sets, spaces, features, classifier, measurements, min(map(len, sets.values())), seed, facts)
 

@@ -9,6 +9,7 @@ import numpy as np
 from ecgvae.data.store import Store
 from ecgvae.evaluation.generation.discriminator import discriminate_sets
 from ecgvae.evaluation.generation.distances import compare_features
+from ecgvae.evaluation.generation.latents import LatentAutoencoder
 from ecgvae.evaluation.generation.linear import as_json, estimate_auc
 from ecgvae.evaluation.generation.material import CLASSIFIER, RANDOM, Material, gather
 from ecgvae.evaluation.generation.measurements import Stage, no_stage
@@ -111,8 +112,8 @@ SECTIONS: dict[str, Callable[[Material], dict]] = {
 
 
 def measure_samples(samples: str | Path | EcgSet, store: Store, split: str = "validation",
-                    tokenizer: Tokenizer | None = None, codebooks: int | None = None, cache: Path | None = None,
-                    seed: int = 0, stage: Stage = no_stage) -> dict:
+                    tokenizer: Tokenizer | LatentAutoencoder | None = None, codebooks: int | None = None,
+                    cache: Path | None = None, seed: int = 0, stage: Stage = no_stage) -> dict:
     """Measures how near generated ECGs are to real ones: `gather`, whose arguments these are, and `measure`."""
     return measure(gather(samples, store, split, tokenizer, codebooks, cache, seed, stage), stage)
 
@@ -131,7 +132,7 @@ def measure(material: Material, stage: Stage = no_stage) -> dict:
     Returns:
         A dictionary of JSON values:
 
-        - `store`, `split`, `tokenizer` (`name`, `identity` and `codebooks`; or None) and `seed`.
+        - `store`, `split`, `tokenizer` (`name`, `identity`, and `codebooks` or None for latents; or None) and `seed`.
         - `records`: their number in each set; `compared`: the number that are compared at a time, as distances depend
           on it; `labelled`: the number of samples with a class; `seconds`, `rate` and `leads` of all.
         - `left_out` and `notes`: [record, text] about samples and real records.
