@@ -9,10 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ecgvae import checkpoint, legacy, models
-from ecgvae.batch import load_tokenizer
 from ecgvae.data.tokens import open_tokens, write_tokens
 from ecgvae.models import build, parse_settings
-from ecgvae.tokenizer import Tokenizer
+from ecgvae.tokenizer import Tokenizer, load_tokenizer
 
 # The identity of each shipped model, followed by those that earlier versions gave to the same weights.
 IDENTITIES = {

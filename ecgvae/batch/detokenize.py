@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ecgvae import checkpoint
 from ecgvae.batch.delivery import check_replaced, deliver, remove_drafts
 from ecgvae.batch.summary import Summary
 from ecgvae.data.errors import NoUsableRecords, Remarks, check_folder, error_text
@@ -15,7 +14,7 @@ from ecgvae.data.naming import unique_names
 from ecgvae.data.tokens import TokenFile, Tokens, open_tokens
 from ecgvae.signal.generated import generated_lines
 from ecgvae.signal.writing import write_blocks
-from ecgvae.tokenizer import Tokenizer
+from ecgvae.tokenizer import Tokenizer, load_tokenizer
 from ecgvae.tokenizer.decoding import DECODED
 
 MAX_QUOTED_CHARACTERS = 500         # of a name in a header
@@ -100,34 +99,6 @@ def detokenize_files(path: str | Path, out: str | Path, model: str | Path | None
         raise NoUsableRecords(skipped)
     return DecodedSummary(out, len(file) - len(skipped), seconds, tuple(skipped), tuple(noted),
                           renamed=tuple(renamed), kept=kept)
-
-
-def load_tokenizer(file: TokenFile, model: str | Path | None = None, device: str = "auto") -> Tokenizer:
-    """Loads the tokenizer of a token file.
-
-    Args:
-        file: The token file.
-        model: The tokenizer's name or folder; by default the name in the file.
-        device: A device by torch's name, or "auto" for a GPU if there is one.
-
-    Raises:
-        ValueError: The name in the file is unknown, or the file is of another tokenizer.
-    """
-    try:
-        tokenizer = Tokenizer.load(model or file.header.model, device)
-    except FileNotFoundError:
-        if model:
-            raise
-        raise ValueError(f"{file.path} is from {file.header.model}, which is no shipped tokenizer; "
-                         "give its folder with --model") from None
-    identities = [tokenizer.identity, *checkpoint.earlier_identities(model or file.header.model)]
-    if file.header.tokenizer not in identities:
-        raise ValueError(f"{file.path} is from the tokenizer {file.header.tokenizer} ({file.header.model}); "
-                         f"{tokenizer.name} is {tokenizer.identity}")
-    expected = tokenizer.header(len(file.header.codebooks))
-    if file.header != replace(expected, model=file.header.model, tokenizer=file.header.tokenizer):
-        raise ValueError(f"{file.path} is damaged: its header differs from that of its tokenizer")
-    return tokenizer
 
 
 def rows(file: TokenFile, names: Sequence[str], paths: Sequence[str], comments: bool) -> Iterator[Row]:

@@ -63,10 +63,10 @@ def draw_record(path: Path, out: Path, model: str | None, device: str, overwrite
 
 def draw_tokens(path: Path, out: Path, name: str | None, model: str | None, device: str, overwrite: bool) -> None:
     """Draws the tokens of a record (by default the first of the file) under the ECG that is decoded from them."""
-    from ecgvae.batch import load_tokenizer
     from ecgvae.data.tokens import open_tokens
     from ecgvae.plotting import plot_tokens
     from ecgvae.plotting.paper import ROW_SECONDS
+    from ecgvae.tokenizer import load_tokenizer
 
     file = open_tokens(path)
     tokens = next((tokens for tokens in file if name in (None, tokens.name)), None)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from einops import rearrange
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from ecgvae.codebooks import CodebookSpec
@@ -78,8 +78,8 @@ class FrameLayout:
             parts.append(rearrange(row, "b (n i) -> b n i", i=per_frame))
         return torch.stack([parts[slot.codebook][..., slot.index] for slot in self.slots], -1)
 
-    def unpack(self, frames: Int[Tensor, "b n s"], samples: int) -> tuple[Int[Tensor, "b _"], ...]:
-        """The codes of each codebook for a number of samples, from frames that cover them."""
+    def unpack(self, frames: Shaped[Tensor, "b n s"], samples: int) -> tuple[Shaped[Tensor, "b _"], ...]:
+        """The codes of each codebook, or other values of the slots, for the samples that the frames cover."""
         codes = []
         for number, spec in enumerate(self.codebooks):
             own = [position for position, slot in enumerate(self.slots) if slot.codebook == number]

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ecgvae import checkpoint
-from ecgvae.batch.detokenize import load_tokenizer
 from ecgvae.data.collection import Collection
 from ecgvae.data.tokens import open_tokens
 from ecgvae.evaluation.generation.latents import LatentAutoencoder
 from ecgvae.metrics import bits_per_second
 from ecgvae.signal.generated import read_origin
-from ecgvae.tokenizer import Tokenizer
+from ecgvae.tokenizer import Tokenizer, load_tokenizer
 from ecgvae.tokenizer.decoding import DECODED
 
 Known = tuple[Tokenizer, int] | tuple[LatentAutoencoder, None]      # a tokenizer with its number of codebooks

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgvae.batch.detokenize import load_tokenizer
 from ecgvae.data.collection import Collection, Entry
 from ecgvae.data.conditions import column_labels
 from ecgvae.data.errors import error_text
@@ -18,7 +17,7 @@ from ecgvae.evaluation.generation.sets import LABEL_COLUMN, SECONDS, EcgSet
 from ecgvae.evaluation.probe import CLASSES
 from ecgvae.signal import Record, RecordFile, SignalSpec, conform
 from ecgvae.signal.generated import generated_note, read_condition
-from ecgvae.tokenizer import Tokenizer
+from ecgvae.tokenizer import Tokenizer, load_tokenizer
 
 MAX_RECORDS = 10_000        # of a set of samples (480 MB for 12 leads at 100 Hz)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ecgvae.evaluation.generation import classifier_cache
+from ecgvae.evaluation.generation import classifier, classifier_cache
 from ecgvae.evaluation.generation.classifier import augment, train_classifier
 from ecgvae.evaluation.generation.classifier_cache import cache_folder, cached_classifier
 from ecgvae.evaluation.generation.linear import macro_auc
