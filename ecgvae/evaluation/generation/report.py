@@ -29,7 +29,9 @@ def distance_section(material: Material) -> dict:
     """For each space and row: Fréchet distance, its ratio to the floor, and the neighbours' metrics.
 
     The floor is the distance of validation records if the reference is the test split, else that of training records,
-    which the classifier has seen: their features differ a little from those of other real records.
+    which the classifier has seen: their features differ a little from those of other real records. It is nearly all
+    bias, which falls with the number of records: two parts of the training split of PTB-XL's subset are 980, 550, 250,
+    110 and 63 apart for 67, 133, 267, 670 and 1,000 records each (random network). Only ratios of one number compare.
     """
     spaces: dict[str, dict] = {}
     for space in material.spaces:
