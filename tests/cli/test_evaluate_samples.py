@@ -83,14 +83,14 @@ def test_decoded_real_ecgs_by_the_tokenizer_that_is_given(new, real, tmp_path, t
     folder = checkpoint.save(model, tmp_path / "model")
     text = call("evaluate-samples", new, real, "--tokenizer", folder, "--codebooks", 2).stdout
     assert "decoded real is the training split by model with 2 codebooks" in text
-    assert "samples vs decoded" in text
+    assert "vs decoded real" in text
 
 
 def test_decoded_real_ecgs_by_the_latents_of_an_autoencoder(new, real, tmp_path, tiny_settings, random_model):
     folder = checkpoint.save(random_model(tiny_settings("vae", signal={"leads": LEADS, "rate": 50})), tmp_path / "vae")
     text = call("evaluate-samples", new, real, "--tokenizer", folder).stdout
     assert "decoded real is the training split by vae with latents that are not quantized" in text
-    assert "samples vs decoded" in text
+    assert "vs decoded real" in text
     assert "vae has no codebooks" in mistake("evaluate-samples", new, real, "--tokenizer", folder, "--codebooks", 2)
 
 

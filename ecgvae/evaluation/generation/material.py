@@ -18,8 +18,10 @@ from ecgvae.evaluation.generation.random_network import RandomNetwork
 from ecgvae.evaluation.generation.reading import read_samples
 from ecgvae.evaluation.generation.sets import SECONDS, EcgSet, decode_real, store_set
 from ecgvae.evaluation.generation.spaces import FeatureSpace, Network
+from ecgvae.metrics.neighbours import K
 from ecgvae.tokenizer import Tokenizer
 
+MIN_RECORDS = K + 2     # of a set, for its nearest neighbours
 RANDOM, CLASSIFIER = "random", "classifier"
 
 
@@ -81,7 +83,7 @@ def gather(samples: str | Path | EcgSet, store: Store, split: str = "validation"
         stage: Called with what is counted, the number done and their total.
 
     Raises:
-        ValueError: The samples can't be used, or a split has no records.
+        ValueError: The samples can't be used, or there are fewer than `MIN_RECORDS` of them or in a split.
     """
     sets = read_sets(samples, store, split, tokenizer if isinstance(tokenizer, Tokenizer) else None, stage)
     if isinstance(tokenizer, Tokenizer):
@@ -114,8 +116,12 @@ def read_sets(samples: str | Path | EcgSet, store: Store, split: str, tokenizer:
                          f"{', '.join(store.leads)} at {store.rate:g} Hz")
     samples = samples.cut(min(samples.signals.shape[2], round(seconds * store.rate)))
     parts = {"reference": split, "training": "train", **({"validation": "validation"} if split == "test" else {})}
-    return {"samples": samples, **{name: store_set(store, split_rows(store, part), f"{part} records", samples.seconds)
+    sets = {"samples": samples, **{name: store_set(store, split_rows(store, part), f"{part} records", samples.seconds)
                                    for name, part in parts.items()}}
+    for name, ecgs in sets.items():
+        if len(ecgs) < MIN_RECORDS:
+            raise ValueError(f"{len(ecgs)} {name if name == 'samples' else ecgs.name}; wanted {MIN_RECORDS} or more")
+    return sets
 
 
 def typical_seconds(store: Store, rows: np.ndarray) -> float:

@@ -20,7 +20,7 @@ from ecgvae.evaluation.generation.utility import MIN_RECORDS, Labelled, utility
 from ecgvae.tokenizer import Tokenizer
 
 ROW_NAMES = {"samples": "samples", "decoded": "decoded real", "validation": "real, validation",
-             "training": "real, training", "samples_against_decoded": "samples vs decoded",
+             "training": "real, training", "samples_against_decoded": "vs decoded real",
              "reference": "real, reference"}
 PAIRS = {"samples": "training", "decoded": "training", "validation": "reference", "training": "reference"}
 

@@ -110,8 +110,10 @@ def test_a_store_without_labels_has_no_classifier(tmp_path, draw_set):
     assert report["compared"] == 20 and not list(tmp_path.glob("*.safetensors"))
 
 
-def test_sets_of_other_leads_are_refused(ecg_store, draw_set):
+def test_sets_that_cannot_be_compared_are_refused(ecg_store, draw_set):
     with pytest.raises(ValueError, match="samples has I, II, V1 at 60 Hz; the store has I, II, V1 at 50 Hz"):
         measure_samples(replace(draw_set(9, 0), rate=60.0), ecg_store)
     with pytest.raises(ValueError, match="split other; wanted train"):
         measure_samples(draw_set(9, 0), ecg_store, "other")
+    with pytest.raises(ValueError, match="6 samples; wanted 7 or more"):
+        measure_samples(draw_set(6, 0), ecg_store)
