@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Argument, Option
 
-from ecgvae.cli.app import MODELS, Json, Overwrite, Quiet, app, examples
+from ecgvae.cli.app import GENERATION, Json, Overwrite, Quiet, app, examples
 from ecgvae.cli.completion import shipped_models
 from ecgvae.cli.paths import check_exists, check_file_output, check_model, check_records, check_store
 from ecgvae.cli.terminal import Progress, show_json
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ecgvae.tokenizer import Tokenizer
 
 
-@app.command(rich_help_panel=MODELS,
+@app.command(rich_help_panel=GENERATION,
              epilog=examples("ecgvae evaluate-samples new store",
                              "ecgvae evaluate-samples new store --split test --out report.json --figures page.png",
                              "ecgvae evaluate-samples new store --tokenizer ptbxl-vqvae-conv --codebooks 4"))
@@ -42,8 +42,8 @@ def evaluate_samples(
     """Measures how near generated ECGs are to real ones.
 
     The same is measured for other real ECGs and for decoded ones, which shows what can be reached.
-    The first time a classifier is trained on the store, which takes some minutes. Heart rates, intervals and the shape
-    of beats need neurokit2: pip install "ecgvae\\[delineation]".
+    The first time a classifier is trained on the store, which takes some minutes.
+    Intervals and the shape of beats need neurokit2: pip install "ecgvae\\[delineation]".
     """
     check_store(store)
     if samples.suffix == ".parquet":
