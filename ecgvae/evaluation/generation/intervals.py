@@ -65,7 +65,7 @@ class Intervals:
 
 def measure_intervals(signals: Float[np.ndarray, "n leads t"], rate: float, leads: tuple[str, ...],
                       progress: RecordProgress = no_record_progress) -> Intervals:
-    """Measures records one by one, about 12 ms each on one core.
+    """Measures records one by one, about 14 ms each on one core.
 
     Args:
         signals: Records in mV.
