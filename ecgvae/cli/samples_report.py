@@ -66,7 +66,7 @@ def describe_data(report: dict) -> list[str]:
 
 def show_distances(space: str, rows: Mapping[str, dict], areas: Mapping[str, dict]) -> None:
     """Prints the distances in a feature space, and what a discriminator makes of it."""
-    show(f"\nFeatures of a {space} (c.: clipped; discr.: of samples and training records, .5 is perfect)")
+    show(f"\nFeatures of a {space} (c.: clipped; discr.: a discriminator's, .5 is perfect)")
     names = [*rows, *(row for row in areas if row not in rows)]
     show_rows(DISTANCES | {"discriminator": "discr. AUC"},
               {row: {**rows.get(row, {}), "discriminator": areas.get(row)} for row in names})
