@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from ecgvae.evaluation.generation.material import Material
     from ecgvae.evaluation.generation.memorisation import Memorisation
     from ecgvae.evaluation.generation.physiology import Physiology
 
@@ -21,6 +22,31 @@ SPECTRUM_LEADS = ("I", "II", "V2", "V5")
 MAX_HZ = 45.0
 MAX_POINTS = 1000  # of a set in the scatter plot
 COLOURS = ("black", "C3", "C0", "C2", "C1", "C4")
+SCORES = ("precision", "recall", "density", "coverage", "clipped_density", "clipped_coverage")
+
+
+def plot_report(material: "Material", report: Mapping, path: str | Path, overwrite: bool = False) -> Path:
+    """Draws a report on generated ECGs on one page, as far as it was measured; see `plot_generation`.
+
+    Args:
+        material: What was measured.
+        report: The report on it.
+        path: The figure: .png, .pdf or .svg.
+        overwrite: Whether to replace a figure that exists.
+    """
+    from ecgvae.evaluation.generation.material import RANDOM
+    from ecgvae.evaluation.generation.memorisation import Memorisation
+    from ecgvae.evaluation.generation.report import ROW_NAMES
+
+    names = {row: ROW_NAMES[row] for row in ("reference", *material.rows)}
+    measured, found = material.measurements.physiology, material.measurements.nearest
+    distances = report["sections"]["distances"][RANDOM]
+    return plot_generation(
+        {name: measured[row] for row, name in names.items()} if measured else {}, path, overwrite,
+        Memorisation(found["samples"], found["reference"]) if found else None,
+        {names[row]: material.projected(RANDOM, row)[:, :2] for row in ("reference", "samples")},
+        {names[row]: {score.replace("_", " "): values[score]["value"] for score in SCORES}
+         for row, values in distances.items()})
 
 
 def plot_generation(
@@ -34,7 +60,8 @@ def plot_generation(
     """Draws distributions, spectra and correlations of sets of records, and what else is given, on one page.
 
     Args:
-        sets: Measurements by the name of the set; the first is the real one, the second the generated one.
+        sets: Measurements by the name of the set; the first is the real one, the second the generated one. Empty for
+            a page without them.
         path: The figure: .png, .pdf or .svg.
         overwrite: Whether to replace a figure that exists.
         memorisation: Distances to the nearest training records.
@@ -42,31 +69,33 @@ def plot_generation(
         scores: Numbers from 0 to 1 by the name of the set and of the score, such as precision and recall.
 
     Raises:
-        ValueError: There are fewer than two sets, or they have different leads or rates.
+        ValueError: There is one set or nothing to draw, or the sets have different leads or rates.
         FileExistsError: The figure exists and `overwrite` is false.
     """
     from matplotlib.figure import Figure
 
     path = check_destination(path, overwrite)
-    if len(sets) < 2:
+    last_row = memorisation is not None or bool(features) or bool(scores)
+    if len(sets) == 1 or not (sets or last_row):
         raise ValueError(f"measurements of {len(sets)} sets; wanted at least two, the real one first")
     if len({(of_set.waveforms.leads, of_set.waveforms.rate) for of_set in sets.values()}) > 1:
         raise ValueError("sets of different leads or rates; wanted the same")
-    last_row = memorisation is not None or bool(features) or bool(scores)
-    figure = Figure(figsize=(15, 13 if last_row else 10), layout="constrained")
-    grid = figure.add_gridspec(4 if last_row else 3, 4)
-    colours = dict(zip(sets, cycle(COLOURS), strict=False))
-    rows = [[figure.add_subplot(grid[row, column]) for column in range(4)] for row in range(3)]
-    _draw_intervals(rows[0], sets, colours)
-    _draw_spectra(rows[1], sets, colours)
-    _draw_correlations(figure, rows[2][:3], sets)
-    _draw_beats(rows[2][3], sets, colours)
+    n_rows = (3 if sets else 0) + last_row
+    figure = Figure(figsize=(15, 3.3 * n_rows), layout="constrained")
+    grid = figure.add_gridspec(n_rows, 4)
+    colours = dict(zip(sets or scores or {}, cycle(COLOURS if sets else COLOURS[1:]), strict=False))
+    if sets:
+        rows = [[figure.add_subplot(grid[row, column]) for column in range(4)] for row in range(3)]
+        _draw_intervals(rows[0], sets, colours)
+        _draw_spectra(rows[1], sets, colours)
+        _draw_correlations(figure, rows[2][:3], sets)
+        _draw_beats(rows[2][3], sets, colours)
     if memorisation is not None:
-        _draw_nearest(figure.add_subplot(grid[3, 0]), memorisation)
+        _draw_nearest(figure.add_subplot(grid[-1, 0]), memorisation)
     if features:
-        _draw_features(figure.add_subplot(grid[3, 1]), features, colours)
+        _draw_features(figure.add_subplot(grid[-1, 1]), features, colours)
     if scores:
-        _draw_scores(figure.add_subplot(grid[3, 2:]), scores, colours)
+        _draw_scores(figure.add_subplot(grid[-1, 2:]), scores, colours)
     return save_figure(figure, path)
 
 

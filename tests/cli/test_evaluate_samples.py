@@ -1,6 +1,7 @@
 """The command evaluate-samples: what it says, writes and refuses."""
 
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +10,9 @@ from commands import call, mistake
 from stores import write_store
 
 from ecgvae import checkpoint, write_record
-from ecgvae.cli.evaluate_samples import StagedProgress, cell
-from ecgvae.evaluation.generation import distances, linear, random_network
+from ecgvae.cli.evaluate_samples import StagedProgress
+from ecgvae.cli.samples_report import cell
+from ecgvae.evaluation.generation import classifier, discriminator, distances, linear, measurements, random_network
 from ecgvae.signal import Record
 
 LEADS, CLASSES = ("I", "II"), ("NORM", "MI", "CD")
@@ -26,8 +28,12 @@ def draw(count: int, seed: int) -> np.ndarray:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch, tmp_path):
-    """Few kernels and resamples, and an empty cache."""
+    """Small networks, few resamples and measured records, and an empty cache."""
     monkeypatch.setattr(random_network, "MAX_DILATIONS", 2)
+    monkeypatch.setattr(measurements, "MAX_RECORDS", 8)
+    monkeypatch.setattr(discriminator, "MAX_CHOICES", 1)
+    monkeypatch.setattr(classifier, "WIDTHS", (8, 16, 16))
+    monkeypatch.setattr(distances, "N_BOOTSTRAP_FRECHET", 5)
     for module in (linear, distances):
         monkeypatch.setattr(module, "N_BOOTSTRAP", 20)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -56,14 +62,17 @@ def new(tmp_path):
 def test_the_report_is_printed_and_written(new, real, tmp_path):
     result = call("evaluate-samples", new, real, "--out", tmp_path / "report.json")
     report = json.loads((tmp_path / "report.json").read_text())
-    assert "29 samples of 3 s at 50 Hz against 30 real records (validation) of store, 29 at a time" in result.stdout
+    assert "29 samples of 3 s at 50 Hz against 30 real records (validation) of store" in result.stdout
+    assert "distances are of 29 records at a time" in result.stdout
     assert "1 record is left out" in result.stdout and "s28: 2 s long; wanted 3 s" in result.stderr
     assert "1 record is resampled to 50 Hz" in result.stdout and "so few records" in result.stdout
     assert "decoded real ECGs are not measured" in result.stdout and "without superclasses" not in result.stdout
     for space in ("random", "classifier"):
         value = report["sections"]["distances"][space]["samples"]["recall"]["value"]
         assert f"{value:.3f}" in result.stdout
-    assert all(text in result.stdout for text in ("TSTR", "agreement", "real, training split"))
+    assert all(text in result.stdout for text in ("TSTR", "agreement", "real, training",
+                                                "Physiology", "Memorisation", "15-45 Hz", "P(nearer)"))
+    assert max(map(len, result.stdout.splitlines())) <= 120
     assert report["samples"] == str(new) and report["sections"]["utility"]["samples"]["tstr"]["value"] > 0.8
     assert json.loads(call("evaluate-samples", new, real, "--json").stdout) == report     # with the cached classifier
     assert len(list((tmp_path / "cache" / "ecgvae").iterdir())) == 1
@@ -74,7 +83,34 @@ def test_decoded_real_ecgs_by_the_tokenizer_that_is_given(new, real, tmp_path, t
     folder = checkpoint.save(model, tmp_path / "model")
     text = call("evaluate-samples", new, real, "--tokenizer", folder, "--codebooks", 2).stdout
     assert "decoded real is the training split by model with 2 codebooks" in text
-    assert "samples vs decoded" in text
+    assert "vs decoded real" in text
+
+
+def test_decoded_real_ecgs_by_the_latents_of_an_autoencoder(new, real, tmp_path, tiny_settings, random_model):
+    folder = checkpoint.save(random_model(tiny_settings("vae", signal={"leads": LEADS, "rate": 50})), tmp_path / "vae")
+    text = call("evaluate-samples", new, real, "--tokenizer", folder).stdout
+    assert "decoded real is the training split by vae with latents that are not quantized" in text
+    assert "vs decoded real" in text
+    assert "vae has no codebooks" in mistake("evaluate-samples", new, real, "--tokenizer", folder, "--codebooks", 2)
+
+
+def test_a_page_of_figures(new, real, tmp_path):
+    call("evaluate-samples", new, real, "--figures", tmp_path / "page.png")
+    assert (tmp_path / "page.png").stat().st_size > 50_000
+    assert "exists" in mistake("evaluate-samples", new, real, "--figures", tmp_path / "page.png")
+    assert "wanted .png" in mistake("evaluate-samples", new, real, "--figures", tmp_path / "page.txt")
+    assert "which is an input" in mistake("evaluate-samples", new, real, "--figures", new / "page.png")
+    assert "is also the output" in mistake("evaluate-samples", new, real, "--out", tmp_path / "both.png",
+                                           "--figures", tmp_path / "both.png")
+
+
+def test_without_the_extra_for_intervals(new, real, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "neurokit2", None)
+    result = call("evaluate-samples", new, real, "--out", tmp_path / "report.json", "--figures", tmp_path / "page.png")
+    assert "physiology is not measured: PR and QT intervals need neurokit2; pip install" in result.stdout
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["sections"]["physiology"] == {} and list(report["missing"]) == ["physiology"]
+    assert report["sections"]["memorisation"]["samples"] and (tmp_path / "page.png").stat().st_size > 20_000
 
 
 def test_mistakes(new, real, tmp_path):

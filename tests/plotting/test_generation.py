@@ -49,6 +49,8 @@ def test_a_page_with_everything(tmp_path, sets, figures):
 def test_the_last_row_is_only_drawn_when_it_is_given(tmp_path, sets, figures):
     plot_generation(sets, tmp_path / "page.png")
     assert len(titles(figures[0])) == 12
+    plot_generation({}, tmp_path / "page.png", scores={"samples": {"recall": 0.4}})
+    assert titles(figures[1]) == ["agreement with real records"]
 
 
 def test_a_page_as_a_file(tmp_path, sets):
@@ -59,8 +61,9 @@ def test_a_page_as_a_file(tmp_path, sets):
 
 
 def test_sets_must_be_two_and_comparable(tmp_path, sets):
-    with pytest.raises(ValueError, match="measurements of 1 sets"):
-        plot_generation({"real": sets["real"]}, tmp_path / "page.png")
+    for few in ({}, {"real": sets["real"]}):
+        with pytest.raises(ValueError, match=f"measurements of {len(few)} sets"):
+            plot_generation(few, tmp_path / "page.png")
     other = measure_physiology(np.zeros((1, 2, 1000), np.float32), 100, ("I", "II"))
     with pytest.raises(ValueError, match="different leads or rates"):
         plot_generation({"real": sets["real"], "samples": other}, tmp_path / "page.png")

@@ -1,10 +1,16 @@
-"""Checks of sets of signals."""
+"""Checks of sets of signals, and the progress through them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from ecgvae.signal.record import is_positive
+
+RecordProgress = Callable[[int], object]       # called with the number of records done
+
+
+def no_record_progress(done: int) -> None:
+    """Shows nothing."""
 
 
 def check_signals(signals: np.ndarray, rate: float, leads: Sequence[str]) -> np.ndarray:

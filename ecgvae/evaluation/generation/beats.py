@@ -29,7 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from ecgvae.evaluation.generation.arrays import check_signals
+from ecgvae.evaluation.generation.arrays import RecordProgress, check_signals, no_record_progress
 from ecgvae.evaluation.generation.distributions import compare_distributions
 from ecgvae.evaluation.generation.r_peaks import band_pass, find_r_peaks
 from ecgvae.signal import resample
@@ -66,15 +66,21 @@ class BeatShapes:
         return float(np.isfinite(self.variance).mean())
 
 
-def beat_shapes(signals: Float[np.ndarray, "n leads t"], rate: float, leads: tuple[str, ...]) -> BeatShapes:
+def beat_shapes(signals: Float[np.ndarray, "n leads t"], rate: float, leads: tuple[str, ...],
+                progress: RecordProgress = no_record_progress) -> BeatShapes:
     """The variance of the shape of normal beats within each record.
 
     Args:
         signals: Records in mV.
         rate: Their sampling rate in Hz.
         leads: Names of the leads.
+        progress: Called with the number of records done.
     """
-    values = np.array([_shape_variance(signal, rate) for signal in check_signals(signals, rate, leads)])
+    rows = []
+    for signal in check_signals(signals, rate, leads):
+        rows.append(_shape_variance(signal, rate))
+        progress(len(rows))
+    values = np.array(rows)
     return BeatShapes(values[:, 0], values[:, 1])
 
 

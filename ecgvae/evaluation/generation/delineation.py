@@ -43,7 +43,7 @@ def delineate(
     bounds = qrs_bounds(beat[list(velocity_leads)], r)
     if bounds is None:
         return None
-    waves = np.array([_p_and_t(beat[row], r) for row in wave_leads]).reshape(-1, 3)
+    waves = p_and_t_waves(beat[list(wave_leads)], r)
     heights, ends = waves[:, 1], waves[:, 2]
     p_found = (heights > MIN_P_MV) & (waves[:, 0] <= bounds[0] - MIN_PR_SECONDS * ALIGNMENT_HZ)
     p_onset = float(np.median(waves[p_found, 0])) if 2 * p_found.sum() > len(waves) else float("nan")
@@ -65,29 +65,48 @@ def qrs_bounds(beat: Float[np.ndarray, "leads w"], r: int) -> tuple[int, int] | 
     return (int(before[-1]) + quiet_samples - 1, int(after[0])) if before.size and after.size else None
 
 
-def _p_and_t(lead: np.ndarray, r: int) -> tuple[float, float, float]:
-    """Onset and height in mV of the P wave, and end of the T wave of a beat; nan for what is not found."""
-    neurokit, nothing = load_neurokit(), (float("nan"),) * 3
-    lead = lead.astype(np.float64)
-    reach = round(R_SEARCH_SECONDS * ALIGNMENT_HZ)
+def p_and_t_waves(beat: Float[np.ndarray, "leads w"], r: int) -> Float[np.ndarray, "leads 3"]:
+    """For each lead onset and height in mV of the P wave, and end of the T wave; nan for what is not found.
+
+    The leads are delineated one after another in one signal, as most of neurokit2's time does not depend on its length;
+    it looks at each beat alone. If it fails, they are delineated one by one.
+    """
+    if not len(beat):
+        return np.zeros((0, 3))
+    beat = beat.astype(np.float64)
+    reach, width = round(R_SEARCH_SECONDS * ALIGNMENT_HZ), beat.shape[1]
     start = max(0, r - reach)
-    peak = start + int(np.argmax(np.abs(lead[start:r + reach + 1] - np.median(lead))))
-    middle = COPIES // 2 * len(lead)
+    near_r = np.abs(beat[:, start:r + reach + 1] - np.median(beat, axis=1, keepdims=True))
+    peaks = np.repeat(start + near_r.argmax(axis=1), COPIES) + np.arange(COPIES * len(beat)) * width
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            _, points = neurokit.ecg_delineate(np.tile(lead, COPIES), np.arange(COPIES) * len(lead) + peak,
-                                               sampling_rate=int(ALIGNMENT_HZ), method="prominence")
+        points = _delineate_by_prominence(np.tile(beat, COPIES).ravel(), peaks)
     except (ValueError, IndexError, KeyError, TypeError, ZeroDivisionError):  # what it raises on odd shapes
-        return nothing
-    found = {name: float(values[COPIES // 2]) - middle
-             for name, values in points.items() if len(values) == COPIES}
-    top, onset, end = (found.get(f"ECG_P_{name}", float("nan")) for name in ("Peaks", "Onsets", "Offsets"))
+        return np.concatenate([p_and_t_waves(lead[None], r) for lead in beat]) if len(beat) > 1 else np.full((1, 3),
+                                                                                                             np.nan)
+    return np.array([_middle_waves(lead, row, points) for row, lead in enumerate(beat)])
+
+
+def _middle_waves(lead: np.ndarray, row: int, points: dict[str, list[float]]) -> tuple[float, float, float]:
+    """The waves of the middle copy of a lead's beat, from the points in the copies of all leads."""
+    first, copy = (COPIES * row + COPIES // 2) * len(lead), COPIES * row + COPIES // 2
+    top, onset, end, t_end = (float(points[f"ECG_{name}"][copy]) - first
+                              for name in ("P_Peaks", "P_Onsets", "P_Offsets", "T_Offsets"))
     height = float("nan")
     if np.isfinite([top, onset, end]).all():
         values = lead[np.array([top, onset, end]).astype(np.int64) % len(lead)]
         height = float(values[0] - values[1:].max())
-    return onset, height, found.get("ECG_T_Offsets", float("nan"))
+    return onset, height, t_end
+
+
+def _delineate_by_prominence(signal: np.ndarray, peaks: np.ndarray) -> dict[str, list[float]]:
+    """The points of the waves of each beat by neurokit2; nan where there is none.
+
+    It drops points at the first sample, which belong to the first beat; nan takes their place.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _, points = load_neurokit().ecg_delineate(signal, peaks, sampling_rate=int(ALIGNMENT_HZ), method="prominence")
+    return {name: [float("nan")] * (len(peaks) - len(values)) + list(values) for name, values in points.items()}
 
 
 def load_neurokit() -> ModuleType:

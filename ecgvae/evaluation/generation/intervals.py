@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from ecgvae.evaluation.generation.arrays import check_signals
+from ecgvae.evaluation.generation.arrays import RecordProgress, check_signals, no_record_progress
 from ecgvae.evaluation.generation.beats import ALIGNMENT_HZ, MAX_SHIFT_SECONDS, aligned_beats
 from ecgvae.evaluation.generation.delineation import delineate, load_neurokit
 from ecgvae.evaluation.generation.distributions import Distributions, compare_distributions
@@ -63,20 +63,25 @@ class Intervals:
         return float(np.isnan(self.values["qrs"]).mean())
 
 
-def measure_intervals(signals: Float[np.ndarray, "n leads t"], rate: float, leads: tuple[str, ...]) -> Intervals:
-    """Measures records one by one, about 21 ms each on one core.
+def measure_intervals(signals: Float[np.ndarray, "n leads t"], rate: float, leads: tuple[str, ...],
+                      progress: RecordProgress = no_record_progress) -> Intervals:
+    """Measures records one by one, about 14 ms each on one core.
 
     Args:
         signals: Records in mV.
         rate: Their sampling rate in Hz.
         leads: Standard names of the leads. PR and QT are measured in those of I, II and V5 that are there.
+        progress: Called with the number of records done.
 
     Raises:
         ModuleNotFoundError: neurokit2 is not installed.
     """
     load_neurokit()
     signals = check_signals(signals, rate, leads)
-    rows = [_measure(signal, rate, leads) for signal in signals]
+    rows = []
+    for signal in signals:
+        rows.append(_measure(signal, rate, leads))
+        progress(len(rows))
     values = {name: np.array([row.get(name, np.nan) for row in rows]) for name in _names(leads)}
     with np.errstate(invalid="ignore"):  # of infinite values
         ranges = np.ptp(signals, axis=-1)

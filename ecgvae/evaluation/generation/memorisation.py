@@ -11,10 +11,12 @@ the distances of held-out real records to theirs say how near a new patient come
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
 
+from ecgvae.data.jobs import Progress, no_progress
 from ecgvae.evaluation.generation.arrays import check_signals
 from ecgvae.evaluation.generation.r_peaks import band_pass
 from ecgvae.signal import independent_leads, resample
@@ -95,6 +97,7 @@ def nearest(
     training: Float[np.ndarray, "k leads u"],
     rate: float,
     leads: tuple[str, ...],
+    progress: Progress = no_progress,
 ) -> Nearest:
     """The nearest training record of each record, up to a shift of half a second and a positive scale.
 
@@ -105,6 +108,7 @@ def nearest(
         training: Training records in mV, of the same length.
         rate: Their sampling rate in Hz.
         leads: Names of the leads. Leads that follow from others are not compared.
+        progress: Called with the number of pairs of training records and shifts done, and their total.
 
     Raises:
         ValueError: The records are shorter than two seconds, or the lengths differ.
@@ -115,8 +119,11 @@ def nearest(
                          f"wanted equal lengths of at least {MIN_SECONDS:g} s")
     rows = [leads.index(lead) for lead in independent_leads(leads)]
     queries = _middles(_represent(records[:, rows], rate))
-    found = [_nearest_in_block(queries, _represent(training[first:first + BLOCK_RECORDS, rows], rate), first)
-             for first in range(0, len(training), BLOCK_RECORDS)]
+    found = []
+    for first in range(0, len(training), BLOCK_RECORDS):
+        represented = _represent(training[first:first + BLOCK_RECORDS, rows], rate)
+        in_block = partial(_add_block, progress, first, len(represented), len(training))
+        found.append(_nearest_in_block(queries, represented, first, in_block))
     similarity, index = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
     order = np.argsort(-similarity, axis=1, kind="stable")[:, :2]
     distances = np.sqrt(1 - np.take_along_axis(similarity, order, 1).clip(0, 1) ** 2)
@@ -149,7 +156,8 @@ def _unit(windows: np.ndarray) -> np.ndarray:
     return rows / np.where(norms > 1e-6, norms, np.inf)
 
 
-def _nearest_in_block(queries: np.ndarray, training: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
+def _nearest_in_block(queries: np.ndarray, training: np.ndarray, first: int, progress: Progress
+                      ) -> tuple[np.ndarray, np.ndarray]:
     """Highest correlations (n, 2) of queries with training records over shifts, and the positions of the records.
 
     A block of one record has a second of correlation nan.
@@ -161,5 +169,11 @@ def _nearest_in_block(queries: np.ndarray, training: np.ndarray, first: int) -> 
     for shift in range(shifts + 1):
         products = queries @ _unit(training[..., shift:shift + width:STRIDE]).T
         np.maximum(best[:, :len(training)], products, out=best[:, :len(training)])
+        progress(shift + 1, shifts + 1)
     order = np.argpartition(-best, 1, axis=1)[:, :2]
     return np.take_along_axis(best, order, 1), order + first
+
+
+def _add_block(progress: Progress, before: int, records: int, total: int, shift: int, shifts: int) -> None:
+    """Reports the shifts done of a block of training records after other blocks."""
+    progress(before * shifts + records * shift, total * shifts)

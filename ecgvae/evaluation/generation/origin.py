@@ -1,19 +1,25 @@
-"""The tokenizer that samples were decoded by, as their files name it."""
+"""The autoencoder that samples were decoded by, as their files name it."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from ecgvae import checkpoint
 from ecgvae.data.collection import Collection
 from ecgvae.data.tokens import open_tokens
+from ecgvae.evaluation.generation.latents import LatentAutoencoder
 from ecgvae.metrics import bits_per_second
+from ecgvae.signal.generated import read_origin
 from ecgvae.tokenizer import Tokenizer, load_tokenizer
 from ecgvae.tokenizer.decoding import DECODED
 
+Known = tuple[Tokenizer, int] | tuple[LatentAutoencoder, None]      # a tokenizer with its number of codebooks
 
-def find_tokenizer(path: str | Path) -> tuple[Tokenizer, int] | None:
+
+def find_tokenizer(path: str | Path) -> Known | None:
     """The tokenizer that samples were decoded by, and the number of its codebooks that were used; None if unknown.
 
-    A token file names it, and so does the header of each decoded record; the first record counts.
+    A token file names it, and so does the header of each decoded record; the first record counts. Records of a prior
+    over latents name an autoencoder instead.
 
     Args:
         path: A token file, a record, or a folder of records.
@@ -26,7 +32,8 @@ def find_tokenizer(path: str | Path) -> tuple[Tokenizer, int] | None:
         file = open_tokens(path)
         return load_tokenizer(file, device="cpu"), len(file.header.codebooks)
     collection = Collection([path])
-    return decoder_of(collection.open(collection.entries[0]).comments)
+    comments = collection.open(collection.entries[0]).comments
+    return decoder_of(comments) or autoencoder_of(comments)
 
 
 def decoder_of(comments: Sequence[str]) -> tuple[Tokenizer, int] | None:
@@ -47,4 +54,19 @@ def decoder_of(comments: Sequence[str]) -> tuple[Tokenizer, int] | None:
                   if f"{bits_per_second(specs[:count], rate):g}" == words[3]]
         if f"({tokenizer.identity})" == words[1] and counts:
             return tokenizer, counts[0]
+    return None
+
+
+def autoencoder_of(comments: Sequence[str]) -> tuple[LatentAutoencoder, None] | None:
+    """The autoencoder that generated records name as that of their prior; None if it isn't here.
+
+    Records that were decoded from tokens name their tokenizer too, so this one's latents were drawn.
+    """
+    if (origin := read_origin(comments)) is None:
+        return None
+    try:
+        if origin.autoencoder_identity == checkpoint.identity(checkpoint.locate(origin.autoencoder)):
+            return LatentAutoencoder.load(origin.autoencoder), None
+    except (ValueError, OSError):
+        pass
     return None

@@ -1,5 +1,7 @@
 """R peaks from all leads of a record at once."""
 
+from functools import lru_cache
+
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -15,11 +17,18 @@ def band_pass(signal: Float[np.ndarray, "*b t"], rate: float, band: tuple[float,
 
     An upper frequency beyond 0.9 of the Nyquist frequency is lowered to that.
     """
-    from scipy.signal import butter, sosfiltfilt
+    from scipy.signal import sosfiltfilt
 
-    low, high = band[0], min(band[1], 0.45 * rate)
-    sections = butter(2, (low, high), "bandpass", fs=rate, output="sos")
+    sections = _filter_sections(rate, band[0], min(band[1], 0.45 * rate))
     return sosfiltfilt(sections, signal, axis=-1, padlen=min(round(2 * rate), signal.shape[-1] - 1))
+
+
+@lru_cache
+def _filter_sections(rate: float, low: float, high: float) -> np.ndarray:
+    """The second-order sections of a band-pass filter between two frequencies in Hz."""
+    from scipy.signal import butter
+
+    return butter(2, (low, high), "bandpass", fs=rate, output="sos")
 
 
 def find_r_peaks(signal: Float[np.ndarray, "leads t"], rate: float) -> Int[np.ndarray, "n"]:

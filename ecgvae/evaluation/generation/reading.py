@@ -16,7 +16,7 @@ from ecgvae.data.tokens import TokenFile, open_tokens
 from ecgvae.evaluation.generation.sets import LABEL_COLUMN, SECONDS, EcgSet
 from ecgvae.evaluation.probe import CLASSES
 from ecgvae.signal import Record, RecordFile, SignalSpec, conform
-from ecgvae.signal.generated import read_condition
+from ecgvae.signal.generated import generated_note, read_condition
 from ecgvae.tokenizer import Tokenizer, load_tokenizer
 
 MAX_RECORDS = 10_000        # of a set of samples (480 MB for 12 leads at 100 Hz)
@@ -57,11 +57,13 @@ def read_samples(path: str | Path, leads: tuple[str, ...], rate: float, seconds:
     notes: list[tuple[str, str]] = []
     for sample in open_samples(Path(path), tokenizer, progress):
         try:
-            conformed = conform(read_beginning(sample, seconds), spec, refit=False)
+            record = read_beginning(sample, seconds)
+            conformed = conform(record, spec, refit=False)
         except (ValueError, OSError) as error:
             left_out.append((sample.name, error_text(error)))
             continue
-        notes += [(sample.name, note) for note in conformed.notes]
+        expected = generated_note(record.comments)
+        notes += [(sample.name, note) for note in conformed.notes if note != expected]
         signals.append(conformed.signal)
         kept.append(sample)
     if not kept:

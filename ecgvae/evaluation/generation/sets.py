@@ -36,7 +36,7 @@ class EcgSet:
     signals: Float[np.ndarray, "n c t"]
     rate: float
     leads: tuple[str, ...]
-    labels: Bool[np.ndarray, "n k"] | None
+    labels: Bool[np.ndarray, "_ k"] | None
     groups: np.ndarray
     left_out: Remarks = ()
     notes: Remarks = ()

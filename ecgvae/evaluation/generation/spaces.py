@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -11,6 +11,7 @@ DIMENSIONS = 64         # of distances between features, which few records can f
 MAX_DEVIATIONS = 3.0    # of a standardized feature: beyond it, one record would decide a Fréchet distance
 
 
+@runtime_checkable
 class Network(Protocol):
     """What gives a signal its features."""
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from stores import write_store
 
-from ecgvae.evaluation.generation import distances, linear, random_network
+from ecgvae.evaluation.generation import classifier, discriminator, distances, linear, measurements, random_network
 from ecgvae.evaluation.generation.sets import EcgSet
 from ecgvae.evaluation.probe import CLASSES
 
@@ -27,10 +27,13 @@ def draw_signals(labels: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 @pytest.fixture(scope="package", autouse=True)
 def small_networks():
-    """Fewer kernels and resamples, for the time they take."""
+    """Smaller networks, fewer resamples and measured records, for the time they take."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classifier, "WIDTHS", (16, 24, 32, 32))
         patch.setattr(random_network, "MAX_DILATIONS", 4)
         patch.setattr(random_network, "THRESHOLDS", 2)
+        patch.setattr(measurements, "MAX_RECORDS", 8)
+        patch.setattr(discriminator, "MAX_CHOICES", 1)
         for module in (linear, distances):
             patch.setattr(module, "N_BOOTSTRAP", 100)
         patch.setattr(distances, "N_BOOTSTRAP_FRECHET", 20)

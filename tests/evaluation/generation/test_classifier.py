@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ecgvae.evaluation.generation import classifier_cache
+from ecgvae.evaluation.generation import classifier, classifier_cache
 from ecgvae.evaluation.generation.classifier import augment, train_classifier
 from ecgvae.evaluation.generation.classifier_cache import cache_folder, cached_classifier
 from ecgvae.evaluation.generation.linear import macro_auc
@@ -20,7 +20,7 @@ def trained(draw_set):
 def test_it_learns_the_classes(trained, draw_set):
     held_out, done = draw_set(60, 1), []
     features = trained.features(held_out.signals, done.append)
-    assert features.shape == (60, 256) and done == [60]
+    assert features.shape == (60, 2 * classifier.WIDTHS[-1]) and done == [60]
     assert macro_auc(held_out.labels, trained.logits(features)) > 0.85
     with torch.inference_mode():
         logits = trained(torch.from_numpy(held_out.signals))

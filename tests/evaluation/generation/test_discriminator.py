@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ecgvae.evaluation.generation import discriminator
-from ecgvae.evaluation.generation.discriminator import discriminate, matched_rows
+from ecgvae.evaluation.generation.discriminator import discriminate, discriminate_sets, matched_rows
 
 
 def features(count: int, shift: float, seed: int) -> np.ndarray:
@@ -52,6 +52,29 @@ def test_unlabelled_rows_are_drawn_at_random(draw_set, monkeypatch):
     monkeypatch.setattr(discriminator, "MAX_RECORDS", 7)
     assert [len(own) for own in matched_rows(real, generated)] == [7, 7]
     assert [len(own) for own in matched_rows(real, draw_set(90, 1))] == [7, 7]
+
+
+def test_few_records_are_chosen_several_times(draw_set, monkeypatch):
+    real, generated = draw_set(60, 0), draw_set(300, 1)
+    values = features(60, 0, 0), features(300, 0.3, 1)
+    monkeypatch.setattr(discriminator, "MAX_RECORDS", 180)
+    monkeypatch.setattr(discriminator, "MAX_CHOICES", 5)
+    choices = []
+    for seed in range(5, 8):
+        rows = matched_rows(real, generated, seed)
+        choices.append(discriminate(values[0][rows[0]], values[1][rows[1]], real.groups[rows[0]],
+                                    generated.groups[rows[1]], seed))
+    mean = discriminate_sets((real, generated), values, 5)
+    assert [mean.value, mean.low, mean.high] == pytest.approx(np.mean([[one.value, one.low, one.high]
+                                                                       for one in choices], axis=0))
+    assert len({one.value for one in choices}) == 3
+
+
+def test_sets_without_common_labels_are_not_matched(draw_set):
+    from dataclasses import replace
+
+    real, generated = draw_set(20, 0), replace(draw_set(9, 1), labels=np.ones((9, 5), bool))
+    assert [len(own) for own in matched_rows(real, generated)] == [9, 9]
 
 
 def test_too_few_records():

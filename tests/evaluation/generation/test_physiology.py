@@ -17,3 +17,5 @@ def test_sections_of_the_comparison():
     assert result["undelineated"] == {"real": 0, "generated": 0.25}
     assert result["intervals"]["qrs"]["generated_values"] == 3
     assert result["beats"]["generated_regular"] == 0.75
+    ratio = result["beats"]["variance_ratio"]
+    assert ratio["low"] <= ratio["value"] <= ratio["high"] and 0 <= result["intervals"]["qrs"]["ks"]["low"]

@@ -43,6 +43,27 @@ def test_real_samples_are_as_near_as_real_records(good):
     assert utility["decoded"].keys() == {"tstr", "trtr", "ratio"} and utility["reference"].keys() == {"agreement"}
 
 
+def test_physiology_and_memorisation_are_beside_their_floors(good):
+    sections = good[0]["sections"]
+    assert list(sections["physiology"]) == ["samples", "decoded", "validation", "training"]
+    for row in sections["physiology"].values():
+        assert set(row) == {"undelineated", "intervals", "beats", "waveforms"}
+        ranges = row["intervals"]["range_V1"]
+        assert ranges["ks"]["low"] <= ranges["ks"]["value"] <= ranges["ks"]["high"] and ranges["real_values"] == 8
+    assert sections["physiology"]["decoded"]["waveforms"]["spectrum_db_5_15"] > 5
+    assert list(sections["memorisation"]) == ["samples", "decoded", "validation"] and good[0]["missing"] == {}
+    assert 0.1 < sections["memorisation"]["samples"]["nearer"] < 0.9
+
+
+def test_copies_are_memorised(ecg_store, draw_set, cache):
+    training = ecg_store.split("train")[:30]
+    copies = replace(draw_set(30, 1), labels=None, signals=np.stack([ecg_store.signal(row) for row in training]))
+    report = measure_samples(copies, ecg_store, cache=cache)
+    assert report["sections"]["memorisation"].keys() == {"samples"}
+    assert report["sections"]["memorisation"]["samples"]["below_minimum"] == 1
+    assert report["sections"]["utility"].keys() == {"reference"} and report["labelled"] == 0
+
+
 def test_facts_of_a_report(good, ecg_store):
     report, stages = good
     assert report["records"] == {"samples": 100, "reference": 40, "training": 120, "validation": 45, "decoded": 120}
@@ -89,13 +110,10 @@ def test_a_store_without_labels_has_no_classifier(tmp_path, draw_set):
     assert report["compared"] == 20 and not list(tmp_path.glob("*.safetensors"))
 
 
-def test_samples_without_labels_have_no_utility(ecg_store, draw_set, cache):
-    report = measure_samples(replace(draw_set(30, 1), labels=None), ecg_store, cache=cache)
-    assert report["sections"]["utility"].keys() == {"reference"} and report["labelled"] == 0
-
-
-def test_sets_of_other_leads_are_refused(ecg_store, draw_set):
+def test_sets_that_cannot_be_compared_are_refused(ecg_store, draw_set):
     with pytest.raises(ValueError, match="samples has I, II, V1 at 60 Hz; the store has I, II, V1 at 50 Hz"):
         measure_samples(replace(draw_set(9, 0), rate=60.0), ecg_store)
     with pytest.raises(ValueError, match="split other; wanted train"):
         measure_samples(draw_set(9, 0), ecg_store, "other")
+    with pytest.raises(ValueError, match="6 samples; wanted 7 or more"):
+        measure_samples(draw_set(6, 0), ecg_store)
