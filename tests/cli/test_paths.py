@@ -40,7 +40,7 @@ def test_wrong_paths_are_one_line(records, model, store, tokens, tmp_path):
     assert "is not an ecgvae store" in mistake("evaluate", model, records)
     assert "'half' is not one of 'train', 'validation', 'test', 'all'" in " ".join(
         call("evaluate", model, store, "--split", "half", code=2).stderr.replace("│", " ").split())
-    assert "no nope; wanted a model, run, token file, store or record" in mistake("info", "nope")
+    assert "no nope; wanted a model, prior, run, token file, store or record" in mistake("info", "nope")
     assert f"is a folder with 3 WFDB headers; wanted one record, such as {records / 'a'}" in mistake("info", records)
     assert f"is a folder with 3 WFDB headers; wanted one record, such as {records / 'a'}" in mistake(
         "plot", records, "--out", tmp_path / "z.png")

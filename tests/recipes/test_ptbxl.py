@@ -19,7 +19,7 @@ from ecgvae.training.loop import train
 from ecgvae.training.recipe import read_recipe
 
 FOLDER = Path(__file__).parents[2] / "recipes" / "ptbxl"
-RECIPES = sorted(path for path in FOLDER.glob("*.yaml") if not path.stem.startswith("prior_"))
+RECIPES = sorted(path for path in FOLDER.glob("*.yaml") if not path.stem.startswith(("prior_", "sharper")))
 PRIOR_RECIPES = sorted(FOLDER.glob("prior_*.yaml"))
 SHORT = ("training.steps=2", "training.batch_size=4", "training.validate_every=2")
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
@@ -59,6 +59,15 @@ def test_a_recipe_trains(path, store, tmp_path):
     columns = (tmp_path / "run" / "log.csv").read_text().splitlines()[0].split(",")
     assert ("discriminator" in columns) == (path.stem == "vqgan")
     assert ("kl" in columns) == (path.stem in ("vae", "cvae"))
+
+
+def test_a_sharper_decoder_has_the_same_tokens(store, tmp_path):
+    recipe = read_recipe(FOLDER / "sharper.yaml", ("training.window=1", *SHORT))
+    trained, before = checkpoint.load(train(recipe, store, tmp_path / "run")), checkpoint.load("ptbxl-vqvae-conv")
+    x = torch.from_numpy(store.signal(0)[None, [0, 1, *range(6, 12)]])
+    codes = trained.tokenize(x)
+    assert all(torch.equal(*pair) for pair in zip(codes, before.tokenize(x), strict=True))
+    assert not torch.equal(trained.detokenize(codes), before.detokenize(codes))
 
 
 def test_every_kind_of_prior_has_a_recipe():

@@ -63,6 +63,20 @@ def test_a_training_starts_with_a_trained_model(store, recipe, tiny_settings, ra
     assert not (tmp_path / "run").exists()
 
 
+def test_frozen_parts_keep_their_weights(store, recipe, random_model, tmp_path, without_pictures):
+    folder = str(checkpoint.save(random_model(recipe.model), tmp_path / "trained"))
+    frozen = changed(recipe, init_from=folder, frozen=("encoder", "quantizer"), steps=2)
+    before = checkpoint.load(folder).state_dict()
+    after = checkpoint.load(train(frozen, store, tmp_path / "run")).state_dict()
+    unchanged = {name.split(".")[0] for name in before if torch.equal(before[name], after[name])}
+    assert {"encoder", "quantizer"} <= unchanged
+    assert not any(torch.equal(before[name], after[name]) for name in before if name.startswith("decoder")
+                   and name.endswith("weight"))
+    assert all(torch.equal(before[name], after[name]) for name in before if not name.startswith("decoder"))
+    message = mistake(ValueError, changed(recipe, frozen=("nose",)), store, tmp_path / "other")
+    assert message == "training.frozen has nose; wanted some of encoder, decoder, quantizer"
+
+
 def test_a_step_anneals_the_revival_of_codes(store, recipe):
     accelerator = Accelerator(mixed_precision="no")
     task = make_task(recipe, store, accelerator.device)

@@ -90,7 +90,7 @@ def test_stopped_at_a_step_and_resumed_it_is_the_uninterrupted_run(store, recipe
     assert same(results(tmp_path / "run"), uninterrupted)
 
 
-@pytest.mark.parametrize("name", ["torch.save", "ecgvae.checkpoint.saving.rename_into_place",
+@pytest.mark.parametrize("name", ["torch.save", "ecgvae.checkpoint.saving.replace_folder",
                                   "ecgvae.training.log.Log.validation"])
 @pytest.mark.parametrize("call", [1, 2])
 def test_stopped_while_it_saves_it_is_the_uninterrupted_run(store, recipe, tmp_path, without_pictures,
