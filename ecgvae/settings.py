@@ -1,9 +1,10 @@
 """Settings of models and trainings: immutable, checked, and read with their former names."""
 
 import reprlib
+from collections.abc import Mapping
 from difflib import get_close_matches
 from itertools import pairwise
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -40,6 +41,32 @@ class Settings(BaseModel):
                                           {"key": name, "value": reprlib.repr(value)})
             renamed[name] = value
         return renamed
+
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+def parse_block(values: Any, block: str, key: str, classes: Mapping[str, type[AnySettings]]) -> AnySettings:
+    """The settings in a block of YAML or JSON, one key of which decides their class.
+
+    Args:
+        values: A dict of settings; keys that are left out have their defaults.
+        block: The name of the block, for messages.
+        key: The key that decides.
+        classes: The class for each of its values.
+
+    Raises:
+        ValueError: The first setting that is wrong, in one line.
+    """
+    if not isinstance(values, dict):
+        raise ValueError(f"{block} is {reprlib.repr(values)}; it must be a block of settings")
+    name = values.get(key)
+    if not isinstance(name, str) or name not in classes:
+        raise ValueError(f"{block}.{key} is {reprlib.repr(name)}{suggest_name(name, list(classes))}")
+    try:
+        return classes[name].model_validate(values)
+    except ValidationError as error:
+        raise ValueError(describe_error(error, block)) from None
 
 
 def has_bool(value: Any) -> bool:

@@ -1,10 +1,7 @@
 """Model families, one a file; `FAMILIES` names them and `build` makes a model from its settings."""
 
-import reprlib
 import warnings
 from typing import Any
-
-from pydantic import ValidationError
 
 from ecgvae.conditions import Conditioning, ConditionSettings
 from ecgvae.models.autoencoder import Autoencoder, ModelSettings, QuantizedAutoencoder, Reconstruction
@@ -12,7 +9,7 @@ from ecgvae.models.cvae import CVAE, CVAESettings
 from ecgvae.models.vae import AE, VAE, AESettings, VAESettings
 from ecgvae.models.vqvae import VQVAE, VQVAESettings
 from ecgvae.models.vqvae2 import VQVAE2, VQVAE2Settings
-from ecgvae.settings import describe_error, suggest_name
+from ecgvae.settings import parse_block
 
 FAMILIES: dict[str, tuple[type[ModelSettings], type[Autoencoder]]] = {
     "ae": (AESettings, AE),
@@ -33,15 +30,7 @@ def parse_settings(values: Any) -> ModelSettings:
     Raises:
         ValueError: The first setting that is wrong, in one line.
     """
-    if not isinstance(values, dict):
-        raise ValueError(f"model is {reprlib.repr(values)}; it must be a block of settings")
-    family = values.get("family")
-    if not isinstance(family, str) or family not in FAMILIES:
-        raise ValueError(f"model.family is {reprlib.repr(family)}{suggest_name(family, list(FAMILIES))}")
-    try:
-        return FAMILIES[family][0].model_validate(values)
-    except ValidationError as error:
-        raise ValueError(describe_error(error, "model")) from None
+    return parse_block(values, "model", "family", {name: settings for name, (settings, _) in FAMILIES.items()})
 
 
 def build(settings: ModelSettings) -> Autoencoder:

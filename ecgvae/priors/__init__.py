@@ -1,9 +1,6 @@
 """Priors over the codes or the latent of an autoencoder, one kind a file; `build_prior` makes one from its settings."""
 
-import reprlib
 from typing import Any
-
-from pydantic import ValidationError
 
 from ecgvae.codebooks import CodebookSpec, LatentSpec
 from ecgvae.priors.autoregressive import AutoregressivePrior, AutoregressiveSettings, PixelCNNSettings
@@ -12,7 +9,7 @@ from ecgvae.priors.latent import LatentDiffusionPrior, LatentSettings
 from ecgvae.priors.masked import MaskedPrior, MaskedSettings
 from ecgvae.priors.prior import LatentPrior, Prior, PriorSettings, TokenPrior
 from ecgvae.priors.sampling import SamplingSettings
-from ecgvae.settings import describe_error, suggest_name
+from ecgvae.settings import parse_block
 
 KINDS: dict[str, tuple[type[PriorSettings], Any]] = {
     "autoregressive": (AutoregressiveSettings, AutoregressivePrior),
@@ -28,15 +25,7 @@ def parse_prior_settings(values: Any) -> PriorSettings:
     Raises:
         ValueError: The first setting that is wrong, in one line.
     """
-    if not isinstance(values, dict):
-        raise ValueError(f"prior is {reprlib.repr(values)}; it must be a block of settings")
-    kind = values.get("kind")
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise ValueError(f"prior.kind is {reprlib.repr(kind)}{suggest_name(kind, list(KINDS))}")
-    try:
-        return KINDS[kind][0].model_validate(values)
-    except ValidationError as error:
-        raise ValueError(describe_error(error, "prior")) from None
+    return parse_block(values, "prior", "kind", {name: settings for name, (settings, _) in KINDS.items()})
 
 
 def build_prior(settings: PriorSettings, over: tuple[CodebookSpec, ...] | LatentSpec) -> Prior:

@@ -3,44 +3,26 @@
 A causal trunk reads the frames before; a small depth decoder then predicts the codes of a frame in turn (Lee et al.
 2022, RQ-Transformer, eq. 10). The trunk is a transformer, or the gated convolutions of a PixelCNN in one dimension.
 
-Shapes: b batch, n frames, s slots of a frame, d width of the trunk, e width of the depth decoder, m rows (b n).
+Shapes: b batch, n frames, s slots of a frame, d width of the trunk.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor, nn
 
 from ecgvae.codebooks import CodebookSpec
-from ecgvae.models.backbone import Width
 from ecgvae.nn.causal import Cache, CausalTransformer, GatedConvs
-from ecgvae.nn.transformer import at_least_float32, zero_init
+from ecgvae.priors.depth import DepthDecoder, DepthSettings
 from ecgvae.priors.embedding import CodeEmbedding, ConditionEmbedding
-from ecgvae.priors.frames import ABSENT, FrameLayout
-from ecgvae.priors.prior import PriorSettings, TokenPrior
-from ecgvae.priors.sampling import DEFAULT_SAMPLING, SamplingSettings, draw, guide
+from ecgvae.priors.frames import ABSENT
+from ecgvae.priors.prior import TokenPrior
+from ecgvae.priors.sampling import DEFAULT_SAMPLING, SamplingSettings, with_unconditional
 
 LOG_PROB_FRAMES = 256       # frames whose logits are in memory at a time
-
-
-class DepthSettings(PriorSettings):
-    """What both kinds have: the width of the embeddings of codes, and the depth decoder.
-
-    `corruption` is the share of codes in the input that are replaced by random ones in training, so that the prior
-    learns to go on after an unlikely code.
-    """
-
-    width: Width = 192
-    code_width: Width = 64
-    depth_width: Width = 128
-    depth_layers: int = Field(1, ge=1, le=32)
-    depth_heads: int = Field(4, ge=1, le=64)
-    dropout: float = Field(0.1, ge=0, lt=1)
-    corruption: float = Field(0.0, ge=0, lt=1)
 
 
 class AutoregressiveSettings(DepthSettings):
@@ -67,42 +49,6 @@ class PixelCNNSettings(DepthSettings):
         return GatedConvs(self.width, self.kernel, self.max_dilation, self.repeats, self.dropout)
 
 
-class DepthDecoder(nn.Module):
-    """Predicts the codes of a frame in turn from the trunk's output: a causal transformer over slots.
-
-    The logits of a slot are products with the embedding's vectors: codes of similar vectors are predicted alike.
-    """
-
-    def __init__(self, layout: FrameLayout, settings: DepthSettings):
-        super().__init__()
-        width, slots = settings.depth_width, len(layout.slots)
-        self.codebooks = [slot.codebook for slot in layout.slots]
-        self.from_trunk = nn.Linear(settings.width, width)
-        self.from_code = nn.Linear(settings.code_width, width, bias=False)
-        self.slot_embedding = nn.Parameter(0.02 * torch.randn(slots, width))
-        self.blocks = CausalTransformer(width, settings.depth_layers, settings.depth_heads, slots, settings.dropout)
-        self.to_code = nn.ModuleList(zero_init(nn.Linear(width, settings.code_width)) for _ in layout.slots)
-        self.biases = nn.ParameterList(torch.zeros(slot.size) for slot in layout.slots)
-
-    def forward(self, trunk: Float[Tensor, "m d"], vectors: Float[Tensor, "m s e"], embedding: CodeEmbedding
-                ) -> Iterator[Float[Tensor, "m k"]]:
-        """The logits of each slot, from the true codes of the slots before it."""
-        before = F.pad(self.from_code(vectors[:, :-1]), (0, 0, 1, 0))
-        hidden = self.blocks(self.from_trunk(trunk).unsqueeze(1) + before + self.slot_embedding)
-        for slot in range(len(self.codebooks)):
-            yield self.logits(slot, hidden[:, slot], embedding)
-
-    def step(self, slot: int, frame: Float[Tensor, "m w"], vector: Float[Tensor, "m e"] | None,
-             embedding: CodeEmbedding, cache: Cache) -> Float[Tensor, "m k"]:
-        """The logits of a slot, from `from_trunk` of the frame and the vector of the code before it."""
-        x = frame if vector is None else frame + self.from_code(vector)
-        hidden = self.blocks((x + self.slot_embedding[slot]).unsqueeze(1), cache)
-        return self.logits(slot, hidden[:, 0], embedding)
-
-    def logits(self, slot: int, hidden: Float[Tensor, "m w"], embedding: CodeEmbedding) -> Float[Tensor, "m k"]:
-        return F.linear(self.to_code[slot](hidden), embedding.table(slot), self.biases[slot])
-
-
 class AutoregressivePrior(TokenPrior):
     """A causal trunk over frames and a depth decoder over the codes of a frame."""
 
@@ -124,16 +70,9 @@ class AutoregressivePrior(TokenPrior):
 
     def loss(self, codes: Int[Tensor, "b n s"], condition: Float[Tensor, "b k"] | None = None) -> Float[Tensor, ""]:
         condition = self.training_condition(condition)
-        trunk = self.trunk(self.trunk_inputs(self.corrupt(codes)[:, :-1], condition))
+        inputs = self.layout.corrupt(codes, self.settings.corruption) if self.training else codes
+        trunk = self.trunk(self.trunk_inputs(inputs[:, :-1], condition))
         return -self.slot_log_probs(trunk, codes).sum() / (codes != ABSENT).sum()
-
-    def corrupt(self, codes: Int[Tensor, "b n s"]) -> Int[Tensor, "b n s"]:
-        """Replaces a random share of the codes by random ones in training."""
-        if not self.training or not self.settings.corruption:
-            return codes
-        sizes = torch.tensor([slot.size for slot in self.layout.slots], device=codes.device)
-        others = (torch.rand(codes.shape, device=codes.device) * sizes).long()
-        return codes.where(torch.rand(codes.shape, device=codes.device) >= self.settings.corruption, others)
 
     def trunk_inputs(self, codes: Int[Tensor, "b n s"], condition: Float[Tensor, "b k"] | None, first: bool = True
                      ) -> Float[Tensor, "b _ d"]:
@@ -145,10 +84,8 @@ class AutoregressivePrior(TokenPrior):
 
     def slot_log_probs(self, trunk: Float[Tensor, "b n d"], codes: Int[Tensor, "b n s"]) -> Float[Tensor, "b n s"]:
         """The log-probabilities of codes under the trunk's output; 0 where they are `ABSENT`."""
-        vectors, target = self.embedding(codes).flatten(0, 1), codes.flatten(0, 1)
-        losses = [F.cross_entropy(at_least_float32(logits), target[:, slot], ignore_index=ABSENT, reduction="none")
-                  for slot, logits in enumerate(self.depth(trunk.flatten(0, 1), vectors, self.embedding))]
-        return -torch.stack(losses, -1).unflatten(0, codes.shape[:2])
+        rows = self.depth.log_probs(trunk.flatten(0, 1), codes.flatten(0, 1), self.embedding)
+        return rows.unflatten(0, codes.shape[:2])
 
     @torch.no_grad()
     def log_prob(self, codes: Int[Tensor, "b n s"], condition: Float[Tensor, "b k"] | None = None,
@@ -170,30 +107,14 @@ class AutoregressivePrior(TokenPrior):
         prefix = 0 if given is None else given.shape[1]
         shape = (count, frames, len(self.layout.slots))
         uniform = torch.rand(shape, generator=generator, dtype=torch.float64).to(self.device)
-        doubled = 2 if settings.guidance != 1 and condition is not None else 1
-        if doubled == 2 and condition is not None:
-            condition = torch.cat([condition, torch.zeros_like(condition)])
+        condition, copies = with_unconditional(condition, settings.guidance)
         cache: Cache = {}
         for frame in range(prefix, frames):
             first = frame == prefix
             before = codes[:, :frame] if first else codes[:, frame - 1:frame]
-            trunk = self.trunk(self.trunk_inputs(before.repeat(doubled, 1, 1), condition, first), cache)[:, -1]
-            self.draw_frame(codes[:, frame], trunk, uniform[:, frame], settings)
+            trunk = self.trunk(self.trunk_inputs(before.repeat(copies, 1, 1), condition, first), cache)[:, -1]
+            codes[:, frame] = self.depth.draw(codes[:, frame], trunk, uniform[:, frame], self.embedding, settings)
         return codes
-
-    def draw_frame(self, codes: Int[Tensor, "b s"], trunk: Float[Tensor, "m d"], uniform: Float[Tensor, "b s"],
-                   settings: SamplingSettings) -> None:
-        """Draws the codes of a frame in place; with guidance the trunk has a second half without condition."""
-        cache: Cache = {}
-        vector, is_doubled = None, len(trunk) > len(codes)
-        frame = self.depth.from_trunk(trunk)
-        for slot in range(codes.shape[1]):
-            logits = self.depth.step(slot, frame, vector, self.embedding, cache)
-            if is_doubled:
-                logits = guide(logits, settings.guidance)
-            drawn = draw(logits, uniform[:, slot], settings)
-            codes[:, slot] = drawn
-            vector = self.embedding.slot(slot, drawn.repeat(2) if is_doubled else drawn)
 
     def given_prefix(self, count: int, frames: int, given: Int[Tensor, "b m s"] | None) -> Int[Tensor, "b n s"]:
         """Frames of which the first are given; ValueError if these are not whole frames at the start."""

@@ -85,3 +85,12 @@ class FrameLayout:
             own = [position for position, slot in enumerate(self.slots) if slot.codebook == number]
             codes.append(frames[..., own].flatten(1)[:, :-(-samples // spec.hop)])
         return tuple(codes)
+
+    def corrupt(self, codes: Int[Tensor, "b n s"], share: float) -> Int[Tensor, "b n s"]:
+        """Replaces a random share of the codes by random ones, for training; `ABSENT` stays."""
+        if not share:
+            return codes
+        sizes = torch.tensor([slot.size for slot in self.slots], device=codes.device)
+        others = (torch.rand(codes.shape, device=codes.device) * sizes).long()
+        is_kept = torch.rand(codes.shape, device=codes.device) >= share
+        return codes.where(is_kept | (codes == ABSENT), others)

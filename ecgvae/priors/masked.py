@@ -8,19 +8,17 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor, nn
 
 from ecgvae.codebooks import CodebookSpec
-from ecgvae.nn.causal import Cache
 from ecgvae.nn.transformer import TransformerBlocks
-from ecgvae.priors.autoregressive import DepthDecoder, DepthSettings
+from ecgvae.priors.depth import DepthDecoder, DepthSettings
 from ecgvae.priors.embedding import CodeEmbedding, ConditionEmbedding
 from ecgvae.priors.frames import ABSENT
 from ecgvae.priors.prior import TokenPrior
-from ecgvae.priors.sampling import DEFAULT_SAMPLING, SamplingSettings, draw, guide
+from ecgvae.priors.sampling import DEFAULT_SAMPLING, SamplingSettings, guide, with_unconditional
 from ecgvae.priors.unmasking import first_frames, random_given, spread_keys, step_counts, stratified
 
 DEFAULT_STEPS = 32          # network evaluations of a sample
@@ -75,19 +73,12 @@ class MaskedPrior(TokenPrior):
         hidden, weight = hide_frames(~given.all(-1))
         is_target = ~given & (codes != ABSENT)
         visible = codes.masked_fill(hidden.unsqueeze(-1) & ~given, ABSENT)
-        trunk = self.trunk(self.corrupt(visible), self.training_condition(condition))
-        losses = -self.frame_log_probs(trunk[hidden], codes[hidden]) * is_target[hidden]
+        if self.training:
+            visible = self.layout.corrupt(visible, self.settings.corruption)
+        trunk = self.trunk(visible, self.training_condition(condition))
+        losses = -self.depth.log_probs(trunk[hidden], codes[hidden], self.embedding) * is_target[hidden]
         rows = weight.unsqueeze(1).expand_as(hidden)[hidden]
         return (losses.sum(1) * rows).sum() / is_target.sum()
-
-    def corrupt(self, codes: Int[Tensor, "b n s"]) -> Int[Tensor, "b n s"]:
-        """Replaces a random share of the visible codes by random ones in training."""
-        if not self.training or not self.settings.corruption:
-            return codes
-        sizes = torch.tensor([slot.size for slot in self.layout.slots], device=codes.device)
-        others = (torch.rand(codes.shape, device=codes.device) * sizes).long()
-        is_kept = torch.rand(codes.shape, device=codes.device) >= self.settings.corruption
-        return codes.where(is_kept | (codes == ABSENT), others)
 
     def trunk(self, codes: Int[Tensor, "b n s"], condition: Float[Tensor, "b k"] | None) -> Float[Tensor, "b n d"]:
         """What the network knows of every frame from the visible codes; `ABSENT` codes are hidden."""
@@ -95,13 +86,6 @@ class MaskedPrior(TokenPrior):
         x = self.project(torch.cat([vectors, (codes == ABSENT).type_as(vectors)], -1))
         x = x + self.condition_embedding(condition, len(codes)).unsqueeze(1)
         return self.norm(self.blocks(x.mT).mT)
-
-    def frame_log_probs(self, trunk: Float[Tensor, "m d"], codes: Int[Tensor, "m s"]) -> Float[Tensor, "m s"]:
-        """The log-probability of every code of hidden frames given those before in its frame; 0 where it is absent."""
-        vectors = self.embedding(codes.unsqueeze(0)).squeeze(0)
-        losses = [F.cross_entropy(logits.float(), codes[:, slot], ignore_index=ABSENT, reduction="none")
-                  for slot, logits in enumerate(self.depth(trunk, vectors, self.embedding))]
-        return -torch.stack(losses, -1)
 
     @torch.no_grad()
     def bound(self, codes: Int[Tensor, "b n s"], condition: Float[Tensor, "b k"] | None = None,
@@ -122,14 +106,15 @@ class MaskedPrior(TokenPrior):
         """
         self.check_codes(codes)
         visible = torch.full_like(codes, ABSENT)
-        result = torch.zeros(codes.shape, device=self.device)
+        result = self.project.weight.new_zeros(codes.shape)
         hidden = (codes != ABSENT).any(-1)
         shift = torch.rand(len(codes), generator=generator, dtype=torch.float64).to(self.device)
         keys = spread_keys(codes.shape[1], shift)
         for count in step_counts(hidden.sum(1), DEFAULT_STEPS if steps is None else steps).unbind(1):
             chosen = first_frames(keys, hidden, count)
             if chosen.any():
-                result[chosen] = self.frame_log_probs(self.trunk(visible, condition)[chosen], codes[chosen])
+                result[chosen] = self.depth.log_probs(self.trunk(visible, condition)[chosen], codes[chosen],
+                                                      self.embedding)
                 visible[chosen] = codes[chosen]
                 hidden &= ~chosen
         return result
@@ -142,35 +127,20 @@ class MaskedPrior(TokenPrior):
         uniform = torch.rand(count, 1 + frames * codes.shape[2], generator=generator, dtype=torch.float64)
         uniform = uniform.to(self.device)       # of each sample the order of its frames, then its codes
         spread, uniform = spread_keys(frames, uniform[:, 0]), uniform[:, 1:].view(codes.shape)
-        doubled = 2 if settings.guidance != 1 and condition is not None else 1
-        if doubled == 2 and condition is not None:
-            condition = torch.cat([condition, torch.zeros_like(condition)])
+        condition, copies = with_unconditional(condition, settings.guidance)
         hidden = (codes == ABSENT).any(-1)
         for number in step_counts(hidden.sum(1), settings.steps or DEFAULT_STEPS).unbind(1):
             if not hidden.any():
                 break
-            trunk = self.trunk(codes.repeat(doubled, 1, 1), condition).unflatten(0, (doubled, count))
+            trunk = self.trunk(codes.repeat(copies, 1, 1), condition).unflatten(0, (copies, count))
             keys = spread
             if settings.order == "confidence":      # frames of equal confidence are spread too
                 keys = spread - (self.confidence(trunk, settings) / EQUAL_CONFIDENCE).round()
             chosen = first_frames(keys, hidden, number)
-            codes[chosen] = self.draw_frames(codes[chosen], trunk[:, chosen].flatten(0, 1), uniform[chosen], settings)
+            codes[chosen] = self.depth.draw(codes[chosen], trunk[:, chosen].flatten(0, 1), uniform[chosen],
+                                            self.embedding, settings)
             hidden &= ~chosen
         return codes
-
-    def draw_frames(self, codes: Int[Tensor, "m s"], trunk: Float[Tensor, "r d"], uniform: Float[Tensor, "m s"],
-                    settings: SamplingSettings) -> Int[Tensor, "m s"]:
-        """Draws the `ABSENT` codes of frames in turn; with guidance the trunk has a second half without condition."""
-        cache: Cache = {}
-        vector, drawn, frame = None, codes.clone(), self.depth.from_trunk(trunk)
-        for slot in range(codes.shape[1]):
-            logits = self.depth.step(slot, frame, vector, self.embedding, cache)
-            if len(trunk) > len(codes):
-                logits = guide(logits, settings.guidance)
-            code = draw(logits, uniform[:, slot], settings)
-            drawn[:, slot] = codes[:, slot].where(codes[:, slot] != ABSENT, code)
-            vector = self.embedding.slot(slot, drawn[:, slot]).repeat(len(trunk) // len(codes), 1)
-        return drawn
 
     def confidence(self, trunk: Float[Tensor, "g b n d"], settings: SamplingSettings) -> Float[Tensor, "b n"]:
         """The probability of the most probable code of each frame's first slot."""

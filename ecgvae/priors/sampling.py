@@ -70,3 +70,11 @@ def guide(logits: Float[Tensor, "m k"], guidance: float) -> Float[Tensor, "b k"]
     """Logits moved away from those without condition, the second half of the rows (Ho and Salimans 2022, eq. 6)."""
     conditional, unconditional = logits.log_softmax(-1).chunk(2)
     return unconditional + guidance * (conditional - unconditional)
+
+
+def with_unconditional(condition: Float[Tensor, "b k"] | None, guidance: float
+                       ) -> tuple[Float[Tensor, "_ k"] | None, int]:
+    """The conditions of the rows that guidance needs, and how many copies of the samples these are, 1 or 2."""
+    if condition is None or guidance == 1:
+        return condition, 1
+    return torch.cat([condition, torch.zeros_like(condition)]), 2

@@ -308,7 +308,7 @@ def test_training_counts_the_codes_that_the_network_does_not_see(monkeypatch):
     prior, seen = build(given=0.7).train(), []
     trunk, log_probs = prior.trunk, torch.zeros(64, 6, 2, requires_grad=True)
     monkeypatch.setattr(prior, "trunk", lambda codes, condition: seen.append(codes) or trunk(codes, condition))
-    monkeypatch.setattr(prior, "frame_log_probs", lambda rows, codes: log_probs[(seen[0] == ABSENT).any(-1)])
+    monkeypatch.setattr(prior.depth, "log_probs", lambda rows, codes, embedding: log_probs[(seen[0] == ABSENT).any(-1)])
     codes = torch.stack([torch.randint(0, size, (64, 6)) for size in SIZES], -1)
     prior.loss(codes).backward()
     is_hidden = seen[0] == ABSENT
