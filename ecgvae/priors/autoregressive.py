@@ -58,8 +58,8 @@ class AutoregressivePrior(TokenPrior):
     def __init__(self, settings: AutoregressiveSettings | PixelCNNSettings, codebooks: tuple[CodebookSpec, ...]):
         super().__init__(settings, codebooks)
         width = settings.width
-        self.embedding = CodeEmbedding(self.layout, settings.code_width)
-        self.project = nn.Linear(len(self.layout.slots) * settings.code_width, width)
+        self.embedding = CodeEmbedding(self.layout, settings.code_width, settings.residual)
+        self.project = nn.Linear(self.embedding.width, width)
         self.start = nn.Parameter(0.02 * torch.randn(width))
         self.condition_embedding = ConditionEmbedding(settings.condition, width)
         self.trunk = settings.trunk()
@@ -77,7 +77,7 @@ class AutoregressivePrior(TokenPrior):
     def trunk_inputs(self, codes: Int[Tensor, "b n s"], condition: Float[Tensor, "b k"] | None, first: bool = True
                      ) -> Float[Tensor, "b _ d"]:
         """The trunk's input for the frames after each of the given ones; with `first` also for the very first."""
-        x = self.project(self.embedding(codes).flatten(-2))
+        x = self.project(self.embedding.frames(codes))
         if first:
             x = torch.cat([self.start.expand(len(codes), 1, -1), x], 1)
         return x + self.condition_embedding(condition, len(codes)).unsqueeze(1)

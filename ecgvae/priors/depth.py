@@ -25,7 +25,8 @@ class DepthSettings(PriorSettings):
     """What both kinds have: the width of the embeddings of codes, and the depth decoder.
 
     `corruption` is the share of codes in the input that are replaced by random ones in training, so that the prior
-    learns to go on after an unlikely code.
+    learns to go on after an unlikely code. `residual` says that the vectors of a residual quantizer's codes are added
+    up; without it, each code of a frame is an input of its own.
     """
 
     width: Width = 192
@@ -35,10 +36,13 @@ class DepthSettings(PriorSettings):
     depth_heads: int = Field(4, ge=1, le=64)
     dropout: float = Field(0.1, ge=0, lt=1)
     corruption: float = Field(0.0, ge=0, lt=1)
+    residual: bool = False
 
 
 class DepthDecoder(nn.Module):
     """Predicts the codes of a frame in turn from the trunk's output: a causal transformer over slots.
+
+    The input of a slot is the sum of the codes before it that add up, see `CodeEmbedding` (Lee et al. 2022, eq. 10).
 
     The logits of a slot are products with the embedding's vectors: codes of similar vectors are predicted alike.
     """
@@ -57,15 +61,15 @@ class DepthDecoder(nn.Module):
     def forward(self, trunk: Float[Tensor, "m d"], vectors: Float[Tensor, "m s e"], embedding: CodeEmbedding
                 ) -> Iterator[Float[Tensor, "m k"]]:
         """The logits of each slot, from the true codes of the slots before it."""
-        before = F.pad(self.from_code(vectors[:, :-1]), (0, 0, 1, 0))
+        before = F.pad(self.from_code(embedding.running_sums(vectors)[:, :-1]), (0, 0, 1, 0))
         hidden = self.blocks(self.from_trunk(trunk).unsqueeze(1) + before + self.slot_embedding)
         for slot in range(len(self.codebooks)):
             yield self.logits(slot, hidden[:, slot], embedding)
 
-    def step(self, slot: int, frame: Float[Tensor, "m w"], vector: Float[Tensor, "m e"] | None,
+    def step(self, slot: int, frame: Float[Tensor, "m w"], before: Float[Tensor, "m e"] | None,
              embedding: CodeEmbedding, cache: Cache) -> Float[Tensor, "m k"]:
-        """The logits of a slot, from `from_trunk` of the frame and the vector of the code before it."""
-        x = frame if vector is None else frame + self.from_code(vector)
+        """The logits of a slot, from `from_trunk` of the frame and the sum up to the slot before it."""
+        x = frame if before is None else frame + self.from_code(before)
         hidden = self.blocks((x + self.slot_embedding[slot]).unsqueeze(1), cache)
         return self.logits(slot, hidden[:, 0], embedding)
 
@@ -84,12 +88,14 @@ class DepthDecoder(nn.Module):
              embedding: CodeEmbedding, settings: SamplingSettings) -> Int[Tensor, "m s"]:
         """Draws the `ABSENT` codes of frames in turn; with guidance the trunk has a second half without condition."""
         cache: Cache = {}
-        vector, drawn, frame = None, codes.clone(), self.from_trunk(trunk)
+        before: Tensor | None = None
+        drawn, frame = codes.clone(), self.from_trunk(trunk)
         for slot in range(codes.shape[1]):
-            logits = self.step(slot, frame, vector, embedding, cache)
+            logits = self.step(slot, frame, before, embedding, cache)
             if len(trunk) > len(codes):
                 logits = guide(logits, settings.guidance)
             code = draw(logits, uniform[:, slot], settings)
             drawn[:, slot] = codes[:, slot].where(codes[:, slot] != ABSENT, code)
             vector = embedding.slot(slot, drawn[:, slot]).repeat(len(trunk) // len(codes), 1)
+            before = vector if before is None or embedding.starts_group(slot) else before + vector
         return drawn

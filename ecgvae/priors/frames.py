@@ -40,6 +40,8 @@ class FrameLayout:
         codebooks: Hop and size of each codebook.
         hop: Samples of a frame.
         slots: The slots of a frame.
+        groups: Numbers of consecutive slots that share hop and index: the codes of a residual quantizer, whose vectors
+            add up.
     """
 
     def __init__(self, codebooks: Sequence[CodebookSpec]):
@@ -53,6 +55,8 @@ class FrameLayout:
         hops = sorted({spec.hop for spec in self.codebooks}, reverse=True)
         self.slots = tuple(Slot(codebook, index, spec.size) for hop in hops for index in range(self.hop // hop)
                            for codebook, spec in enumerate(self.codebooks) if spec.hop == hop)
+        self.groups = tuple(sum(spec.hop == hop for spec in self.codebooks) for hop in hops
+                            for _ in range(self.hop // hop))
 
     def frames(self, samples: int) -> int:
         """The number of frames that cover a number of samples."""

@@ -51,8 +51,8 @@ class MaskedPrior(TokenPrior):
     def __init__(self, settings: MaskedSettings, codebooks: tuple[CodebookSpec, ...]):
         super().__init__(settings, codebooks)
         width = settings.width
-        self.embedding = CodeEmbedding(self.layout, settings.code_width)
-        self.project = nn.Linear(len(self.layout.slots) * (settings.code_width + 1), width)
+        self.embedding = CodeEmbedding(self.layout, settings.code_width, settings.residual)
+        self.project = nn.Linear(self.embedding.width + len(self.layout.slots), width)
         self.condition_embedding = ConditionEmbedding(settings.condition, width)
         self.blocks = TransformerBlocks(width, settings.layers, settings.heads, settings.window, settings.dropout)
         self.norm = nn.LayerNorm(width)
@@ -82,7 +82,7 @@ class MaskedPrior(TokenPrior):
 
     def trunk(self, codes: Int[Tensor, "b n s"], condition: Float[Tensor, "b k"] | None) -> Float[Tensor, "b n d"]:
         """What the network knows of every frame from the visible codes; `ABSENT` codes are hidden."""
-        vectors = self.embedding(codes).flatten(-2)
+        vectors = self.embedding.frames(codes)
         x = self.project(torch.cat([vectors, (codes == ABSENT).type_as(vectors)], -1))
         x = x + self.condition_embedding(condition, len(codes)).unsqueeze(1)
         return self.norm(self.blocks(x.mT).mT)

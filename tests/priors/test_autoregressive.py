@@ -16,13 +16,15 @@ SMALL = {"width": 16, "code_width": 8, "depth_width": 16, "depth_heads": 2}
 SIZES = {"autoregressive": {"layers": 2, "heads": 2, "window": 8}, "pixelcnn": {"max_dilation": 4}}
 ONE_HOP = (CodebookSpec(8, 5), CodebookSpec(8, 7))
 TWO_HOPS = (CodebookSpec(8, 5), CodebookSpec(4, 7))
+RESIDUAL_HOPS = (CodebookSpec(8, 3), CodebookSpec(8, 2), CodebookSpec(4, 3), CodebookSpec(4, 2))
 CONDITION = ConditionSettings(labels=("NORM", "MI"), sex=True)
 
 
-def random_prior(kind: str, codebooks: tuple[CodebookSpec, ...] = ONE_HOP, condition: ConditionSettings = CONDITION):
+def random_prior(kind: str, codebooks: tuple[CodebookSpec, ...] = ONE_HOP, condition: ConditionSettings = CONDITION,
+                 residual: bool = True):
     """A prior in float64 whose weights are all random."""
     torch.manual_seed(0)
-    values = {"kind": kind, "condition": condition.model_dump(), **SMALL, **SIZES[kind]}
+    values = {"kind": kind, "condition": condition.model_dump(), "residual": residual, **SMALL, **SIZES[kind]}
     prior = build_prior(parse_prior_settings(values), codebooks).double().eval()
     for parameter in prior.parameters():
         torch.nn.init.normal_(parameter, std=0.4)
@@ -38,10 +40,11 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("codebooks", [ONE_HOP, TWO_HOPS])
-def test_probabilities_of_all_codes_sum_to_one(kind, codebooks):
+@pytest.mark.parametrize("codebooks", [ONE_HOP, TWO_HOPS, RESIDUAL_HOPS])
+@pytest.mark.parametrize("residual", [True, False])
+def test_probabilities_of_all_codes_sum_to_one(kind, codebooks, residual):
     """Every sequence of one frame, and of the second frame after it."""
-    prior = random_prior(kind, codebooks)
+    prior = random_prior(kind, codebooks, residual=residual)
     frames = torch.tensor(list(product(*(range(slot.size) for slot in prior.layout.slots))))
     first = frames[len(frames) // 3].expand(len(frames), -1)
     log_prob = prior.log_prob(torch.stack([first, frames], 1))
@@ -165,15 +168,32 @@ def test_a_prior_learns_a_rule(kind):
 
 
 def test_vectors_of_codes_are_the_first_embeddings():
+    """In one basis for all codebooks, so that sums of embeddings are as far apart as sums of the given vectors."""
     prior = random_prior("autoregressive")
-    vectors = [torch.randn(5, 20), torch.randn(7, 3)]
-    prior.prepare(vectors)
-    for table, given in zip(prior.embedding.tables, vectors, strict=True):
-        centred = (given - given.mean(0)).double()
-        distances, wanted = torch.cdist(table.weight, table.weight), torch.cdist(centred, centred)
-        torch.testing.assert_close(distances / distances.max(), wanted / wanted.max(), rtol=1e-5, atol=1e-6)
-        scale = table.weight[:, :min(given.shape)].detach().square().mean()
-        assert float(scale) == pytest.approx(1, rel=0.01)
+    given = [torch.randn(5, 6), 0.1 * torch.randn(7, 6)]
+    prior.prepare(given)
+    for table in prior.embedding.tables:
+        assert float(table.weight[:, :6].detach().square().mean()) == pytest.approx(1)
+    frames = torch.tensor(list(product(range(5), range(7))))
+    found, wanted = prior.embedding.frames(frames), given[0][frames[:, 0]] + given[1][frames[:, 1]]
+    distances = [torch.cdist(vectors.double(), vectors.double()) for vectors in (found.detach(), wanted)]
+    torch.testing.assert_close(*(table / table.max() for table in distances), rtol=1e-5, atol=1e-6)
+
+
+def test_only_the_sums_of_residual_codes_matter():
+    """Codes whose vectors have the same sum are the same past, of later frames and of the codes after them."""
+    prior = random_prior("autoregressive", (CodebookSpec(8, 4), CodebookSpec(8, 4), CodebookSpec(8, 5)))
+    first, second, _ = prior.embedding.tables
+    with torch.no_grad():
+        second.weight.copy_(first.weight)
+        prior.embedding.scales[1] = prior.embedding.scales[0]
+    codes = random_codes(prior)
+    swapped = codes[..., [1, 0, 2]]
+    assert not torch.equal(codes, swapped)
+    before, after = prior.embedding.frames(codes), prior.embedding.frames(swapped)
+    torch.testing.assert_close(before, after)
+    trunk = [prior.trunk(prior.trunk_inputs(frames, None)) for frames in (codes, swapped)]
+    torch.testing.assert_close(*trunk)
 
 
 def test_settings_that_do_not_fit_are_refused():
