@@ -7,13 +7,7 @@ If it is interrupted, the same command continues it. The report of every run is 
 
 import argparse
 import json
-import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
-
-import torch
-from accelerate import Accelerator
 
 from ecgvae import checkpoint
 from ecgvae.catalogue import cost
@@ -23,12 +17,12 @@ from ecgvae.evaluation.likelihood import likelihood
 from ecgvae.evaluation.reconstruction import evaluate
 from ecgvae.evaluation.samples import sample_quality
 from ecgvae.files import write_atomically
-from ecgvae.training.loop import init_state, make_task, train, training_step
+from ecgvae.training.loop import train
 from ecgvae.training.recipe import Recipe, read_recipe
+from ecgvae.training.speed import seconds_per_step
 
 FAMILIES = ("ae", "vae", "cvae", "vqvae", "vqvae2", "vqgan")
 BACKBONES = ("conv", "transformer")
-TIMED_STEPS = 3
 RECORD_SECONDS = 10
 COLUMNS = ["model", "M parameters", "MFLOP/s", "records/s", "bit/s", "entropy bit/s", "numbers/s", "PRDN %",
            "spectrum dB", "codes used %", "active %", "samples: Fréchet ratio", "samples: spectrum dB"]
@@ -59,33 +53,9 @@ def run(name: str, recipe: Recipe, store: Store, out: Path, split: str) -> dict:
     return report
 
 
-def training_speeds(recipes: dict[str, Recipe], store: Store) -> dict[str, float]:
-    """Training speed of each model, in records of 10 s per second.
-
-    The models take turns, so that other load on the machine slows all of them alike.
-    """
-    accelerator = Accelerator(mixed_precision="no")
-    steps = {name: make_step(recipe, store, accelerator) for name, recipe in recipes.items()}
-    times: dict[str, list[float]] = {name: [] for name in recipes}
-    for round_index in range(1 + TIMED_STEPS):       # the first round is a warm-up
-        for name, step in steps.items():
-            start = time.perf_counter()
-            step()
-            if round_index:
-                times[name].append(time.perf_counter() - start)
-    return {name: recipe.training.batch_size * recipe.training.window / RECORD_SECONDS / statistics.median(times[name])
-            for name, recipe in recipes.items()}
-
-
-def make_step(recipe: Recipe, store: Store, accelerator: Accelerator) -> Callable[[], object]:
-    """A function that takes the last step of a training, in which for example the discriminators are active."""
-    task = make_task(recipe, store, accelerator.device)
-    state = init_state(task)
-    state.step = recipe.training.steps - 1
-    task.load(state, Path())
-    batch = task.draw(torch.Generator().manual_seed(0))
-    network, optimizer = accelerator.prepare(state.model, state.optimizer)
-    return lambda: training_step(task, state, network, optimizer, batch, accelerator)
+def records_per_step(recipe: Recipe) -> float:
+    """ECG of a step, in records of 10 s."""
+    return recipe.training.batch_size * recipe.training.window / RECORD_SECONDS
 
 
 def table_row(report: dict, speed: float) -> list[str]:
@@ -115,8 +85,9 @@ def main() -> None:
     recipes = {f"{family}-{backbone}": make_recipe(family, backbone, args.size, args.steps)
                for family in args.families.split(",") for backbone in args.backbones.split(",")}
     reports = [run(name, recipe, store, args.out, args.split) for name, recipe in recipes.items()]
-    speeds = training_speeds(recipes, store)
-    table = [table_row(report, speeds[report["name"]]) for report in reports]
+    seconds = seconds_per_step(recipes, store)
+    table = [table_row(report, records_per_step(recipes[report["name"]]) / seconds[report["name"]])
+             for report in reports]
     write_atomically(args.out / f"table-{args.split}.json", lambda path: path.write_text(json.dumps([COLUMNS, *table])))
     show_table(COLUMNS, table)
     quantized = [report for report in reports if report["codebooks"]]

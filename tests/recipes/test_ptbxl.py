@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,13 +30,13 @@ pytestmark = pytest.mark.skipif(not RECIPES, reason="not run from the source tre
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """Sixty records of 10 s with PTB-XL's columns, in ten folds."""
+    """Seventy records of 10 s with PTB-XL's columns, in ten folds."""
     beats = [simulate(condition, seconds=10, rate=100, seed=1).signal for condition in list(CONDITIONS)[:6]]
     noise = np.random.default_rng(0)
-    signals = np.stack([beats[index % 6] + noise.normal(0, 0.02, beats[0].shape) for index in range(60)])
-    return write_store(tmp_path_factory.mktemp("stores") / "store", signals, LEADS_12, patient=np.arange(60),
-                       fold=1 + np.arange(60) // 6, age=np.linspace(20, 90, 60), sex=np.arange(60) % 2,
-                       superclass=[[CLASSES[index % 6 % 5]] for index in range(60)])
+    signals = np.stack([beats[index % 6] + noise.normal(0, 0.02, beats[0].shape) for index in range(70)])
+    return write_store(tmp_path_factory.mktemp("stores") / "store", signals, LEADS_12, patient=np.arange(70),
+                       fold=1 + np.arange(70) // 7, age=np.linspace(20, 90, 70), sex=np.arange(70) % 2,
+                       superclass=[[CLASSES[index % 6 % 5]] for index in range(70)])
 
 
 def script(name: str):
@@ -139,3 +140,27 @@ def test_the_price_of_few_solver_steps(store, tmp_path, monkeypatch, capsys):
     assert [line[:2] for line in lines if line[0] in ("heun", "euler")] == [
         ["heun", "1"], ["heun", "3"], ["euler", "1"], ["euler", "3"]]
     assert [line[3] for line in lines if line[:2] in (["heun", "3"], ["euler", "3"])] == ["1.00", "1.00"]
+
+
+def test_the_comparison_of_priors(store, tmp_path, monkeypatch, capsys):
+    compare = script("compare_priors")
+    labels = ("prior.condition.labels=[NORM, MI, STTC, CD, HYP]", "prior.condition.column=superclass")
+    monkeypatch.setattr(compare, "read_recipe", lambda path, overrides: read_recipe(
+        path, (*overrides, *labels, "training.batch_size=2")))
+    monkeypatch.setattr(compare, "measure_samples", partial(compare.measure_samples, cache=tmp_path / "cache"))
+    monkeypatch.setattr(compare, "seconds_per_step", lambda recipes, store: dict.fromkeys(recipes, 30))
+    monkeypatch.setattr(sys, "argv", ["compare_priors.py", str(store.path), str(tmp_path / "out"), "--minutes", "1",
+                                      "--kinds", "autoregressive,latent", "--count", "8"])
+    compare.main()
+    table = capsys.readouterr().out
+    assert json.loads((tmp_path / "out" / "steps.json").read_text())["masked"] == 2
+    reports = {kind: json.loads((tmp_path / "out" / f"{kind}-validation.json").read_text())
+               for kind in ("autoregressive", "latent")}
+    for kind, report in reports.items():
+        assert kind in table and report["records"]["samples"] == 8 and report["steps"] == 2
+        area = report["sections"]["discriminator"]["random"]["samples"]["value"]
+        assert f"{area:.3f}" in table
+    assert reports["autoregressive"]["bits"] > 0 and reports["latent"]["bits"] is None
+    monkeypatch.setattr(compare, "train", None)     # nothing is trained again
+    compare.main()
+    assert capsys.readouterr().out == table
