@@ -69,7 +69,7 @@ def origin(records: Sequence[Record | RecordFile]) -> str:
 
 
 def _panel(record: Record | RecordFile, title: str) -> Panel:
-    notes = f"{plain(title)} · generated" if generator(record) else plain(title)
+    notes = f"generated · {plain(title)}" if generator(record) else plain(title)     # its end may not fit
     return layout_panel(record, None, notes, _rows(record), STRIP_SECONDS, MAX_DEFLECTION_MM)
 
 

@@ -1,5 +1,6 @@
 """ECG on paper. Figures have the true size; positions are in mm from the top left corner."""
 
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ GAINS_MM_PER_MV = (10.0, 5.0, 2.5, 1.0, 0.5, 0.1)  # the first one that keeps th
 MAX_DEFLECTION_MM = 40.0  # above or below the baseline; larger values are clipped
 MARGIN_MM, HEADER_MM, PULSE_MM = 5.0, 7.0, 15.0  # around a panel; its title; its calibration pulse
 CAPTION_MM = 12.0  # a line above all panels
+CAPTION_POINTS, TITLE_POINTS, SCALE_MM = 18.0, 9.0, 42.0  # sizes of type; room for the scale beside a panel's title
+CHARACTER_MM = 0.23  # width of a bold character for each point of its size
 ROW_SECONDS, MAX_SECONDS = 10.0, 30.0  # longest row, longest part of a record in a figure
 TRACE_STYLES = (("original", "black", 0.75), ("reconstruction", "red", 0.55))  # name, colour, line width
 INVENTED_STYLE = {"ls": (0, (3, 1.2)), "alpha": 0.6}  # of leads that were not recorded
@@ -187,7 +190,8 @@ def draw_panels(panels: list[Panel], columns: int = 1, footer: float = 0.0, capt
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
     if caption:
-        axes.text(MARGIN_MM, first_top / 2, caption, fontsize=18, weight="bold", va="center", parse_math=False)
+        points = min(CAPTION_POINTS, (width - 2 * MARGIN_MM) / (CHARACTER_MM * len(caption)))
+        axes.text(MARGIN_MM, first_top / 2, caption, fontsize=points, weight="bold", va="center", parse_math=False)
     for index, panel in enumerate(panels):
         line, column = divmod(index, columns)
         _draw(axes, panel, MARGIN_MM + sum(widths[:column]), first_top + sum(heights[:line]))
@@ -196,9 +200,10 @@ def draw_panels(panels: list[Panel], columns: int = 1, footer: float = 0.0, capt
 
 def _draw(axes: "Axes", panel: Panel, left: float, top: float) -> None:
     """Draws the title, the paper and the rows of a panel."""
-    style: dict[str, Any] = {"fontsize": 9, "va": "center", "parse_math": False}
+    style: dict[str, Any] = {"fontsize": TITLE_POINTS, "va": "center", "parse_math": False}
     right, middle = left + panel.width, top + HEADER_MM / 2
-    axes.text(left, middle, panel.title, weight="bold", **style)
+    room = int((panel.width - SCALE_MM) / (CHARACTER_MM * TITLE_POINTS))
+    axes.text(left, middle, textwrap.shorten(panel.title, max(room, 1), placeholder=" …"), weight="bold", **style)
     axes.text(right, middle, f"{MM_PER_SECOND:g} mm/s   {panel.gain:g} mm/mV", ha="right", **style)
     if len(panel.traces) > 1:
         for (name, colour, _), x in zip(TRACE_STYLES, (right - 85, right - 63), strict=True):
