@@ -31,7 +31,7 @@ class PriorBatches(ABC):
 
     @abstractmethod
     def draw(self, count: int, generator: torch.Generator) -> Frames:
-        """Random windows."""
+        """Random windows; those of a batch are equally long, those of two batches perhaps not."""
 
     @abstractmethod
     def batches(self, count: int) -> Iterator[Frames]:
@@ -55,6 +55,9 @@ class StoreWindows(PriorBatches):
                  device: torch.device):
         self.recipe, self.autoencoder, self.prior = recipe, autoencoder, prior
         rows, samples = store.split(split), round(recipe.training.window * store.rate)
+        if (shortest := int(samples * (1 - recipe.augment.stretch))) < autoencoder.total_hop:
+            raise ValueError(f"training.window is {recipe.training.window:g} s, of which augment.stretch may leave "
+                             f"{shortest} samples; wanted a frame of {autoencoder.total_hop} or more")
         self.windows = Windows(store, rows, samples, autoencoder.signal.coded).to(device) if len(rows) else None
         condition = recipe.prior.condition
         self.vectors = condition_vectors(store, condition).to(device) if condition else None
@@ -65,7 +68,9 @@ class StoreWindows(PriorBatches):
     def draw(self, count: int, generator: torch.Generator) -> Frames:
         assert self.windows is not None
         x, rows = self.windows.batch(count, generator)
-        return self.encode(augment(x, self.recipe.augment, generator, self.windows.coded)), self.conditions(rows)
+        x = augment(x, self.recipe.augment, generator, self.windows.coded, mirrored=False)
+        whole = x.shape[-1] // self.autoencoder.total_hop * self.autoencoder.total_hop
+        return self.encode(x[..., :whole]), self.conditions(rows)
 
     def batches(self, count: int) -> Iterator[Frames]:
         if self.windows is None:

@@ -60,6 +60,17 @@ def test_a_stretched_signal_is_played_slower(factor, length):
     torch.testing.assert_close(out[..., kept:], out[..., :kept].flip(-1)[..., 1:length - kept + 1])
 
 
+@pytest.mark.parametrize("factor", [0.95, 0.98, 1.03, 1.1])
+def test_stretching_keeps_high_frequencies(factor):
+    """A sine of 80 % of the Nyquist frequency is the sine of the changed frequency, of the same amplitude."""
+    time = torch.arange(1000, dtype=torch.double)
+    x = torch.sin(0.8 * torch.pi * time)
+    out = stretch_time(x.view(1, 1, -1), factor).flatten()
+    wanted = torch.sin(0.8 * torch.pi * ((time + 0.5) / factor - 0.5))
+    inner = slice(20, int(1000 * min(factor, 1)) - 20)      # without the ends and what is mirrored
+    torch.testing.assert_close(out[inner], wanted[inner], atol=0.01, rtol=0)
+
+
 def test_stretch_stays_within_its_bounds():
     factors = set()
     for seed in range(40):
