@@ -1,15 +1,19 @@
 """The training of priors: from a store and from tokens, resumed, ended early, and what does not fit."""
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from stores import write_store
 from trainings import changed, mistake, results, same
 
 import ecgvae
 from ecgvae import checkpoint
 from ecgvae.data.training_data import is_training_record
+from ecgvae.signal import LEADS_12
 from ecgvae.training.loop import is_finished, make_task, train
-from ecgvae.training.recipe import PriorRecipe
+from ecgvae.training.prior_data import StoreWindows
+from ecgvae.training.recipe import AugmentSettings, PriorRecipe
 from ecgvae.training.state import Best
 
 TINY = {"kind": "autoregressive", "width": 16, "layers": 1, "heads": 2, "code_width": 8, "depth_width": 16,
@@ -100,6 +104,33 @@ def test_a_prior_starts_with_the_vectors_of_its_tokenizer(store, prior_recipe, t
     table = state.model.embedding.tables[0].weight.detach()
     distances, wanted = torch.cdist(table, table), torch.cdist(vectors, vectors)
     assert torch.corrcoef(torch.stack([distances.flatten(), wanted.flatten()]))[0, 1] > 0.7
+
+
+def test_no_time_of_a_window_runs_backwards(prior_recipe, tmp_path, monkeypatch):
+    """Windows of rising signals rise, are whole frames, and have the length that stretching leaves."""
+    ramps = np.broadcast_to(np.arange(1000) / 1000, (4, 12, 1000)).astype(np.float32)
+    ramps = write_store(tmp_path / "ramps", ramps, LEADS_12)
+    model = checkpoint.load(prior_recipe.autoencoder)
+    prior = make_task(prior_recipe, ramps, torch.device("cpu")).init_state().model
+    recipe = prior_recipe.model_copy(update={"augment": AugmentSettings(stretch=0.2, gain=0, mixing=0)})
+    windows = StoreWindows(recipe, ramps, "train", model, prior, torch.device("cpu"))
+    monkeypatch.setattr(windows, "encode", lambda x: x)
+    lengths = set()
+    for seed in range(20):
+        x, _ = windows.draw(2, torch.Generator().manual_seed(seed))
+        inner = x[:, -6:, 20:-20]       # chest leads; at the ends interpolation has less to weigh
+        assert x.shape[-1] % model.total_hop == 0 and float(inner.diff().min()) > 0
+        slope = float(inner.diff().median()) * 1000
+        assert x.shape[-1] == min(400, round(400 / slope)) // model.total_hop * model.total_hop
+        lengths.add(x.shape[-1])
+    assert min(lengths) < 400 == max(lengths)
+
+
+def test_a_window_that_stretching_leaves_nothing_of_is_refused(store, prior_recipe, tmp_path):
+    recipe = changed(prior_recipe, window=0.08)
+    recipe = recipe.model_copy(update={"augment": AugmentSettings(stretch=0.4)})
+    assert "of which augment.stretch may leave" in mistake(ValueError, recipe, store, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("update", "message"), [
