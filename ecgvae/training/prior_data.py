@@ -55,9 +55,6 @@ class StoreWindows(PriorBatches):
                  device: torch.device):
         self.recipe, self.autoencoder, self.prior = recipe, autoencoder, prior
         rows, samples = store.split(split), round(recipe.training.window * store.rate)
-        if (shortest := int(samples * (1 - recipe.augment.stretch))) < autoencoder.total_hop:
-            raise ValueError(f"training.window is {recipe.training.window:g} s, of which augment.stretch may leave "
-                             f"{shortest} samples; wanted a frame of {autoencoder.total_hop} or more")
         self.windows = Windows(store, rows, samples, autoencoder.signal.coded).to(device) if len(rows) else None
         condition = recipe.prior.condition
         self.vectors = condition_vectors(store, condition).to(device) if condition else None

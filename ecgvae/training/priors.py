@@ -53,6 +53,7 @@ class PriorTask(Task):
         identity = checkpoint.identity(recipe.autoencoder)
         if isinstance(data, Store):
             check_windows(self.settings, data, self.autoencoder.signal.rate, self.autoencoder.total_hop)
+            check_stretched(recipe, data.rate, self.autoencoder.total_hop)
         else:
             check_tokens(data, recipe)
         self.fingerprint = f"{fingerprint(data)} {identity}"
@@ -127,6 +128,14 @@ def codes_or_latent(autoencoder: Autoencoder, codebooks: int | None) -> Any:
     if codebooks is not None and codebooks > len(specs):
         raise ValueError(f"codebooks is {codebooks}; the autoencoder has {len(specs)}")
     return specs[:codebooks]
+
+
+def check_stretched(recipe: PriorRecipe, rate: float, hop: int) -> None:
+    """Raises ValueError if a window that is played faster may be shorter than a frame."""
+    shortest = int(recipe.training.window * rate * (1 - recipe.augment.stretch))
+    if shortest < hop:
+        raise ValueError(f"training.window is {recipe.training.window:g} s, of which augment.stretch may leave "
+                         f"{shortest} samples; wanted a frame of {hop} or more")
 
 
 def check_tokens(file: TokenFile, recipe: PriorRecipe) -> None:

@@ -121,9 +121,9 @@ def test_no_time_of_a_window_runs_backwards(prior_recipe, tmp_path, monkeypatch)
         inner = x[:, -6:, 20:-20]       # chest leads; at the ends interpolation has less to weigh
         assert x.shape[-1] % model.total_hop == 0 and float(inner.diff().min()) > 0
         slope = float(inner.diff().median()) * 1000
-        assert x.shape[-1] == min(400, round(400 / slope)) // model.total_hop * model.total_hop
+        assert 0 <= min(400, 400 / slope) + 1 - x.shape[-1] <= model.total_hop + 1
         lengths.add(x.shape[-1])
-    assert min(lengths) < 400 == max(lengths)
+    assert min(lengths) < 350 and max(lengths) == 396       # whole frames of 400 samples
 
 
 def test_a_window_that_stretching_leaves_nothing_of_is_refused(store, prior_recipe, tmp_path):
