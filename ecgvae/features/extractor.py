@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 
 from ecgvae import checkpoint
-from ecgvae.features.pooling import POOLINGS, Pooling
+from ecgvae.features.pooling import Pooling, find_pooling
 from ecgvae.models import Autoencoder
 from ecgvae.signal import Missing, Record, RecordFile, check_finite, conform_stream
 from ecgvae.signal.amplitudes import AmplitudeMeter, Amplitudes
@@ -90,17 +90,14 @@ class Extractor:
                    checkpoint.model_name(folder), checkpoint.amplitudes(folder))
 
     def __post_init__(self) -> None:
-        if not self.layers or (unknown := [name for name in self.layers if name not in self.model.layers]):
-            raise ValueError(f"{self.name} has no layer {quote(unknown[0]) if self.layers else ''}; wanted some of "
-                             f"{', '.join(self.model.layers)}")
-        if self.pool not in POOLINGS:
-            raise ValueError(f"pool is {quote(self.pool)}; wanted one of {', '.join(POOLINGS)}")
+        self.model.check_layers(self.layers)
+        find_pooling(self.pool)
         if self.window is not None and not is_positive(self.window):
             raise ValueError(f"window is {quote(self.window)}; wanted seconds above 0, or None")
 
     @property
     def pooling(self) -> Pooling:
-        return POOLINGS[self.pool]
+        return find_pooling(self.pool)
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ecgvae.wording import quote
+
 QUANTILES = (0.05, 0.25, 0.75, 0.95)
 
 
@@ -50,3 +52,10 @@ POOLINGS = {
     "mean-std": Pooling(("mean", "std"), means_and_deviations),
     "mean": Pooling(("mean",), means),
 }
+
+
+def find_pooling(name: str) -> Pooling:
+    """The pooling of a name; ValueError if there is none."""
+    if name not in POOLINGS:
+        raise ValueError(f"pool is {quote(name)}; wanted one of {', '.join(POOLINGS)}")
+    return POOLINGS[name]

@@ -133,8 +133,8 @@ class Autoencoder(nn.Module, ABC):
         Raises:
             ValueError: The signals have other leads, or are not finite; or there is no such layer.
         """
-        if layers is not None and (unknown := [name for name in layers if name not in self.layers]):
-            raise ValueError(f"there is no layer {quote(unknown[0])}; wanted some of {', '.join(self.layers)}")
+        if layers is not None:
+            self.check_layers(layers)
         maps: dict[str, Tensor] = {}
         for name, output in self.layer_outputs(x):
             if layers is None or name in layers:
@@ -142,6 +142,12 @@ class Autoencoder(nn.Module, ABC):
             if layers is not None and len(maps) == len(set(layers)):
                 break
         return maps
+
+    def check_layers(self, layers: Collection[str]) -> None:
+        """Raises ValueError unless these are layers of the encoder, at least one."""
+        if not layers or (unknown := [name for name in layers if name not in self.layers]):
+            got = f"no layer {quote(unknown[0])}" if layers else "no layers"
+            raise ValueError(f"{got}; wanted some of {', '.join(self.layers)}")
 
     @abstractmethod
     def layer_outputs(self, x: Float[Tensor, "b c t"]) -> Iterator[tuple[str, Float[Tensor, "b _ _"]]]:
