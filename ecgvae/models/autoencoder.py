@@ -219,9 +219,10 @@ class QuantizedAutoencoder(Autoencoder):
 
 def encoder_outputs(encoder: Any, x: Tensor, prefix: str = "") -> Generator[tuple[str, Tensor], None, Tensor]:
     """The name and the output of each layer of an encoder; returns its output."""
-    for number, x in enumerate(encoder.outputs(x), 1):
-        yield f"{prefix}layer{number}", x
-    return encoder.project(x)
+    output = x
+    for number, output in enumerate(encoder.outputs(x), 1):
+        yield f"{prefix}layer{number}", output
+    return encoder.project(output)
 
 
 def check_signals(x: Any, leads: Sequence[str], finite: bool = True, dtype: torch.dtype = torch.float32) -> None:
