@@ -58,11 +58,11 @@ def evaluate(
     from ecgvae.data.store import Store
     from ecgvae.evaluation.likelihood import likelihood, load_vae
     from ecgvae.evaluation.reconstruction import evaluate as measure
-    from ecgvae.evaluation.reports import check_writable, save_report
+    from ecgvae.evaluation.reports import report_file, save_report
 
     records = Store(store)
     if save:
-        check_writable(model)
+        report_file(model).check_writable()
     if bounds:
         load_vae(model, records, "cpu")     # before all the work, that other models have no likelihood
     with Progress("records") as progress:
