@@ -126,8 +126,8 @@ def test_mistakes(new, real, tmp_path):
 
 
 def test_cells():
-    assert [cell(value) for value in (None, float("nan"), 0.98765, 12.345, 1234.5, {"value": 0.5, "low": 0.1})] == [
-        "-", "-", "0.988", "12.3", "1234", "0.500"]
+    cells = [cell(value) for value in (None, float("nan"), 0.98765, 12.345, 1234.5)]
+    assert cells == ["-", "-", "0.988", "12.3", "1234"]
 
 
 def test_progress_of_stages():
