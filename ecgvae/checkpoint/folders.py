@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecgvae.checkpoint.files import read_config, read_training_records
+from ecgvae.checkpoint.files import config_kind, read_config, read_training_records
 
 if TYPE_CHECKING:
     from ecgvae.data.fingerprints import TrainingRecords
@@ -99,13 +99,30 @@ def prior_config(prior: str | Path) -> dict[str, Any]:
     return folder_config(locate_prior(prior), "prior")
 
 
-def folder_config(folder: Path, kind: str) -> dict[str, Any]:
+def folder_config(folder: Path, kind: str | None) -> dict[str, Any]:
+    """The checked config.json in the folder of a model or a prior; None for either."""
+    wanted = kind or "model or prior"
     try:
         return read_config(folder / "config.json", kind)
     except FileNotFoundError:
         if (folder / "recipe.json").exists():
-            raise ValueError(f"{folder} is a run without a {kind} yet; finish it with train --resume") from None
-        raise ValueError(f"{folder} is not an ecgvae {kind}: it has no config.json") from None
+            raise ValueError(f"{folder} is a run without a {wanted} yet; finish it with train --resume") from None
+        raise ValueError(f"{folder} is not an ecgvae {wanted}: it has no config.json") from None
+
+
+def find_kind(item: str | Path) -> str:
+    """Whether a name, a checkpoint folder or the folder of a run is that of a "model" or a "prior".
+
+    Raises:
+        FileNotFoundError: There is neither such a folder nor such a name.
+        ValueError: Its config.json is missing, damaged or of another format.
+    """
+    if Path(item).is_dir():
+        return config_kind(folder_config(find_folder(item, "model"), None))
+    names = {name: kind for kind in ("model", "prior") for name in shipped(kind)}
+    if str(item) not in names:
+        raise FileNotFoundError(f"no model or prior {item}; wanted a checkpoint folder or one of {', '.join(names)}")
+    return names[str(item)]
 
 
 def training_records(model: str | Path) -> "TrainingRecords | None":

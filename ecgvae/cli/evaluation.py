@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from typer import Argument, Option
 
 from ecgvae.cli.app import MODELS, BatchSize, Device, Json, Overwrite, Quiet, app, examples
-from ecgvae.cli.completion import shipped_models, shipped_priors
-from ecgvae.cli.paths import check_file_output, check_model, check_prior, check_store
+from ecgvae.cli.completion import models_and_priors, shipped_models, shipped_priors
+from ecgvae.cli.paths import check_file_output, check_model, check_model_or_prior, check_prior, check_store
 from ecgvae.cli.terminal import Progress, remark, show, show_json, show_table
 from ecgvae.cli.text import to_json
 from ecgvae.wording import count, count_of
@@ -58,11 +58,11 @@ def evaluate(
     from ecgvae.data.store import Store
     from ecgvae.evaluation.likelihood import likelihood, load_vae
     from ecgvae.evaluation.reconstruction import evaluate as measure
-    from ecgvae.evaluation.reports import check_writable, save_report
+    from ecgvae.evaluation.reports import report_file, save_report
 
     records = Store(store)
     if save:
-        check_writable(model)
+        report_file(model).check_writable()
     if bounds:
         load_vae(model, records, "cpu")     # before all the work, that other models have no likelihood
     with Progress("records") as progress:
@@ -81,28 +81,29 @@ def evaluate(
         show_report(report)
 
 
-@app.command(rich_help_panel=MODELS, epilog=examples("ecgvae card ptbxl-vqvae-conv",
+@app.command(rich_help_panel=MODELS, epilog=examples("ecgvae card ptbxl-vqvae-conv", "ecgvae card runs/prior",
                                                      "ecgvae card runs/mine --out runs/mine/model/README.md"))
 def card(
-    model: Annotated[str, Argument(metavar="MODEL", autocompletion=shipped_models,
-                                   help="A shipped model, a model folder or a run folder.")],
+    item: Annotated[str, Argument(metavar="MODEL|PRIOR", autocompletion=models_and_priors,
+                                  help="A shipped model or prior, its folder or that of its run.")],
     out: Annotated[Path | None, Option(help="Markdown file to write. Default: the card is printed.")] = None,
-    dataset: Annotated[str | None, Option(help="Data set that the model was trained on, whose licence and limits are "
-                                               "included. Default: the one that the model names.")] = None,
+    dataset: Annotated[str | None, Option(help="Data set that it was trained on, whose licence and limits are "
+                                               "included. Default: the one that its folder names.")] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Writes the card of a model: what it is, what it was trained on, and its errors.
+    """Writes the card of a model or prior: what it is, what it was trained on, and what was measured.
 
-    The errors are those that evaluate --save has kept.
+    The card of a model has the errors that evaluate --save has kept.
+    That of a prior has the distances to real ECG that evaluate-samples --save has kept.
     """
-    check_model(model)
+    kind = check_model_or_prior(item)
     if out:
         check_file_output(out, overwrite, ".md")
-    from ecgvae.cards import model_card
+    from ecgvae.cards import model_card, prior_card
     from ecgvae.data.jobs import write_atomically
 
-    text = model_card(model, dataset)
+    text = (prior_card if kind == "prior" else model_card)(item, dataset)
     if not out:
         show(text.rstrip())
         return

@@ -63,6 +63,13 @@ def check_prior(prior: str) -> None:
     prior_config(prior)
 
 
+def check_model_or_prior(item: str) -> str:
+    """Checks that there is a model or a prior of this name or in this folder; returns which of them it is."""
+    from ecgvae.checkpoint import find_kind
+
+    return find_kind(item)
+
+
 def check_records(sources: Iterable[Path], wanted: str = "a record, a folder of records or a store") -> None:
     """Checks that each source is a record, a store, or a folder with records below it."""
     for source in sources:

@@ -1,20 +1,28 @@
 """What evaluate-samples prints of a report on generated ECGs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
 from ecgvae.cli.remarks import list_remarks
 from ecgvae.cli.terminal import remark, show, show_table
 from ecgvae.evaluation.generation.report import ROW_NAMES
+from ecgvae.evaluation.generation.tables import (
+    INTERVALS,
+    Table,
+    distance_table,
+    memorisation_table,
+    physiology_table,
+    utility_table,
+)
 from ecgvae.wording import count, count_is
 
 SPACE_NAMES = {"random": "random network", "classifier": "classifier of superclasses"}
 DISTANCES = {"frechet": "Fréchet", "frechet_ratio": "/ floor", "precision": "precision", "recall": "recall",
              "density": "density", "coverage": "coverage", "clipped_density": "c. density",
-             "clipped_coverage": "c. coverage"}
+             "clipped_coverage": "c. coverage", "discriminator": "discr. AUC"}
 UTILITY = {"tstr": "TSTR", "trtr": "TRTR", "ratio": "TSTR / TRTR", "trts": "TRTS", "agreement": "agreement"}
-INTERVALS = {"heart_rate": "heart rate", "pr": "PR", "qrs": "QRS", "qt": "QT"}
-WAVEFORMS = {"spectrum_db_1_5": "1-5 Hz", "spectrum_db_5_15": "5-15 Hz", "spectrum_db_15_45": "15-45 Hz",
-             "lead_correlation": "leads"}
+PHYSIOLOGY = {**dict(zip(INTERVALS, ("heart rate", "PR", "QRS", "QT"), strict=True)), "range": "range",
+              "beats": "beats", "spectrum_db_1_5": "1-5 Hz", "spectrum_db_5_15": "5-15 Hz",
+              "spectrum_db_15_45": "15-45 Hz", "lead_correlation": "leads", "undelineated": "not del."}
 MEMORISATION = {"nearer": "P(nearer)", "below_p1": "below 1 %", "below_minimum": "below all",
                 "distance_median": "distance", "ratio_median": "/ second"}
 FEW_RECORDS = 100       # below which neighbours are far apart
@@ -28,14 +36,21 @@ def show_report(report: dict) -> None:
         show(line)
     sections = report["sections"]
     for space, rows in sections["distances"].items():
-        show_distances(SPACE_NAMES[space], rows, sections["discriminator"][space])
+        show(f"\nFeatures of a {SPACE_NAMES[space]} (c.: clipped; discr.: a discriminator's, .5 is perfect)")
+        show_rows(DISTANCES, distance_table(rows, sections["discriminator"][space]))
     if sections["utility"]:
         show("\nSuperclasses: macro-AUC of training on the set and testing on real (TSTR), and the reverse (TRTS)")
-        show_rows(UTILITY, sections["utility"])
+        show_rows(UTILITY, utility_table(sections["utility"]))
     if sections["physiology"]:
-        show_physiology(sections["physiology"])
+        show("\nPhysiology: Kolmogorov-Smirnov distances of intervals and of the range of leads; variance of beats "
+             "within\na record / real; distances of spectra in dB, and of correlations of leads; share that is not "
+             "delineated")
+        show_rows(PHYSIOLOGY, physiology_table(sections["physiology"]))
     if sections["memorisation"]:
-        show_memorisation(sections["memorisation"])
+        show("\nMemorisation: distances to the nearest training record (0: a copy), and divided by the second one;\n"
+             "probability to be nearer than the reference; share below the reference's 1st percentile, and below all "
+             "of it")
+        show_rows(MEMORISATION, memorisation_table(sections["memorisation"]))
     remark("95 % intervals and more are in the report (--json, --out)")
 
 
@@ -64,53 +79,14 @@ def describe_data(report: dict) -> list[str]:
     return lines + [f"{section} is not measured: {reason}" for section, reason in report["missing"].items()]
 
 
-def show_distances(space: str, rows: Mapping[str, dict], areas: Mapping[str, dict]) -> None:
-    """Prints the distances in a feature space, and what a discriminator makes of it."""
-    show(f"\nFeatures of a {space} (c.: clipped; discr.: a discriminator's, .5 is perfect)")
-    names = [*rows, *(row for row in areas if row not in rows)]
-    show_rows(DISTANCES | {"discriminator": "discr. AUC"},
-              {row: {**rows.get(row, {}), "discriminator": areas.get(row)} for row in names})
-
-
-def show_physiology(rows: Mapping[str, dict]) -> None:
-    """Prints distances of intervals and waveforms, and how much beats vary."""
-    show("\nPhysiology: Kolmogorov-Smirnov distances of intervals and of the range of leads; variance of beats within\n"
-         "a record / real; distances of spectra in dB, and of correlations of leads; share that is not delineated")
-    columns = {**INTERVALS, "range": "range", "beats": "beats", **WAVEFORMS, "undelineated": "not del."}
-    show_rows(columns, {row: physiology_cells(values) for row, values in rows.items()})
-
-
-def physiology_cells(values: dict) -> dict:
-    """The numbers of a row: those of single leads are averaged."""
-    ranges = [of_lead["ks"]["value"] for name, of_lead in values["intervals"].items() if name.startswith("range_")]
-    return {**{name: values["intervals"][name]["ks"] for name in INTERVALS}, "range": sum(ranges) / len(ranges),
-            "beats": values["beats"]["variance_ratio"], **values["waveforms"],
-            "undelineated": values["undelineated"]["generated"]}
-
-
-def show_memorisation(rows: Mapping[str, dict]) -> None:
-    """Prints the distances to the nearest training records, with those of the reference."""
-    show("\nMemorisation: distances to the nearest training record (0: a copy), and divided by the second one;\n"
-         "probability to be nearer than the reference; share below the reference's 1st percentile, and below all of it")
-    first = next(iter(rows.values()))
-    reference = {name.removeprefix("held_out_"): value for name, value in first.items() if name.startswith("held_out_")}
-    show_rows(MEMORISATION, {**rows, "reference": reference})
-
-
-def show_rows(columns: Mapping[str, str], rows: Mapping[str, Mapping]) -> None:
+def show_rows(columns: Mapping[str, str], rows: Table) -> None:
     """Prints a table with a row for each set."""
-    show_table(["", *columns.values()], [cells(ROW_NAMES[row], (values.get(name) for name in columns))
+    show_table(["", *columns.values()], [[ROW_NAMES[row], *(cell(values.get(name)) for name in columns)]
                                          for row, values in rows.items()])
 
 
-def cells(name: str, values: Iterable[dict | float | None]) -> Sequence[str]:
-    """A row of a table."""
-    return [name, *map(cell, values)]
-
-
-def cell(value: dict | float | None) -> str:
-    """A metric in a table, with or without an interval; a dash if it was not measured."""
-    number = value["value"] if isinstance(value, dict) else value
+def cell(number: float | None) -> str:
+    """A metric in a table; a dash if it was not measured."""
     if number is None or number != number:
         return "-"
     return f"{number:.0f}" if abs(number) >= 100 else f"{number:.3g}" if abs(number) >= 10 else f"{number:.3f}"

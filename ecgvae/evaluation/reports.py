@@ -1,27 +1,13 @@
-"""Reports of evaluations in the folder of a model, from which its card is made."""
+"""Reports on reconstructions in the folder of a model, from which its card is made."""
 
-import json
-import math
-import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from ecgvae import checkpoint
-from ecgvae.data.jobs import write_atomically
-from ecgvae.files import read_json
+from ecgvae.evaluation.report_file import Number, ReportFile, SavedReport
 from ecgvae.settings import Settings, describe_error
-
-FILE = "evaluation.json"
-
-
-def finite(value: Any) -> Any:
-    """The value, or None for nan and infinity, which JSON does not have."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-Number = Annotated[float | None, BeforeValidator(finite)]
 
 
 class Summary(Settings):
@@ -89,13 +75,11 @@ class Bounds(Settings):
     units: int
 
 
-class Report(Settings):
+class Report(SavedReport):
     """A report of `ecgvae.evaluation.reconstruction.evaluate`."""
 
     model: str
-    identity: str
     store: str
-    split: str
     fingerprint: str
     records: int = Field(ge=1)
     seen_in_training: int | None = None
@@ -115,30 +99,14 @@ class Report(Settings):
 REPORTS = TypeAdapter(dict[str, Report])
 
 
+def report_file(model: str | Path) -> ReportFile[Report]:
+    """The file of reports in the folder of a model."""
+    return ReportFile(checkpoint.locate(model), "model", checkpoint.identity(model), REPORTS)
+
+
 def read_reports(model: str | Path) -> dict[str, Report]:
-    """The reports in the folder of a model, by split.
-
-    Raises:
-        ValueError: Their file is damaged, or has reports of another model.
-    """
-    path = checkpoint.locate(model) / FILE
-    if not path.exists():
-        return {}
-    try:
-        reports = REPORTS.validate_python(read_json(path, "reports of evaluations"))
-    except ValidationError as error:
-        raise ValueError(f"{path} is damaged: {describe_error(error)}") from None
-    identity = checkpoint.identity(model)
-    if others := {report.identity for report in reports.values()} - {identity}:
-        raise ValueError(f"{path} has reports of the model {others.pop()}; this one is {identity}")
-    return reports
-
-
-def check_writable(model: str | Path) -> None:
-    """Raises PermissionError if reports can't be written to the folder of a model, such as in an installed package."""
-    folder = checkpoint.locate(model)
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(f"{folder} may not be written; wanted a model in a folder of your own")
+    """The reports in the folder of a model, by split; ValueError if their file is damaged or of another model."""
+    return report_file(model).read()
 
 
 def save_report(model: str | Path, report: dict[str, Any]) -> Path:
@@ -146,15 +114,10 @@ def save_report(model: str | Path, report: dict[str, Any]) -> Path:
 
     The folders of the store are left out.
     """
-    check_writable(model)
     own = {key: report[key] for key in Report.model_fields if key in report} | {"store": Path(report["store"]).name}
     if bounds := report.get("likelihood"):
         own["likelihood"] = {key: bounds[key] for key in Bounds.model_fields}
     try:
-        reports = read_reports(model) | {report["split"]: Report.model_validate(own)}
+        return report_file(model).add(Report.model_validate(own))
     except ValidationError as error:
         raise ValueError(f"the report can't be saved: {describe_error(error)}") from None
-    path = checkpoint.locate(model) / FILE
-    values = {split: reports[split].model_dump(exclude_none=True) for split in sorted(reports)}
-    write_atomically(path, lambda partial: partial.write_text(json.dumps(values, indent=1) + "\n"))
-    return path

@@ -92,6 +92,16 @@ def read_origin(comments: Sequence[str]) -> Origin | None:
     return None
 
 
+def read_options(comments: Sequence[str]) -> str:
+    """The options that a record was sampled with, as its comments state them; "" for the defaults."""
+    return next((line.removeprefix(OPTIONS) for line in comments if line.startswith(OPTIONS)), "")
+
+
+def continues_prompt(comments: Sequence[str]) -> bool:
+    """Whether the comments of a record say that it begins with a given record."""
+    return any(line.startswith(PROMPT) for line in comments)
+
+
 def condition_comment(columns: Mapping[str, Sequence[str]], age: float | None = None, sex: str | None = None) -> str:
     """The comment about a condition.
 

@@ -15,11 +15,12 @@ from pathlib import Path
 
 from ecgvae import checkpoint
 from ecgvae.batch.sample import sample_files
-from ecgvae.cli.samples_report import cell, physiology_cells
+from ecgvae.cli.samples_report import cell
 from ecgvae.cli.terminal import Progress, show_table
 from ecgvae.data.store import Store
 from ecgvae.evaluation.generation import measure_samples
 from ecgvae.evaluation.generation.origin import find_tokenizer
+from ecgvae.evaluation.generation.tables import distance_table, physiology_table, utility_table
 from ecgvae.files import write_atomically
 from ecgvae.generation import Prior, SampleRequest
 from ecgvae.training.loop import train
@@ -30,8 +31,8 @@ KINDS = ("autoregressive", "pixelcnn", "masked", "latent")
 EXACT = ("autoregressive", "pixelcnn")
 TIMED_RECORDS = 32
 ROWS = ["M parameters", "steps", "ms a record", "bit/s", "Fréchet / floor", "precision", "recall",
-           "coverage", "AUC, real", "AUC, decoded", "TSTR / TRTR", "agreement", "KS heart rate", "KS QRS", "KS QT",
-           "beats / real", "15-45 Hz, dB"]
+        "coverage", "AUC, real", "AUC, decoded", "TSTR / TRTR", "agreement", "KS heart rate", "KS QRS", "KS QT",
+        "beats / real", "15-45 Hz, dB"]
 
 
 def make_recipe(kind: str, steps: int | None = None) -> AnyRecipe:
@@ -91,11 +92,12 @@ def bits(folder: Path) -> float | None:
 def table_column(report: dict) -> list[str]:
     """The numbers of a prior, in the order of `ROWS`; distances are in the features of the random network."""
     sections = report["sections"]
-    distances, areas = sections["distances"]["random"]["samples"], sections["discriminator"]["random"]
-    utility, physiology = sections["utility"].get("samples", {}), sections["physiology"].get("samples")
-    body = physiology_cells(physiology) if physiology else {}
-    values = [*(distances[name] for name in ("frechet_ratio", "precision", "recall", "coverage")),
-              areas["samples"], areas.get("samples_against_decoded"), utility.get("ratio"), utility.get("agreement"),
+    distances = distance_table(sections["distances"]["random"], sections["discriminator"]["random"])
+    own, decoded = distances["samples"], distances.get("samples_against_decoded", {})
+    utility = utility_table(sections["utility"]).get("samples", {})
+    body = physiology_table(sections["physiology"]).get("samples", {})
+    values = [*(own[name] for name in ("frechet_ratio", "precision", "recall", "coverage", "discriminator")),
+              decoded.get("discriminator"), utility.get("ratio"), utility.get("agreement"),
               *(body.get(name) for name in ("heart_rate", "qrs", "qt", "beats", "spectrum_db_15_45"))]
     exact = "" if report["kind"] in EXACT else "at most "
     return [f"{report['parameters'] / 1e6:.2f}", f"{report['steps']:,}",

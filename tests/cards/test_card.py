@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from ecgvae import checkpoint
 from ecgvae.cards import model_card
-from ecgvae.evaluation.reports import FILE, read_reports
+from ecgvae.evaluation.report_file import FILE
+from ecgvae.evaluation.reports import read_reports
 
 
 @pytest.fixture

@@ -36,6 +36,19 @@ def find_tokenizer(path: str | Path) -> Known | None:
     return decoder_of(comments) or autoencoder_of(comments)
 
 
+def of_prior(prior: str | Path) -> Known:
+    """The autoencoder of a prior, with the number of its codebooks that the prior is over.
+
+    Raises:
+        FileNotFoundError: There is no such prior, or its autoencoder is not there.
+        ValueError: One of them is damaged.
+    """
+    folder = checkpoint.prior_autoencoder(prior)
+    if codebooks := checkpoint.prior_config(prior)["autoencoder"].get("codebooks"):
+        return Tokenizer.load(folder, "cpu"), len(codebooks)
+    return LatentAutoencoder.load(folder), None
+
+
 def decoder_of(comments: Sequence[str]) -> tuple[Tokenizer, int] | None:
     """The tokenizer in a comment such as `ecgvae: decoded by NAME (IDENTITY) from 500 bit/s`; None if it isn't here.
 

@@ -1,18 +1,18 @@
-"""The results in the card of a model, as Markdown."""
+"""The errors of reconstructions in the card of a model, as Markdown."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 
+from ecgvae.cards.markdown import number, table, wrap
 from ecgvae.codebooks import CodebookSpec
 from ecgvae.evaluation.reports import Bounds, PriorRate, Rate, Report
 from ecgvae.wording import count
 
 ERRORS = ("mean PRDN %", "median", "95th pct.", "RMSE µV", "SNR dB", "correlation", "spectrum dB")
-Wrap = Callable[[str], str]
 
 
-def describe_report(report: Report, description: str | None, specs: Sequence[CodebookSpec], leads: int,
-                    wrap: Wrap) -> list[str]:
+def describe_report(report: Report, description: str | None, specs: Sequence[CodebookSpec], leads: int
+                    ) -> list[str]:
     """The sections of a report: heading, table, usage of the codebooks, and likelihood.
 
     Args:
@@ -20,9 +20,8 @@ def describe_report(report: Report, description: str | None, specs: Sequence[Cod
         description: What its split is.
         specs: The model's codebooks.
         leads: The model's number of leads.
-        wrap: Breaks a paragraph into lines.
     """
-    sections = [wrap(heading(report, description, leads)), table(report)]
+    sections = [wrap(heading(report, description, leads)), errors(report)]
     if specs:
         sections.append(wrap(usage(report, specs)))
     if report.prior:
@@ -47,14 +46,13 @@ def heading(report: Report, description: str | None, leads: int) -> str:
     return f"{name} ({'; '.join(texts)}):"
 
 
-def table(report: Report) -> str:
-    """The errors at every rate."""
+def errors(report: Report) -> str:
+    """A table of the errors at every rate."""
     is_tokenizer = bool(report.codebooks)
     columns = (*(("codebooks", "bit/s", "entropy bit/s") if is_tokenizer else ("numbers a second",)), *ERRORS)
     rows = [[*(rate_cells(rate) if is_tokenizer else [number(rate.latent_per_second, 0)]), *error_cells(rate)]
             for rate in report.rows]
-    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *(f"| {' | '.join(row)} |" for row in rows)]
-    return "\n".join(lines)
+    return table(columns, rows)
 
 
 def rate_cells(rate: Rate) -> list[str]:
@@ -65,11 +63,6 @@ def error_cells(rate: Rate) -> list[str]:
     prdn = rate.prdn
     return [f"**{number(prdn.mean, 1)}**", number(prdn.median, 1), number(prdn.p95, 1), number(rate.rmse_uv.mean, 1),
             number(rate.snr_db.mean, 1), number(rate.correlation.mean, 3), number(rate.spectrum_db, 2)]
-
-
-def number(value: float | None, digits: int) -> str:
-    """A number with so many digits after the point; a dash if it is missing."""
-    return "–" if value is None else f"{value:.{digits}f}"
 
 
 def usage(report: Report, specs: Sequence[CodebookSpec]) -> str:
