@@ -1,6 +1,6 @@
 """The shortest way from ECGs to features: files, stores, records or arrays to a table or an array."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
@@ -111,8 +111,8 @@ def open_batches(source: Any) -> tuple[Iterator[list[tuple[str, Opener]]], int]:
     """The names of a source's records with functions that open them, in batches, and their number."""
     if isinstance(source, Record | RecordFile | Store | str | Path):
         source = [source]
-    items = list(source)
-    if all(isinstance(item, Record | RecordFile) for item in items) and items:
+    items = list(source) if isinstance(source, Iterable) else []
+    if items and all(isinstance(item, Record | RecordFile) for item in items):
         records: list[tuple[str, Opener]] = [(item.name, partial(identity, item)) for item in items]
         return (records[first:first + BATCH_RECORDS] for first in range(0, len(records), BATCH_RECORDS)), len(records)
     if not items or not all(isinstance(item, str | Path | Store) for item in items):
