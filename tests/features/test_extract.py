@@ -119,7 +119,7 @@ def test_wrong_options_are_told(folder, options, message):
 
 def test_a_pipeline_learns_the_rhythm(folder, ecgs):
     x = np.stack([simulate(rhythm, seconds=10, rate=100, seed=seed).signal
-                  for seed in range(8) for rhythm in ("sinus_bradycardia", "sinus_tachycardia")])
+                  for seed in range(8) for rhythm in ("sinus bradycardia", "sinus tachycardia")])
     y = np.tile([0, 1], 8)
     pipe = make_pipeline(FeatureExtractor(folder, device="cpu"), LogisticRegression())
     assert pipe.fit(x[:10], y[:10]).score(x[10:], y[10:]) == 1
