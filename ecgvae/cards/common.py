@@ -22,6 +22,8 @@ class TrainingLength(BaseModel):
     steps: int | None = None
     batch_size: int | None = None
     window: float | None = None
+    init_from: str | None = None
+    frozen: list[str] = []
 
 
 class TrainingFacts(BaseModel):
@@ -29,7 +31,7 @@ class TrainingFacts(BaseModel):
 
     Attributes:
         store, fingerprint, records: The training data.
-        training, loss, augment: Blocks of the recipe.
+        training, loss, augment, adversarial: Blocks of the recipe.
         dataset: Name of the data set, whose folder has a `card.md`.
         data: A description of the training data.
         splits: A description of each split that reports are about.
@@ -44,6 +46,7 @@ class TrainingFacts(BaseModel):
     training: TrainingLength = TrainingLength()
     loss: dict[str, float] = {}
     augment: dict[str, float] = {}
+    adversarial: dict[str, Any] | None = None
     dataset: str | None = None
     data: str | None = None
     splits: dict[str, str] = {}
@@ -112,7 +115,7 @@ def data_items(training: TrainingFacts, config: dict[str, Any], unused_losses: I
         windows = [f"of {length.batch_size} windows of {length.window:g} s"] if known else []
         weights = [f"{name} {values}" for name, values in (("losses", terms(training.loss, unused_losses)),
                                                            ("augmentation", terms(training.augment))) if values]
-        text = "; ".join([" ".join([f"{length.steps:,} steps", *windows]), *weights])
+        text = "; ".join([" ".join([f"{length.steps:,} steps", *windows]), *weights, *origin(training)])
         items.append(f"**Training:** {text}. All settings: `config.json`.")
     return items
 
@@ -131,6 +134,14 @@ def describe_codebooks(specs: Iterable[CodebookSpec], rate: float) -> str:
     texts = [f"{count} codebook{'s' * (count > 1)} of {spec.size:,} codes, one code every {1000 * spec.hop / rate:g} ms"
              for spec, count in groups]
     return ", then ".join(texts)
+
+
+def origin(training: TrainingFacts) -> list[str]:
+    """What a training starts from, what of it is not trained, and whether there are discriminators."""
+    length = training.training
+    items = [f"starts from `{Path(length.init_from).name}`"] if length.init_from else []
+    items += [f"not trained: {', '.join(length.frozen)}"] if length.frozen else []
+    return items + (["against discriminators"] if training.adversarial else [])
 
 
 def terms(weights: dict[str, float], unused: Iterable[str] = ()) -> str:
