@@ -67,6 +67,7 @@ class Extractor:
     window: float | None = WINDOW_SECONDS
     name: str = "model"
     amplitudes: Amplitudes | None = None
+    saved_identity: str | None = None
 
     @classmethod
     def load(cls, model: str | Path, layers: Sequence[str] | None = None, pool: str = "stats",
@@ -87,13 +88,18 @@ class Extractor:
         folder = checkpoint.locate(model)
         module = checkpoint.load(folder, device)
         return cls(module, tuple(layers) if layers is not None else default_layers(module), pool, window,
-                   checkpoint.model_name(folder), checkpoint.amplitudes(folder))
+                   checkpoint.model_name(folder), checkpoint.amplitudes(folder), checkpoint.identity(folder))
 
     def __post_init__(self) -> None:
         self.model.check_layers(self.layers)
         find_pooling(self.pool)
         if self.window is not None and not is_positive(self.window):
             raise ValueError(f"window is {quote(self.window)}; wanted seconds above 0, or None")
+
+    @cached_property
+    def identity(self) -> str:
+        """The hash of settings and weights of the model."""
+        return self.saved_identity or checkpoint.identity(self.model)
 
     @property
     def pooling(self) -> Pooling:
