@@ -1,4 +1,4 @@
-"""Whole collections of records: to tokens and back and to features, resumable, by one process or several; and generated ones."""
+"""Whole collections of records, resumable, by one process or several: tokens and back, features, generated ones."""
 
 from ecgvae.batch.detokenize import DecodedSummary, detokenize_files
 from ecgvae.batch.distributed import distributed_state
