@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from ecgvae.checkpoint import load, pretrained, save
     from ecgvae.data.store import Store
     from ecgvae.data.tokens import Tokens, open_tokens, write_tokens
+    from ecgvae.features.classifier import Classifier
+    from ecgvae.features.extract import extract
+    from ecgvae.features.sklearn import FeatureExtractor
     from ecgvae.generation import Prior
     from ecgvae.signal import (
         LEADS_12,
@@ -30,6 +33,8 @@ __version__ = "0.1.0"
 __all__ = [
     "CONDITIONS",
     "LEADS_12",
+    "Classifier",
+    "FeatureExtractor",
     "Prior",
     "Record",
     "RecordFile",
@@ -37,6 +42,7 @@ __all__ = [
     "Store",
     "Tokenizer",
     "Tokens",
+    "extract",
     "find_records",
     "load",
     "open_record",
@@ -58,6 +64,9 @@ if not TYPE_CHECKING:       # hidden from type checkers, which would otherwise a
         "ecgvae.checkpoint": ("load", "pretrained", "save"),
         "ecgvae.data.store": ("Store",),
         "ecgvae.data.tokens": ("Tokens", "open_tokens", "write_tokens"),
+        "ecgvae.features.classifier": ("Classifier",),
+        "ecgvae.features.extract": ("extract",),
+        "ecgvae.features.sklearn": ("FeatureExtractor",),
         "ecgvae.generation": ("Prior",),
         "ecgvae.tokenizer": ("Tokenizer",),
     }

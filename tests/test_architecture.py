@@ -17,7 +17,7 @@ LAYERS = {
     "metrics": 1, "nn": 1,
     "models": 2, "priors": 2,
     "checkpoint": 3, "data": 3, "resources": 3,
-    "tokenizer": 4, "generation": 4,
+    "tokenizer": 4, "features": 4, "generation": 4,
     "training": 5, "evaluation": 5, "batch": 5, "plotting": 5, "demo": 5,
     "inspection": 6, "catalogue": 6, "cards": 6, "cli": 6, "__main__": 6,
 }

@@ -1,27 +1,23 @@
 """Collections of records to token files, in parts, by one process or several."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
+from typing import Any
 
-from ecgvae.batch.distributed import broadcast_object, distributed_state
+from ecgvae.batch.job import CollectionJob, Skipped, join_facts, read_facts
 from ecgvae.batch.summary import Summary
 from ecgvae.data.collection import Collection, Entry
 from ecgvae.data.errors import NoUsableRecords, Remarks, error_text
-from ecgvae.data.jobs import Parts, Progress, no_progress, open_parts
+from ecgvae.data.jobs import Parts, Progress, no_progress
 from ecgvae.data.naming import wfdb_name
 from ecgvae.data.token_facts import mean_errors
 from ecgvae.data.tokens import Tokens, merge_tokens, write_tokens
-from ecgvae.files import check_free, write_atomically
-from ecgvae.signal import Missing
+from ecgvae.files import check_free
+from ecgvae.signal import Missing, Record, RecordFile
 from ecgvae.signal.generated import generated_lines
 from ecgvae.tokenizer import Tokenizer
 from ecgvae.tokenizer.verification import verify as verify_tokens
-
-PART_RECORDS = 512          # of a part; an interruption loses at most one part
-PART_SAMPLES = 1 << 25
 
 
 @dataclass(frozen=True)
@@ -76,25 +72,11 @@ def tokenize_files(sources: Iterable[str | Path], out: str | Path, tokenizer: To
                       lead_map, any_amplitude, comments, verify)
     if lead_map:
         job.collection.check_lead_map(lead_map)
-    batches = list(job.collection.batches(PART_RECORDS, PART_SAMPLES))
-    state = distributed_state()
-    if state is not None and not state.is_main_process:
-        job.write_parts(batches, broadcast_object(None)[state.process_index::state.num_processes], no_progress)
-        state.wait_for_everyone()
-        return None
-    with open_parts(out, job.fingerprint, overwrite) as parts:
-        pending = [(index, parts.path(index)) for index in parts.pending(len(batches))]
-        if state is not None:
-            pending = broadcast_object(pending)[::state.num_processes]
-        job.write_parts(batches, pending, progress)
-        if state is not None:
-            state.wait_for_everyone()
-        return replace(merge_parts(parts, out, overwrite), remarks=tuple(job.collection.remarks),
-                       passed_over=tuple(job.collection.passed_over))
+    return job.run(out, overwrite, progress)
 
 
 @dataclass(frozen=True)
-class TokenizeJob:
+class TokenizeJob(CollectionJob):
     """How the records of a collection become tokens."""
 
     collection: Collection
@@ -116,36 +98,17 @@ class TokenizeJob:
                 "codebooks": self.codebooks, "missing": self.missing,
                 **{name: value for name, value in options.items() if value}}    # as before there were these options
 
-    def write_parts(self, batches: list[list[Entry]], pending: list[tuple[int, Path]], progress: Progress) -> None:
-        """Writes the pending parts, each (index, path) of a batch."""
-        done = total = len(self.collection)
-        done -= sum(len(batches[index]) for index, _ in pending)
-        for index, path in pending:
-            progress(done, total)
-            write_atomically(path, partial(self.write_part, batches[index]))
-            done += len(batches[index])
-
-    def write_part(self, batch: list[Entry], folder: Path) -> None:
-        """Writes the tokens of a batch of records to a new folder, with facts about them."""
-        skipped: list[tuple[str, str]] = []
+    def write_records(self, entries: list[Entry], records: list[Record | RecordFile], folder: Path, skipped: Skipped
+                      ) -> dict[str, Any]:
         header = self.tokenizer.header(self.codebooks)
-        tokens = self.encode(batch, skipped)
-        folder.mkdir()
+        tokens = self.encode(entries, records, skipped)
         write_tokens(folder / "tokens.parquet", header, tokens)
-        facts = {"records": len(tokens), "seconds": sum(item.samples for item in tokens) / header.rate,
-                 "skipped": skipped, "noted": [remark for item in tokens for remark in remarks(item)],
-                 "errors": [(item.name, *mean_errors(item)) for item in tokens if item.prdn is not None]}
-        (folder / "facts.json").write_text(json.dumps(facts))
+        return {"records": len(tokens), "seconds": sum(item.samples for item in tokens) / header.rate,
+                "noted": [remark for item in tokens for remark in remarks(item)],
+                "errors": [(item.name, *mean_errors(item)) for item in tokens if item.prdn is not None]}
 
-    def encode(self, batch: list[Entry], skipped: list[tuple[str, str]]) -> list[Tokens]:
+    def encode(self, entries: list[Entry], records: list[Record | RecordFile], skipped: Skipped) -> list[Tokens]:
         """The tokens of the records that can be used; the others are added to `skipped`."""
-        entries, records = [], []
-        for entry in batch:
-            try:
-                records.append(self.collection.open(entry))
-                entries.append(entry)
-            except (ValueError, OSError) as error:
-                skipped.append((entry.name, error_text(error)))
         errors: dict[int, Exception] = {}
         encoded = self.tokenizer.encode_many(records, self.codebooks, self.missing, self.batch_size,
                                              errors.__setitem__, self.lead_map, self.any_amplitude)
@@ -158,6 +121,18 @@ class TokenizeJob:
             tokens = verify_tokens(self.tokenizer, sources, tokens, self.lead_map, self.batch_size)
         return tokens if self.comments else [replace(item, comments=generated_lines(item.comments)) for item in tokens]
 
+    def merge(self, parts: Parts, out: Path, overwrite: bool) -> EncodedSummary:
+        facts = read_facts(parts)
+        records, seconds = (sum(part[key] for part in facts) for key in ("records", "seconds"))
+        skipped, noted, errors = (join_facts(facts, key) for key in ("skipped", "noted", "errors"))
+        if not records:
+            parts.remove()
+            raise NoUsableRecords(skipped)
+        merge_tokens([path / "tokens.parquet" for path in parts.paths()], out, overwrite)
+        parts.remove()
+        return EncodedSummary(out, records, seconds, skipped, noted, errors, tuple(self.collection.remarks),
+                              tuple(self.collection.passed_over))
+
 
 def remarks(tokens: Tokens) -> list[tuple[str, str]]:
     """The notes of tokens, and one if their name is not allowed as that of a WFDB record."""
@@ -165,17 +140,3 @@ def remarks(tokens: Tokens) -> list[tuple[str, str]]:
     if (name := wfdb_name(tokens.name)) != tokens.name:
         notes.append((tokens.name, f"WFDB does not allow the name; detokenize writes {name}"))
     return notes
-
-
-def merge_parts(parts: Parts, out: Path, overwrite: bool) -> EncodedSummary:
-    """Merges all parts into one token file."""
-    facts = [json.loads((path / "facts.json").read_text()) for path in parts.paths()]
-    records, seconds = (sum(part[key] for part in facts) for key in ("records", "seconds"))
-    skipped, noted, errors = (tuple({tuple(item): None for part in facts for item in part.get(key, ())})
-                              for key in ("skipped", "noted", "errors"))
-    if not records:
-        parts.remove()
-        raise NoUsableRecords(skipped)
-    merge_tokens([path / "tokens.parquet" for path in parts.paths()], out, overwrite)
-    parts.remove()
-    return EncodedSummary(out, records, seconds, skipped, noted, errors)

@@ -12,7 +12,8 @@ from ecgvae.cli.terminal import set_quiet, show
 
 DEFAULT_MODEL = "ptbxl-vqvae-conv"
 # Panels of `ecgvae --help`.
-SIGNALS, GENERATION, MODELS, INSPECTION = "Signals and tokens", "Generation", "Models", "Inspection"
+SIGNALS, FEATURES, GENERATION, MODELS, INSPECTION = (
+    "Signals and tokens", "Features", "Generation", "Models", "Inspection")
 
 app = typer.Typer(
     cls=CommandGroup, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich",

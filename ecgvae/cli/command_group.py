@@ -13,6 +13,7 @@ from ecgvae.wording import one_line
 
 RUN_AGAIN = "run the same command again to go on"
 ADVICE_WHEN_STOPPED = {"prepare": RUN_AGAIN, "tokenize": RUN_AGAIN, "detokenize": RUN_AGAIN,
+                       "extract": RUN_AGAIN,
                        "sample": "nothing was written",
                        "train": "run the same command with --resume to go on"}
 

@@ -1,8 +1,9 @@
 """The contract of every family: signals to latents, and latents to signals of the same length."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from ecgvae.codebooks import CodebookSpec
 from ecgvae.models.backbone import SIZES, Backbone, Width
 from ecgvae.settings import Settings
 from ecgvae.signal import SignalSpec
+from ecgvae.wording import quote
 
 
 class ModelSettings(Settings):
@@ -23,6 +25,19 @@ class ModelSettings(Settings):
     signal: SignalSpec = SignalSpec()
     backbone: Backbone = SIZES["conv-small"]
     latent: Width = 64
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of an encoder.
+
+    Attributes:
+        width: Channels of its output.
+        hop: Samples of a frame of its output.
+    """
+
+    width: int
+    hop: int
 
 
 @dataclass(frozen=True)
@@ -104,6 +119,48 @@ class Autoencoder(nn.Module, ABC):
         """Hop and number of codes of every codebook; empty if the latent is continuous."""
         return ()
 
+    def feature_maps(self, x: Float[Tensor, "b c t"], layers: Collection[str] | None = None
+                     ) -> dict[str, Float[Tensor, "b _ _"]]:
+        """The outputs of layers of the encoder, each (b, its width, its frames), with gradients.
+
+        They are "layer1", "layer2" and so on in the order of computation, "latent" and, of a tokenizer, "quantized".
+        Those of coarser levels begin with "coarse1.", "coarse2." and so on, from the finest up.
+
+        Args:
+            x: Coded leads (`signal.coded`) in mV at the model's rate, any number of samples.
+            layers: The layers that are wanted, by default all; what only others need is not computed.
+
+        Raises:
+            ValueError: The signals have other leads, or are not finite; or there is no such layer.
+        """
+        if layers is not None:
+            self.check_layers(layers)
+        maps: dict[str, Tensor] = {}
+        for name, output in self.layer_outputs(x):
+            if layers is None or name in layers:
+                maps[name] = output
+            if layers is not None and len(maps) == len(set(layers)):
+                break
+        return maps
+
+    def check_layers(self, layers: Collection[str]) -> None:
+        """Raises ValueError unless these are layers of the encoder, at least one."""
+        if not layers or (unknown := [name for name in layers if name not in self.layers]):
+            got = f"no layer {quote(unknown[0])}" if layers else "no layers"
+            raise ValueError(f"{got}; wanted some of {', '.join(self.layers)}")
+
+    @abstractmethod
+    def layer_outputs(self, x: Float[Tensor, "b c t"]) -> Iterator[tuple[str, Float[Tensor, "b _ _"]]]:
+        """The name and the output of each layer, computed one by one."""
+
+    @cached_property
+    def layers(self) -> dict[str, Layer]:
+        """The layers that `feature_maps` has."""
+        samples = 2 * self.total_hop
+        x = self.expansion.new_zeros(1, len(self.signal.coded), samples)
+        with torch.no_grad():
+            return {name: Layer(output.shape[1], samples // output.shape[2]) for name, output in self.layer_outputs(x)}
+
     def features(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b d n"]:
         """Features for a classifier, one vector per frame."""
         return self.encode(x)
@@ -158,6 +215,14 @@ class QuantizedAutoencoder(Autoencoder):
         codes = self.tokenize(x)
         for count in range(1, len(codes) + 1):
             yield self.detokenize(codes[:count], x.shape[-1])
+
+
+def encoder_outputs(encoder: Any, x: Tensor, prefix: str = "") -> Generator[tuple[str, Tensor], None, Tensor]:
+    """The name and the output of each layer of an encoder; returns its output."""
+    output = x
+    for number, output in enumerate(encoder.outputs(x), 1):
+        yield f"{prefix}layer{number}", output
+    return encoder.project(output)
 
 
 def check_signals(x: Any, leads: Sequence[str], finite: bool = True, dtype: torch.dtype = torch.float32) -> None:

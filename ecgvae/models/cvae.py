@@ -61,8 +61,8 @@ class CVAE(VAE):
         condition = condition or Conditioning()
         return Conditioning(condition.vector, self.given_leads(x) if condition.signal is None else condition.signal)
 
-    def encode_frames(self, x: Float[Tensor, "b c t"], condition: Any = None) -> Float[Tensor, "b f m"]:
-        return self.frame_projection(self.concat_condition(super().encode_frames(x), condition))
+    def condition_frames(self, frames: Float[Tensor, "b f m"], condition: Any = None) -> Float[Tensor, "b f m"]:
+        return self.frame_projection(self.concat_condition(frames, condition))
 
     def decode_frames(self, z: Float[Tensor, "b d n"], condition: Any = None) -> Float[Tensor, "b f m"]:
         return self.concat_condition(super().decode_frames(z), condition)

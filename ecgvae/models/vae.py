@@ -1,6 +1,7 @@
 """Continuous latents: the plain autoencoder and the variational autoencoder."""
 
 import math
+from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -8,7 +9,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from ecgvae.models.autoencoder import Autoencoder, ModelSettings, Reconstruction
+from ecgvae.models.autoencoder import Autoencoder, ModelSettings, Reconstruction, encoder_outputs
 from ecgvae.models.backbone import Decoder, Encoder, Width
 from ecgvae.nn import gaussian
 from ecgvae.nn.frames import MergeFrames, SplitFrames
@@ -36,7 +37,7 @@ class AESettings(ModelSettings):
 class AE(Autoencoder):
     """A plain autoencoder with a continuous latent.
 
-    `encode_frames` and `decode_frames` take the condition of conditional subclasses; here it is None.
+    `condition_frames` and `decode_frames` take the condition of conditional subclasses; here it is None.
     """
 
     encoder: Encoder
@@ -59,15 +60,31 @@ class AE(Autoencoder):
         return self.decoder.last_layer
 
     def encode_frames(self, x: Float[Tensor, "b c t"], condition: Any = None) -> Float[Tensor, "b f m"]:
-        """The encoder's frames."""
-        return self.encoder(self.to_model_input(x))
+        """The encoder's frames under a condition."""
+        return self.condition_frames(self.encoder(self.to_model_input(x)), condition)
+
+    def condition_frames(self, frames: Float[Tensor, "b f m"], condition: Any = None) -> Float[Tensor, "b f m"]:
+        """The encoder's frames under a condition."""
+        return frames
 
     def decode_frames(self, z: Float[Tensor, "b d n"], condition: Any = None) -> Float[Tensor, "b f m"]:
         """The decoder's input frames."""
         return self.split_frames(z)
 
     def encode(self, x: Float[Tensor, "b c t"], condition: Any = None) -> Float[Tensor, "b d n"]:
-        return self.merge_frames(self.encode_frames(x, condition))
+        return self.latent(self.encode_frames(x, condition))
+
+    def latent(self, frames: Float[Tensor, "b f m"]) -> Float[Tensor, "b d n"]:
+        """The latent of the encoder's frames."""
+        return self.merge_frames(frames)
+
+    def layer_outputs(self, x: Float[Tensor, "b c t"]) -> Iterator[tuple[str, Float[Tensor, "b _ _"]]]:
+        frames = yield from encoder_outputs(self.encoder, self.to_model_input(x))
+        yield "latent", self.latent(self.condition_frames(frames, self.given_condition(x)))
+
+    def given_condition(self, x: Float[Tensor, "b c t"], condition: Any = None) -> Any:
+        """The condition, completed by the part of it that x determines."""
+        return condition
 
     def decode(self, z: Float[Tensor, "b d n"], samples: int | None = None,
                condition: Any = None) -> Float[Tensor, "b c t"]:
@@ -115,10 +132,6 @@ class VAE(AE):
         else:
             self.register_buffer("log_variance", log_variance, persistent=False)
 
-    def given_condition(self, x: Float[Tensor, "b c t"], condition: Any = None) -> Any:
-        """The condition, completed by the part of it that x determines."""
-        return condition
-
     def posterior(self, x: Float[Tensor, "b c t"], condition: Any = None) -> Gaussian:
         """q(z|x), (b, d, n)."""
         return Gaussian.from_output(self.merge_frames(self.encode_frames(x, self.given_condition(x, condition))))
@@ -126,6 +139,9 @@ class VAE(AE):
     def encode(self, x: Float[Tensor, "b c t"], condition: Any = None) -> Float[Tensor, "b d n"]:
         """The mean of the posterior."""
         return self.posterior(x, condition).mean
+
+    def latent(self, frames: Float[Tensor, "b f m"]) -> Float[Tensor, "b d n"]:
+        return Gaussian.from_output(self.merge_frames(frames)).mean
 
     def forward(self, x: Float[Tensor, "b c t"], target: Float[Tensor, "b c t"] | None = None,
                 condition: Any = None) -> Reconstruction:

@@ -1,6 +1,6 @@
 """VQ-VAE: an autoencoder whose latent is quantized by one codebook, or by a residual stack of codebooks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from ecgvae.codebooks import CodebookSpec
-from ecgvae.models.autoencoder import ModelSettings, QuantizedAutoencoder, Reconstruction
+from ecgvae.models.autoencoder import ModelSettings, QuantizedAutoencoder, Reconstruction, encoder_outputs
 from ecgvae.models.backbone import Decoder, Encoder
 from ecgvae.models.quantizer import Quantizer, VQSettings
 from ecgvae.nn.quantize import Quantized, ResidualVectorQuantizer
@@ -62,6 +62,11 @@ class VQVAE(QuantizedAutoencoder):
     def encode(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b d n"]:
         return self.encoder(self.to_model_input(x))
 
+    def layer_outputs(self, x: Float[Tensor, "b c t"]) -> Iterator[tuple[str, Float[Tensor, "b _ _"]]]:
+        z = yield from encoder_outputs(self.encoder, self.to_model_input(x))
+        yield "latent", z
+        yield "quantized", nearest_vectors(self.quantizer, z)
+
     def decode(self, z: Float[Tensor, "b d n"], samples: int | None = None) -> Float[Tensor, "b c t"]:
         return self.decoder(z)[..., :samples] * self.signal.scale
 
@@ -88,6 +93,13 @@ class VQVAE(QuantizedAutoencoder):
         """Group numbers 0 to groups - 1 in rotation, in training from a random start: small batches reach all."""
         index = torch.arange(len(x), device=x.device)
         return (index + torch.randint(groups, (), device=x.device) if self.training else index) % groups
+
+
+def nearest_vectors(quantizer: ResidualVectorQuantizer, z: Float[Tensor, "b d n"]) -> Float[Tensor, "b d n"]:
+    """The vectors of the codes of a latent, whose gradient passes to the latent; in float32 under any autocast."""
+    with torch.autocast(z.device.type, enabled=False):
+        quantized = quantizer.decode(quantizer.encode(z.float())).detach()
+        return quantized + (z.float() - z.float().detach())     # exactly the vectors
 
 
 def quantize_float32(quantizer: nn.Module, z: Float[Tensor, "b d n"],

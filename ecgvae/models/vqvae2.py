@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, chain
 from typing import Any, Literal
 
@@ -12,10 +12,10 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from ecgvae.codebooks import CodebookSpec
-from ecgvae.models.autoencoder import Reconstruction
+from ecgvae.models.autoencoder import Reconstruction, encoder_outputs
 from ecgvae.models.backbone import MAX_HOP, ConvSettings, Stride, TransformerSettings
 from ecgvae.models.quantizer import QuantizerSettings
-from ecgvae.models.vqvae import VQVAE, VQVAESettings, quantize_float32
+from ecgvae.models.vqvae import VQVAE, VQVAESettings, nearest_vectors, quantize_float32
 from ecgvae.nn.conv import Conv, identity_init
 from ecgvae.nn.quantize import Quantized, ResidualVectorQuantizer
 from ecgvae.settings import Settings
@@ -88,6 +88,24 @@ class VQVAE2(VQVAE):
 
     def code_vectors(self) -> tuple[Float[Tensor, "_ d"], ...]:
         return tuple(chain.from_iterable(quantizer.code_vectors() for _, quantizer in reversed(self.levels)))
+
+    def layer_outputs(self, x: Float[Tensor, "b c t"]) -> Iterator[tuple[str, Float[Tensor, "b _ _"]]]:
+        latents = [(yield from encoder_outputs(self.encoder, self.to_model_input(x)))]
+        yield "latent", latents[0]
+        prefixes = ["", *(f"coarse{number}." for number in range(1, len(self.coarse) + 1))]
+        for level, prefix in zip(self.coarse, prefixes[1:], strict=True):
+            padded = self.pad_to_frames(latents[-1], level.ratio)
+            latents.append((yield from encoder_outputs(level.encoder, padded, prefix)))
+            yield f"{prefix}latent", latents[-1]
+        quantized: dict[int, Tensor] = {}
+
+        def quantize(index: int, prediction: Tensor | None) -> Tensor:
+            quantized[index] = nearest_vectors(self.levels[index][1], self.pre_quantize(latents, index, prediction))
+            return quantized[index]
+
+        self.top_down(x.shape[-1], quantize)
+        for index, prefix in enumerate(prefixes):
+            yield f"{prefix}quantized", quantized[index]
 
     def tokenize(self, x: Float[Tensor, "b c t"], codebooks: int | None = None) -> tuple[Int[Tensor, "b _"], ...]:
         latents = self.latents(x)

@@ -5,6 +5,7 @@ n frames, d and e channels, k taps of a kernel, s stride.
 """
 
 import math
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -129,6 +130,12 @@ class Encoder(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b d n"]:
         return self.project(self.layers(x))
+
+    def outputs(self, x: Float[Tensor, "b c t"]) -> Iterator[Float[Tensor, "b _ _"]]:
+        """The outputs of the layers, one by one; `project` makes the latent of the last one."""
+        for layer in self.layers:
+            x = layer(x)
+            yield x
 
 
 class Decoder(nn.Module):

@@ -4,6 +4,7 @@ Shapes: b batch, c leads, t samples, n frames, d and e channels; in attention m 
 w queries and v keys of a block, p positions.
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 import torch
@@ -154,6 +155,13 @@ class TransformerBlocks(nn.Sequential):
     def forward(self, x: Float[Tensor, "b d n"]) -> Float[Tensor, "b d n"]:
         return super().forward(at_least_float32(x.transpose(1, 2)).contiguous()).transpose(1, 2)
 
+    def outputs(self, x: Float[Tensor, "b d n"]) -> Iterator[Float[Tensor, "b d n"]]:
+        """The outputs of the blocks, one by one."""
+        frames = at_least_float32(x.transpose(1, 2)).contiguous()
+        for block in self:
+            frames = block(frames)
+            yield frames.transpose(1, 2)
+
 
 class Encoder(nn.Module):
     """Signal to latent: overlapping patches, then blocks. Lengths must be multiples of the hop.
@@ -179,6 +187,12 @@ class Encoder(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c t"]) -> Float[Tensor, "b d n"]:
         return self.project(self.blocks(self.patch(x)))
+
+    def outputs(self, x: Float[Tensor, "b c t"]) -> Iterator[Float[Tensor, "b _ n"]]:
+        """The outputs of the layers, one by one; `project` makes the latent of the last one."""
+        patches = self.patch(x)
+        yield patches
+        yield from self.blocks.outputs(patches)
 
 
 class Decoder(nn.Module):

@@ -18,6 +18,7 @@ from ecgvae.models import QuantizedAutoencoder
 from ecgvae.signal import Missing, Record, RecordFile
 from ecgvae.signal.amplitudes import Amplitudes
 from ecgvae.tokenizer.arrays import Array, array_to_records, split_codes
+from ecgvae.tokenizer.batching import Batches
 from ecgvae.tokenizer.chunks import Chunk
 from ecgvae.tokenizer.decoding import DECODED, RecordDecoder, coded_blocks, expand_leads, open_decoder
 from ecgvae.tokenizer.encoding import EncodeOptions, RecordEncoder
@@ -155,25 +156,20 @@ class Tokenizer:
         specs, options = self.header(codebooks).codebooks, EncodeOptions(missing, lead_map, any_amplitude)
         max_batch = min(batch_size, CPU_BATCH) if self.device.type == "cpu" else batch_size
         encoders: list[RecordEncoder] = []
-        waiting: dict[int, list[tuple[RecordEncoder, Chunk]]] = {}      # by length
         with thread_pool(self.device) as submit:
+            batches = Batches(self.encode_batch, max_batch, submit)
             for index, record in enumerate(records):
                 encoder = RecordEncoder(record, self.model, self.amplitudes, specs, options, CHUNK_SAMPLES)
                 try:
                     for chunk in encoder.chunks:
-                        length = chunk.signal.shape[-1]
-                        batch = waiting.setdefault(length, [])
-                        batch.append((encoder, chunk))
-                        if len(batch) == max_batch or not chunk.is_whole_record:
-                            submit(self.encode_batch, waiting.pop(length))
+                        batches.add(chunk.signal.shape[-1], (encoder, chunk), not chunk.is_whole_record)
                 except (ValueError, OSError) as error:
                     if on_error is None:
                         raise
                     on_error(index, error)
                     continue
                 encoders.append(encoder)
-            for batch in waiting.values():
-                submit(self.encode_batch, batch)
+            batches.finish()
         return [encoder.tokens() for encoder in encoders]
 
     def encode_batch(self, batch: Sequence[tuple[RecordEncoder, Chunk]]) -> None:

@@ -8,6 +8,7 @@ import pandas
 import pytest
 from commands import call, mistake
 
+from ecgvae.batch import job
 from ecgvae.batch import tokenize as batch
 from ecgvae.data.collection import Collection
 from ecgvae.data.tokens import open_tokens
@@ -89,7 +90,7 @@ def test_missing_leads_as_zero(model, tmp_path):
 
 
 def test_interrupted_tokenizing_continues(records, model, tokens, tmp_path, monkeypatch):
-    monkeypatch.setattr(batch, "PART_RECORDS", 1)
+    monkeypatch.setattr(job, "PART_RECORDS", 1)
     write, written = batch.TokenizeJob.write_part, []
 
     def interrupted(self, entries, folder):
@@ -112,7 +113,7 @@ def test_interrupted_tokenizing_continues(records, model, tokens, tmp_path, monk
 
 def test_processes_share_the_records(records, model, tokens, tmp_path, monkeypatch):
     """Simulates two processes: the second runs while the first waits for it."""
-    monkeypatch.setattr(batch, "PART_RECORDS", 1)
+    monkeypatch.setattr(job, "PART_RECORDS", 1)
     write, broadcasts, results, running, shares = batch.TokenizeJob.write_part, [], [], [], []
     out, tokenizer = tmp_path / "out.parquet", Tokenizer.load(model)
 
@@ -134,8 +135,8 @@ def test_processes_share_the_records(records, model, tokens, tmp_path, monkeypat
         broadcasts.append(value)
         return broadcasts[0]
 
-    monkeypatch.setattr(batch, "distributed_state", lambda: running[-1])
-    monkeypatch.setattr(batch, "broadcast_object", broadcast)
+    monkeypatch.setattr(job, "distributed_state", lambda: running[-1])
+    monkeypatch.setattr(job, "broadcast_object", broadcast)
     monkeypatch.setattr(batch.TokenizeJob, "write_part",
                         lambda *args: (shares.append(running[-1].process_index), write(*args)))
     assert run(ProcessState(0)).records == 3 and results == [None] and shares == [0, 0, 1]
