@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from ecgvae.files import read_json, write_atomically
 from ecgvae.settings import Settings, describe_error
+from ecgvae.wording import plain
 
 FILE = "evaluation.json"
 
@@ -63,7 +64,8 @@ class ReportFile(Generic[AnyReport]):
         except ValidationError as error:
             raise ValueError(f"{path} is damaged: {describe_error(error)}") from None
         if others := {report.identity for report in reports.values()} - {self.identity}:
-            raise ValueError(f"{path} has reports of the {self.kind} {others.pop()}; this one is {self.identity}")
+            raise ValueError(f"{path} has reports of the {self.kind} {plain(others.pop())}; this one is "
+                             f"{self.identity}")
         return reports
 
     def check_writable(self) -> None:
